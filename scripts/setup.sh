@@ -125,6 +125,10 @@ BASH
     mv setup.bash.new setup.bash
 }
 
+# One set-up at a time, also when two shells start one.
+exec 9>.setup.lock
+flock 9
+
 check_tools
 install_python_packages
 write_setup_bash

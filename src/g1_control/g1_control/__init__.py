@@ -1,0 +1,1 @@
+"""Turns action chunks into safe motion of the G1 arms and grippers."""

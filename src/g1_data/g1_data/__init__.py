@@ -1,0 +1,1 @@
+"""Episodes on disk: LeRobot v2.1 writer and reader, statistics."""

@@ -1,0 +1,1 @@
+"""What every node of the suite stands on: configuration files, QoS, parameters, diagnostics."""

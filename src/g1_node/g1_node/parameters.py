@@ -1,0 +1,135 @@
+"""Parameters declared once: a frozen dataclass whose fields carry unit, range and description.
+
+    @dataclass(frozen=True)
+    class CameraParameters:
+        rate: float = parameter(15.0, unit='Hz', minimum=1.0, maximum=60.0, description='Images per second.')
+
+    parameters = declare(node, CameraParameters)                   # in a node: ROS parameters, described and ranged
+    parameters = load(CameraParameters, config_path('sim.yaml'))   # without ROS: the same file, the same checks
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, Field, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import yaml
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+T = TypeVar('T')
+
+
+def parameter(
+    default: Any,
+    *,
+    description: str,
+    unit: str = '',
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that is a parameter: its default and what a person has to know to set it."""
+    metadata = {
+        'description': description,
+        'unit': unit,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+    }
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def declare(node: Node, schema: type[T]) -> T:
+    """Declares every field of `schema` on `node` and returns the values given at start.
+
+    Raises ValueError naming the parameter when a value has the wrong type or is out of range.
+    """
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    values = {}
+    types = get_type_hints(schema)
+    for f in fields(schema):  # type: ignore[arg-type]
+        low, high = f.metadata['minimum'], f.metadata['maximum']
+        descriptor = ParameterDescriptor(
+            description=_describe(f),
+            additional_constraints=_constraint(f),
+            read_only=True,
+            dynamic_typing=True,  # our own check below says more than rclpy's
+        )
+        if types[f.name] is float and low is not None and high is not None:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        if types[f.name] is int and low is not None and high is not None:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        overrides = node._parameter_overrides  # noqa: SLF001  (checked first: rclpy's own message names no range)
+        if f.name in overrides:
+            _checked(f, types[f.name], overrides[f.name].value)
+        value = node.declare_parameter(f.name, _default(f), descriptor).value
+        values[f.name] = _checked(f, types[f.name], value)
+    return schema(**values)
+
+
+def load(schema: type[T], path: str | Path, **overrides: Any) -> T:
+    """Reads `schema` from a ROS parameter file without ROS; keys of other schemas in the file are left alone."""
+    content = yaml.safe_load(Path(path).read_text()) or {}
+    given: dict[str, Any] = {}
+    for section in content.values():
+        given.update(section.get('ros__parameters', {}))
+    given.update(overrides)
+    types = get_type_hints(schema)
+    return schema(
+        **{
+            f.name: _checked(f, types[f.name], given.get(f.name, _default(f)))
+            for f in fields(schema)  # type: ignore[arg-type]
+        }
+    )
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+
+
+def _describe(f: Field[Any]) -> str:
+    unit = f.metadata['unit']
+    return f.metadata['description'] + (f' [{unit}]' if unit else '')
+
+
+def _constraint(f: Field[Any]) -> str:
+    low, high, choices = f.metadata['minimum'], f.metadata['maximum'], f.metadata['choices']
+    if choices:
+        return 'one of: ' + ', '.join(choices)
+    if low is not None or high is not None:
+        return f'from {low if low is not None else "-inf"} to {high if high is not None else "inf"}'
+    return ''
+
+
+def _checked(f: Field[Any], kind: Any, value: Any) -> Any:
+    """`value` as `kind`, or a ValueError that says what was expected and what came."""
+    wanted = getattr(kind, '__name__', str(kind))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    expected = {float: float, int: int, bool: bool, str: str}.get(kind, (list, tuple))
+    wrong_type = not isinstance(value, expected) or (kind is int and isinstance(value, bool))
+    wrong_choice = f.metadata['choices'] and value not in f.metadata['choices']
+    low, high = f.metadata['minimum'], f.metadata['maximum']
+    numbers = [value] if isinstance(value, int | float) else value if isinstance(value, list | tuple) else []
+    out_of_range = any(
+        isinstance(n, int | float)
+        and (not math.isfinite(n) or (low is not None and n < low) or (high is not None and n > high))
+        for n in numbers
+    )
+    if wrong_type or wrong_choice or out_of_range:
+        constraint = _constraint(f)
+        unit = f.metadata['unit']
+        raise ValueError(
+            f'parameter {f.name}: expected {wanted}'
+            + (f' {constraint}' if constraint else '')
+            + (f' [{unit}]' if unit else '')
+            + f', got {value!r}'
+        )
+    return list(value) if isinstance(value, tuple) else value

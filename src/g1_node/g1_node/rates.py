@@ -1,0 +1,44 @@
+"""Rates and intervals of something that happens again and again, for /diagnostics and reports."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+
+class RateMeter:
+    """Counts events; `rate()` is how many came per second over the last `window` seconds."""
+
+    def __init__(self, window: float = 2.0) -> None:
+        self.count = 0
+        self._window = window
+        self._times: deque[float] = deque()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        self.count += 1
+        self._times.append(now)
+        while self._times and self._times[0] < now - self._window:
+            self._times.popleft()
+
+    def rate(self) -> float:
+        now = time.monotonic()
+        recent = [t for t in tuple(self._times) if t >= now - self._window]
+        if len(recent) < 2:
+            return 0.0
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if recent[-1] > recent[0] else 0.0
+
+
+def diagnostic(name: str, ok: bool, message: str, **values: object) -> DiagnosticStatus:
+    """One entry for /diagnostics: `values` become its key-value pairs, floats with four digits."""
+    return DiagnosticStatus(
+        name=name,
+        level=DiagnosticStatus.OK if ok else DiagnosticStatus.WARN,
+        message=message,
+        values=[
+            KeyValue(key=key, value=f'{value:.4g}' if isinstance(value, float) else str(value))
+            for key, value in values.items()
+        ],
+    )

@@ -1,0 +1,1 @@
+"""A stand-in for the hardware: MuJoCo G1 with the same topics, tasks and scripted experts."""

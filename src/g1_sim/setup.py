@@ -1,0 +1,21 @@
+from setuptools import find_packages, setup
+
+package_name = 'g1_sim'
+
+setup(
+    name=package_name,
+    version='0.1.0',
+    packages=find_packages(exclude=['test']),
+    package_data={package_name: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
+        ('share/' + package_name, ['package.xml']),
+    ],
+    install_requires=['setuptools'],
+    zip_safe=True,
+    maintainer='DiT4DiT deployment suite team',
+    maintainer_email='maintainers@dit4dit.invalid',
+    description='A stand-in for the hardware: MuJoCo G1 with the same topics, tasks and scripted experts.',
+    license='Apache-2.0',
+    entry_points={'console_scripts': []},
+)

@@ -1,0 +1,1 @@
+"""The operator: XR device, retargeting and the recorder of demonstrations."""
