@@ -15,7 +15,7 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='What every node of the suite stands on: configuration files, QoS, parameters, diagnostics.',
+    description='What every node of the suite stands on.',
     license='Apache-2.0',
     entry_points={'console_scripts': []},
 )

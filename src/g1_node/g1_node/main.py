@@ -13,9 +13,10 @@ from rclpy.signals import SignalHandlerOptions
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Spins the node until SIGINT or SIGTERM, then lets it clean up (`destroy_node`). Returns the exit code.
+    """Spins the node until SIGINT or SIGTERM, then lets it clean up (`destroy_node`).
 
-    A node that cannot start because of its parameters or files says so in one line, not in a traceback.
+    Returns the exit code. A node that cannot start because of its parameters or files says so in
+    one line, not in a traceback.
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):

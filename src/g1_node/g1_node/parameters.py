@@ -1,11 +1,11 @@
 """Parameters declared once: a frozen dataclass whose fields carry unit, range and description.
 
-    @dataclass(frozen=True)
-    class CameraParameters:
-        rate: float = parameter(15.0, unit='Hz', minimum=1.0, maximum=60.0, description='Images per second.')
+@dataclass(frozen=True)
+class CameraParameters:
+    rate: float = parameter(15.0, unit='Hz', minimum=1.0, maximum=60.0, description='Images.')
 
-    parameters = declare(node, CameraParameters)                   # in a node: ROS parameters, described and ranged
-    parameters = load(CameraParameters, config_path('sim.yaml'))   # without ROS: the same file, the same checks
+declare(node, CameraParameters)                    # in a node: described and ranged parameters
+load(CameraParameters, config_path('sim.yaml'))    # without ROS: the same file, the same checks
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field that is a parameter: its default and what a person has to know to set it."""
+    """A dataclass field that is a parameter: its default and what it takes to set it well."""
     metadata = {
         'description': description,
         'unit': unit,
@@ -63,10 +63,12 @@ def declare(node: Node, schema: type[T]) -> T:
             dynamic_typing=True,  # our own check below says more than rclpy's
         )
         if types[f.name] is float and low is not None and high is not None:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high))
+            ]
         if types[f.name] is int and low is not None and high is not None:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-        overrides = node._parameter_overrides  # noqa: SLF001  (checked first: rclpy's own message names no range)
+        overrides = node._parameter_overrides  # checked first: rclpy's message names no range
         if f.name in overrides:
             _checked(f, types[f.name], overrides[f.name].value)
         value = node.declare_parameter(f.name, _default(f), descriptor).value
@@ -75,7 +77,7 @@ def declare(node: Node, schema: type[T]) -> T:
 
 
 def load(schema: type[T], path: str | Path, **overrides: Any) -> T:
-    """Reads `schema` from a ROS parameter file without ROS; keys of other schemas in the file are left alone."""
+    """Reads `schema` from a ROS parameter file without ROS; other keys in it are left alone."""
     content = yaml.safe_load(Path(path).read_text()) or {}
     given: dict[str, Any] = {}
     for section in content.values():
@@ -91,7 +93,7 @@ def load(schema: type[T], path: str | Path, **overrides: Any) -> T:
 
 
 def _default(f: Field[Any]) -> Any:
-    return f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+    return f.default_factory() if f.default_factory is not MISSING else f.default
 
 
 def _describe(f: Field[Any]) -> str:
@@ -117,12 +119,8 @@ def _checked(f: Field[Any], kind: Any, value: Any) -> Any:
     wrong_type = not isinstance(value, expected) or (kind is int and isinstance(value, bool))
     wrong_choice = f.metadata['choices'] and value not in f.metadata['choices']
     low, high = f.metadata['minimum'], f.metadata['maximum']
-    numbers = [value] if isinstance(value, int | float) else value if isinstance(value, list | tuple) else []
-    out_of_range = any(
-        isinstance(n, int | float)
-        and (not math.isfinite(n) or (low is not None and n < low) or (high is not None and n > high))
-        for n in numbers
-    )
+    numbers = value if isinstance(value, list | tuple) else [value]
+    out_of_range = any(not _in_range(n, low, high) for n in numbers if isinstance(n, int | float))
     if wrong_type or wrong_choice or out_of_range:
         constraint = _constraint(f)
         unit = f.metadata['unit']
@@ -133,3 +131,9 @@ def _checked(f: Field[Any], kind: Any, value: Any) -> Any:
             + f', got {value!r}'
         )
     return list(value) if isinstance(value, tuple) else value
+
+
+def _in_range(number: float, low: float | None, high: float | None) -> bool:
+    above = low is None or number >= low
+    below = high is None or number <= high
+    return math.isfinite(number) and above and below

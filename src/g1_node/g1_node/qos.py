@@ -14,7 +14,7 @@ NEWEST_SENSOR_DATA = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-#: Commands and chunks: every one should arrive, only the newest counts. Also /arm_sdk, as the robot's reader takes it.
+#: Commands and chunks: every one should arrive, only the newest counts. Also /arm_sdk.
 COMMAND = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,

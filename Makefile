@@ -1,0 +1,29 @@
+# Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
+SHELL := /bin/bash
+.PHONY: help setup demo test lint clean
+
+TASK ?= arrange_flower
+DURATION ?= 20
+SEED ?= 0
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
+
+setup:  ## Python, ROS 2 and the built packages, all inside this folder; writes setup.bash
+	@scripts/setup.sh
+
+demo: setup  ## the whole system against the simulated G1: TASK=arrange_flower DURATION=20 SEED=0
+	@source setup.bash && g1 demo --task $(TASK) --duration $(DURATION) --seed $(SEED)
+
+test: lint  ## every test that needs no GPU and takes no minutes
+	@source setup.bash && python -m pytest -m 'not slow and not gpu'
+
+lint: setup  ## ruff and mypy
+	@source setup.bash && ruff check . && ruff format --check . && \
+		for package in src/*/setup.py src/g1_bringup/setup.py; do \
+			name=$$(basename $$(dirname $$package)); \
+			[ -d src/$$name/$$name ] && { mypy src/$$name/$$name || exit 1; }; \
+		done; true
+
+clean:  ## removes what set-up made (not runs/)
+	rm -rf .venv build install log setup.bash
