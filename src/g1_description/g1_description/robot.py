@@ -1,0 +1,170 @@
+"""The robot's facts as `config/g1.yaml` states them: joints, limits, gains, chunk layout, camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import yaml
+from g1_node.config import config_path
+from numpy.typing import NDArray
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One motor of the body. Angles in rad, velocity in rad/s, effort in N m, gains in SI."""
+
+    name: str
+    motor: int
+    lower: float
+    upper: float
+    velocity: float
+    effort: float
+    kp: float
+    kd: float
+    home: float
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The head's colour camera: image size and pinhole intrinsics in pixels, its optical frame, its place in d435_link [m]."""
+
+    name: str
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    frame: str
+    position: tuple[float, float, float]
+
+    @property
+    def fovy(self) -> float:
+        """Vertical field of view in degrees."""
+        return float(np.degrees(2 * np.arctan(self.height / (2 * self.fy))))
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A G1 with two ALOHA 2 grippers.
+
+    joints: the 29 of the body in motor order. arm_joints: 14 names, left then right. gripper_joints: one prismatic joint a gripper,
+    0 closed to `gripper_stroke` m; `gripper_effort` N is its drive's force. A chunk has `chunk_steps` targets `chunk_step` s apart.
+    """
+
+    joints: tuple[Joint, ...]
+    arm_joints: tuple[str, ...]
+    gripper_joints: tuple[str, str]
+    gripper_stroke: float
+    gripper_home: float
+    gripper_effort: float
+    chunk_steps: int
+    chunk_step: float
+    camera: Camera
+    pelvis_height: float
+
+    @property
+    def arms(self) -> tuple[Joint, ...]:
+        """The 14 arm joints, in the order of `arm_joints`."""
+        by_name = {joint.name: joint for joint in self.joints}
+        return tuple(by_name[name] for name in self.arm_joints)
+
+    @property
+    def chunk_joints(self) -> tuple[str, ...]:
+        """The 16 joints of a chunk, a dataset state and a dataset action, in their order."""
+        return self.arm_joints + self.gripper_joints
+
+    @property
+    def state_joints(self) -> tuple[str, ...]:
+        """The 31 joints of /joint_states: the body in motor order, then the grippers."""
+        return tuple(joint.name for joint in self.joints) + self.gripper_joints
+
+    @property
+    def chunk_lower(self) -> NDArray[np.float64]:
+        """(16,) lower limits of `chunk_joints` [rad, m]."""
+        return np.array([joint.lower for joint in self.arms] + [0.0, 0.0])
+
+    @property
+    def chunk_upper(self) -> NDArray[np.float64]:
+        """(16,) upper limits of `chunk_joints` [rad, m]."""
+        return np.array([joint.upper for joint in self.arms] + [self.gripper_stroke] * 2)
+
+    @property
+    def home(self) -> NDArray[np.float64]:
+        """(16,) posture of `chunk_joints` that the robot holds by itself [rad, m]."""
+        return np.array([joint.home for joint in self.arms] + [self.gripper_home] * 2)
+
+
+@cache
+def load_robot(path: Path | None = None) -> Robot:
+    """The robot described by `path`, by default the installed `config/g1.yaml`.
+
+    Raises ValueError naming the entry when the file lacks one, has one too many, or contradicts itself.
+    """
+    path = path or config_path('g1.yaml')
+    try:
+        return _robot(yaml.safe_load(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+
+
+def _robot(content: Any) -> Robot:
+    sections = _keys(content, 'file', 'joints', 'gripper', 'chunk', 'camera', 'pelvis_height')
+    gripper = _keys(sections['gripper'], 'gripper', 'joints', 'stroke', 'home', 'effort')
+    chunk = _keys(sections['chunk'], 'chunk', 'arms', 'steps', 'step')
+    joints = tuple(
+        _entry(Joint, f'joints.{name}', {'name': name, **joint})
+        for name, joint in sections['joints'].items()
+    )
+    _check_joints(joints, chunk['arms'])
+    camera = {**sections['camera'], 'position': tuple(sections['camera'].get('position', ()))}
+    return Robot(
+        joints=joints,
+        arm_joints=tuple(chunk['arms']),
+        gripper_joints=tuple(gripper['joints']),
+        gripper_stroke=gripper['stroke'],
+        gripper_home=gripper['home'],
+        gripper_effort=gripper['effort'],
+        chunk_steps=chunk['steps'],
+        chunk_step=chunk['step'],
+        camera=_entry(Camera, 'camera', camera),
+        pelvis_height=sections['pelvis_height'],
+    )
+
+
+def _check_joints(joints: tuple[Joint, ...], arms: list[str]) -> None:
+    for index, joint in enumerate(joints):
+        if joint.motor != index:
+            raise ValueError(
+                f'joints.{joint.name}: expected motor {index} (joints are listed in motor order), got {joint.motor}'
+            )
+        if not joint.lower <= joint.home <= joint.upper:
+            raise ValueError(
+                f'joints.{joint.name}: expected home within {joint.lower} to {joint.upper} rad, got {joint.home}'
+            )
+    unknown = set(arms) - {joint.name for joint in joints}
+    if unknown:
+        raise ValueError(f'chunk.arms: {", ".join(sorted(unknown))} not listed under joints')
+
+
+def _entry(kind: type[T], where: str, values: dict[str, Any]) -> T:
+    return kind(**_keys(values, where, *(f.name for f in fields(kind))))  # type: ignore[arg-type]
+
+
+def _keys(values: Any, where: str, *expected: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ValueError(f'{where}: expected a mapping with {", ".join(expected)}, got {values!r}')
+    missing, unknown = set(expected) - set(values), set(values) - set(expected)
+    if missing or unknown:
+        raise ValueError(
+            f'{where}: expected {", ".join(expected)}'
+            + (f'; missing: {", ".join(sorted(missing))}' if missing else '')
+            + (f'; unknown: {", ".join(sorted(map(str, unknown)))}' if unknown else '')
+        )
+    return values
