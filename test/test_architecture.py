@@ -1,0 +1,137 @@
+"""Who may import what: the table of rooms, enforced."""
+
+import ast
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / 'src'
+OURS = {
+    'dit4dit_msgs',
+    'dit4dit_policy',
+    'g1_bringup',
+    'g1_control',
+    'g1_data',
+    'g1_description',
+    'g1_node',
+    'g1_sim',
+    'g1_teleop',
+    'unitree_hg',
+}
+PYTHON_PACKAGES = sorted(path.parent.name for path in SRC.glob('*/*/__init__.py'))
+ROS_TYPES = {
+    'action_msgs',
+    'builtin_interfaces',
+    'diagnostic_msgs',
+    'dit4dit_msgs',
+    'geometry_msgs',
+    'lifecycle_msgs',
+    'rclpy',
+    'sensor_msgs',
+    'std_msgs',
+    'std_srvs',
+    'trajectory_msgs',
+    'unitree_hg',
+    'visualization_msgs',
+}
+
+#: What each package's room is never to hold.
+NEVER = {
+    'g1_description': ROS_TYPES,
+    'g1_data': ROS_TYPES | {'torch'},
+    'dit4dit_policy': {'unitree_hg', 'g1_control'},
+    'g1_control': {'torch', 'diffusers', 'dit4dit_policy', 'g1_sim', 'mujoco'},
+    'g1_teleop': {'torch', 'diffusers', 'dit4dit_policy', 'g1_sim'},
+    'g1_sim': {'torch', 'diffusers', 'dit4dit_policy'},
+    'g1_node': OURS - {'g1_node'},
+    'g1_bringup': {'torch', 'diffusers'},
+}
+
+#: The folder of the networks knows torch and nothing of robots, files or ROS.
+MODEL_NEVER = (OURS - {'dit4dit_policy'}) | ROS_TYPES | {'pyarrow', 'av', 'PIL'}
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of every import in a module, wherever in it; typing-only ones too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split('.')[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split('.')[0])
+    return names
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((SRC / package / package).rglob('*.py'))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(SRC))
+
+
+@pytest.mark.parametrize('package', PYTHON_PACKAGES)
+def test_a_package_imports_only_what_its_room_allows(package):
+    found = {relative(m): sorted(imports(m) & NEVER[package]) for m in modules(package)}
+    assert {m: names for m, names in found.items() if names} == {}
+
+
+def test_the_networks_know_torch_only():
+    found = {
+        relative(m): sorted(imports(m) & MODEL_NEVER)
+        for m in modules('dit4dit_policy')
+        if '/model/' in str(m)
+    }
+    assert {m: names for m, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize('package', sorted(set(PYTHON_PACKAGES) - {'g1_node', 'g1_bringup'}))
+def test_ros_types_stay_in_nodes_and_messages(package):
+    """g1_node is made of them; g1_bringup's demo is an operator's client of the running system."""
+    outside = {
+        relative(m): sorted(imports(m) & ROS_TYPES)
+        for m in modules(package)
+        if 'nodes' not in m.parts and m.stem != 'messages'
+    }
+    assert {m: names for m, names in outside.items() if names} == {}
+
+
+@pytest.mark.parametrize('package', PYTHON_PACKAGES)
+def test_package_xml_names_what_is_imported(package):
+    root = ElementTree.parse(SRC / package / 'package.xml').getroot()
+    declared = {e.text for e in root if e.tag in ('depend', 'exec_depend', 'build_depend')}
+    used = set().union(*(imports(m) for m in modules(package))) & (OURS | ROS_TYPES)
+    assert used - declared - {package, 'ament_index_python'} == set()
+
+
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_every_package_is_complete(package):
+    folder = SRC / package
+    root = ElementTree.parse(folder / 'package.xml').getroot()
+    assert root.get('format') == '3'
+    assert root.findtext('license') == 'Apache-2.0'
+    assert (folder / 'CHANGELOG.rst').is_file()
+    if package in PYTHON_PACKAGES:
+        assert list((folder / 'test').glob('test_*.py'))
+
+
+def test_launch_files_and_parameters_have_one_home():
+    def outside(pattern: str) -> list[str]:
+        return [relative(p) for p in SRC.rglob(pattern) if '.venv' not in p.parts]
+
+    assert outside('*.launch.py') == []
+    assert [p for p in outside('*.yaml') if '/config/' in p] == []
+
+
+def test_modules_are_named_after_what_they_hold():
+    vague = {'utils', 'util', 'helpers', 'helper', 'manager', 'base', 'common', 'misc'}
+    assert [relative(p) for p in SRC.rglob('*.py') if p.stem in vague] == []
+
+
+def test_all_modules_parse_on_the_oldest_python():
+    """ROS 2 Jazzy is Python 3.12; the wheels go back to 3.10."""
+    assert sys.version_info >= (3, 10)
+    for path in SRC.rglob('*.py'):
+        ast.parse(path.read_text(), feature_version=(3, 10))
