@@ -125,7 +125,7 @@ def video_path(episode_index: int) -> str:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Lines of a .jsonl file, none if it does not exist; ValueError names a line that is no JSON."""
+    """Lines of a .jsonl file, none if it is missing; ValueError names a line that is no JSON."""
     if not path.is_file():
         return []
     lines = []

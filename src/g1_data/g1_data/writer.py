@@ -119,7 +119,7 @@ class DatasetWriter:
         return height, width
 
     def episode(self, task: str) -> EpisodeWriter:
-        """Starts an episode of the task with this instruction; used in `with`, it saves at the end."""
+        """Starts an episode of the task with this instruction; a `with` saves it at the end."""
         return EpisodeWriter(self, task)
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class DatasetWriter:
         layout.write_atomically(meta / 'info.json', layout.json_text(self._info))
 
     def _set_unfinished_aside(self) -> None:
-        """Moves away what a killed writer left: staged recordings, files info.json does not count."""
+        """Moves away what a killed writer left: staged recordings and files not in info.json."""
         total = self.total_episodes
         left = list((self.root / _STAGING).glob('*'))
         for pattern in ('data/*/episode_*.parquet', 'videos/*/*/episode_*.mp4'):
@@ -336,7 +336,7 @@ def _lock(root: Path) -> int:
 
 
 def _refuse_other(root: Path, info: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raises ValueError naming the first difference of the dataset at `root` from the wanted one."""
+    """Raises ValueError naming the first difference between the dataset at `root` and `wanted`."""
     for key in ('codebase_version', 'fps', 'robot_type'):
         if info.get(key) != wanted[key]:
             raise ValueError(
