@@ -1,0 +1,1 @@
+"""The DiT4DiT model: torch only, no robot, no ROS."""

@@ -1,0 +1,186 @@
+"""The action DiT: state token, future tokens and noisy actions in, their velocity out (paper,
+Section 4.3).
+
+Built of `diffusers` layers and named as in the released checkpoints. Blocks alternate: even ones
+look at the video
+features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A action, S state, W width,
+N feature tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from torch import Tensor, nn
+
+from dit4dit_policy.model.config import ActionConfig
+
+#: Keys and values (B, heads, N, W / heads) of the cross-attention blocks: computed once, used by
+#: every Euler step.
+Context = list[tuple[Tensor, Tensor]]
+
+
+class ActionDiT(nn.Module):
+    """Predicts the flow velocity of a chunk of actions."""
+
+    def __init__(self, config: ActionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.state_encoder = _Mlp(config.state, config.hidden, config.width)
+        self.action_encoder = _ActionEncoder(config.action, config.width)
+        self.action_decoder = _Mlp(config.hidden, config.hidden, config.action)
+        self.position_embedding = nn.Embedding(config.positions, config.width)
+        nn.init.normal_(self.position_embedding.weight, std=0.02)
+        if config.future_tokens:
+            self.future_tokens: nn.Embedding = nn.Embedding(config.future_tokens, config.width)
+            nn.init.normal_(self.future_tokens.weight, std=0.02)
+        self.model = _Transformer(config)
+
+    def context(self, features_BND: Tensor) -> Context:
+        """What the cross-attention blocks need of the video features (B, N, D)."""
+        return [
+            block.keys_values(features_BND)
+            for block in self.model.transformer_blocks
+            if block.crosses
+        ]
+
+    def tokens(self, state_B1S: Tensor) -> Tensor:
+        """The tokens in front of the actions (B, 1 + future, W); they don't change with tau."""
+        tokens_BNW: Tensor = self.state_encoder(state_B1S)
+        if self.config.future_tokens:
+            future_BNW = self.future_tokens.weight.expand(len(tokens_BNW), -1, -1)
+            tokens_BNW = torch.cat([tokens_BNW, future_BNW.to(tokens_BNW)], dim=1)
+        return tokens_BNW
+
+    def forward(
+        self, actions_BKA: Tensor, tau_B: Tensor, tokens_BNW: Tensor, context: Context
+    ) -> Tensor:
+        """Velocity (B, K, A) at the noisy `actions_BKA` and the times `tau_B`, which the network
+        sees as int(1000 tau).
+        """
+        timestep_B = (tau_B * 1000).long()
+        actions_BKW = self.action_encoder(actions_BKA, timestep_B)
+        horizon = actions_BKA.shape[1]
+        actions_BKW = actions_BKW + self.position_embedding.weight[:horizon]
+        out = self.model(torch.cat([tokens_BNW, actions_BKW], dim=1), timestep_B, context)
+        return self.action_decoder(out[:, -horizon:])
+
+
+class _Transformer(nn.Module):
+    def __init__(self, config: ActionConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.timestep_encoder = _TimestepEncoder(width)
+        self.transformer_blocks = nn.ModuleList(
+            _Block(config, crosses=i % 2 == 0) for i in range(config.layers)
+        )
+        self.norm_out = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.proj_out_1 = nn.Linear(width, 2 * width)
+        self.proj_out_2 = nn.Linear(width, config.hidden)
+
+    def forward(self, x_BNW: Tensor, timestep_B: Tensor, context: Context) -> Tensor:
+        time_BW = self.timestep_encoder(timestep_B, x_BNW.dtype)
+        features = iter(context)
+        for block in self.transformer_blocks:
+            x_BNW = block(x_BNW, time_BW, next(features) if block.crosses else None)
+        shift, scale = self.proj_out_1(F.silu(time_BW))[:, None].chunk(2, dim=-1)
+        return self.proj_out_2(self.norm_out(x_BNW) * (1 + scale) + shift)
+
+
+class _Block(nn.Module):
+    """Attention (to the video features, or to the tokens themselves) under AdaLN with tau, then a
+    feed-forward layer.
+    """
+
+    def __init__(self, config: ActionConfig, crosses: bool) -> None:
+        super().__init__()
+        self.crosses = crosses
+        self.norm1 = _AdaLayerNorm(config.width)
+        self.attn1 = Attention(
+            query_dim=config.width,
+            cross_attention_dim=config.features if crosses else None,
+            heads=config.heads,
+            dim_head=config.width // config.heads,
+            bias=True,
+            dropout=config.dropout,
+        )
+        self.norm3 = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-5)
+        self.ff = FeedForward(
+            config.width,
+            dropout=config.dropout,
+            activation_fn='gelu-approximate',
+            final_dropout=True,
+        )
+
+    def keys_values(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
+        return self._heads(self.attn1.to_k(x_BND)), self._heads(self.attn1.to_v(x_BND))
+
+    def forward(
+        self, x_BNW: Tensor, time_BW: Tensor, context: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        h_BNW = self.norm1(x_BNW, time_BW)
+        keys, values = context if context is not None else self.keys_values(h_BNW)
+        queries = self._heads(self.attn1.to_q(h_BNW))
+        h_BNW = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
+        for layer in self.attn1.to_out:
+            h_BNW = layer(h_BNW)
+        x_BNW = x_BNW + h_BNW
+        return x_BNW + self.ff(self.norm3(x_BNW))
+
+    def _heads(self, x_BNW: Tensor) -> Tensor:
+        return x_BNW.unflatten(2, (self.attn1.heads, -1)).transpose(1, 2)
+
+
+class _AdaLayerNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 2 * width)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-5)
+
+    def forward(self, x_BNW: Tensor, time_BW: Tensor) -> Tensor:
+        scale, shift = self.linear(F.silu(time_BW))[:, None].chunk(2, dim=-1)
+        return self.norm(x_BNW) * (1 + scale) + shift
+
+
+class _TimestepEncoder(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.time_proj = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=1)
+        self.timestep_embedder = TimestepEmbedding(256, width)
+
+    def forward(self, timestep_B: Tensor, dtype: torch.dtype) -> Tensor:
+        return self.timestep_embedder(self.time_proj(timestep_B).to(dtype))
+
+
+class _Mlp(nn.Module):
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.layer1 = nn.Linear(inputs, hidden)
+        self.layer2 = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer2(F.relu(self.layer1(x)))
+
+
+class _ActionEncoder(nn.Module):
+    """Each noisy action with the time it is at."""
+
+    def __init__(self, action: int, width: int) -> None:
+        super().__init__()
+        self.layer1 = nn.Linear(action, width)
+        self.layer2 = nn.Linear(2 * width, width)
+        self.layer3 = nn.Linear(width, width)
+
+    def forward(self, actions_BKA: Tensor, timestep_B: Tensor) -> Tensor:
+        actions_BKW = self.layer1(actions_BKA)
+        half = actions_BKW.shape[-1] // 2
+        steps = torch.arange(half, device=actions_BKA.device)
+        angles = timestep_B[:, None] * torch.exp(steps * (-math.log(10000.0) / half))
+        time_BW = torch.cat([angles.sin(), angles.cos()], dim=-1).to(actions_BKW)
+        time_BKW = time_BW[:, None].expand_as(actions_BKW)
+        return self.layer3(F.silu(self.layer2(torch.cat([actions_BKW, time_BKW], dim=-1))))

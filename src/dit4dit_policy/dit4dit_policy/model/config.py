@@ -1,0 +1,318 @@
+"""What a DiT4DiT is made of: frozen dataclasses and the presets `nano`, `g1` and `released`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, get_type_hints
+
+# fmt: off
+_WAN_MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+             0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921)
+_WAN_STD = (2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+            3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Video DiT; the fields are the arguments of `diffusers.CosmosTransformer3DModel`."""
+
+    num_attention_heads: int
+    attention_head_dim: int
+    num_layers: int
+    text_embed_dim: int
+    adaln_lora_dim: int
+    crossattn_proj_in_channels: int
+    encoder_hidden_states_channels: int
+    max_size: tuple[int, int, int]
+    in_channels: int = 17
+    out_channels: int = 16
+    mlp_ratio: float = 4.0
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    rope_scale: tuple[float, float, float] = (1.0, 3.0, 3.0)
+    concat_padding_mask: bool = True
+    extra_pos_embed_type: Literal['learnable'] | None = None
+    use_crossattn_projection: bool = True
+
+    @property
+    def width(self) -> int:
+        return self.num_attention_heads * self.attention_head_dim
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """Video autoencoder; the fields are arguments of `diffusers.AutoencoderKLWan`, their defaults
+    Wan 2.1's.
+    """
+
+    base_dim: int = 96
+    z_dim: int = 16
+    dim_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    attn_scales: tuple[float, ...] = ()
+    temperal_downsample: tuple[bool, ...] = (False, True, True)
+    in_channels: int = 3
+    out_channels: int = 3
+    patch_size: int | None = None
+    latents_mean: tuple[float, ...] = _WAN_MEAN
+    latents_std: tuple[float, ...] = _WAN_STD
+
+    @property
+    def temporal_compression(self) -> int:
+        return 2 ** sum(self.temperal_downsample)
+
+    @property
+    def spatial_compression(self) -> int:
+        return 2 ** (len(self.dim_mult) - 1) * (self.patch_size or 1)
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Text encoder: every layer's hidden state is normalised and concatenated, so `width` = layers
+    * hidden.
+
+    `encoder` is 'bytes', a frozen untrained Qwen2 over UTF-8 bytes, or the folder or hub name of
+    Qwen2.5-VL.
+    """
+
+    encoder: str
+    layers: int
+    hidden: int
+    tokens: int
+
+    @property
+    def width(self) -> int:
+        return self.layers * self.hidden
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """The video backbone: what it sees, and where its features come from (paper, Section 4.2).
+
+    `image` is (height, width) in pixels. A clip is the current frame and the frames that follow it
+    every
+    `frame_step` steps of the data, `latent_frames` frames of latents. `hook` is the index of the
+    block whose output
+    is the feature. `feature_time` is the flow time of the one denoising pass at inference; training
+    draws from
+    `feature_times`. `condition_time` is the flow time that the clean condition frame is labelled
+    with.
+    """
+
+    transformer: TransformerConfig
+    vae: VaeConfig
+    text: TextConfig
+    image: tuple[int, int]
+    hook: int
+    latent_frames: int = 3
+    frame_step: int = 2
+    feature_time: float = 0.995
+    feature_times: tuple[float, ...] = (0.995,)
+    condition_time: float = 1e-4
+    time: Literal['uniform', 'logit_normal'] = 'uniform'
+    scale: Literal['divide_by_std', 'multiply_by_std'] = 'divide_by_std'
+
+    def __post_init__(self) -> None:
+        transformer, vae = self.transformer, self.vae
+        if not 0 <= self.hook < transformer.num_layers:
+            raise ValueError(
+                f'hook: expected a block from 0 to {transformer.num_layers - 1}, got {self.hook}'
+            )
+        if transformer.crossattn_proj_in_channels != self.text.width:
+            raise ValueError(
+                f'crossattn_proj_in_channels: the text encoder gives {self.text.layers} x '
+                f'{self.text.hidden} = {self.text.width} channels, '
+                f'got {transformer.crossattn_proj_in_channels}'
+            )
+        if transformer.in_channels != vae.z_dim + 1 or transformer.out_channels != vae.z_dim:
+            raise ValueError(
+                f'the transformer takes the {vae.z_dim} latent channels of the VAE and one mask: '
+                f'expected in_channels {vae.z_dim + 1} and out_channels {vae.z_dim}, '
+                f'got {transformer.in_channels} and {transformer.out_channels}'
+            )
+        for pixels, patch in zip(self.image, transformer.patch_size[1:], strict=True):
+            if pixels % (vae.spatial_compression * patch):
+                raise ValueError(
+                    f'image: expected multiples of {vae.spatial_compression * patch} pixels, '
+                    f'got {self.image}'
+                )
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(C, T, h, w) of a clip's latents."""
+        return (
+            self.vae.z_dim,
+            self.latent_frames,
+            self.image[0] // self.vae.spatial_compression,
+            self.image[1] // self.vae.spatial_compression,
+        )
+
+    @property
+    def clip_offsets(self) -> tuple[int, ...]:
+        """Steps of the data after the current one at which the frames of a clip lie, 0 first."""
+        frames = 1 + (self.latent_frames - 1) * self.vae.temporal_compression
+        return tuple(i * self.frame_step for i in range(frames))
+
+
+@dataclass(frozen=True)
+class ActionConfig:
+    """The action DiT (paper, Section 4.3). `width` of its tokens, `hidden` of the encoder and
+    decoder MLPs.
+
+    `time` turns a Beta(alpha, beta) draw s into tau: 'paper' 1 - s, 'released' s / 0.999 up to 1.
+    """
+
+    width: int
+    heads: int
+    layers: int
+    hidden: int
+    features: int
+    action: int
+    state: int
+    horizon: int = 16
+    future_tokens: int = 32
+    positions: int = 1024
+    dropout: float = 0.0
+    euler_steps: int = 4
+    beta: tuple[float, float] = (1.5, 1.0)
+    time: Literal['paper', 'released'] = 'paper'
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f'action width {self.width} does not divide into {self.heads} heads')
+        if self.layers % 2:
+            raise ValueError(
+                'action layers: cross- and self-attention alternate, expected an even number, '
+                f'got {self.layers}'
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A whole DiT4DiT. `video_weight` is lambda of Algorithm 1; `feature_gradient`: the action loss
+    trains the video DiT.
+    """
+
+    video: VideoConfig
+    action: ActionConfig
+    video_weight: float = 1.0
+    feature_gradient: bool = True
+    state_encoding: Literal['min_max', 'sin_cos'] = 'min_max'
+
+    def __post_init__(self) -> None:
+        if self.action.features != self.video.transformer.width:
+            raise ValueError(
+                f'action.features: the video DiT gives {self.video.transformer.width}, '
+                f'got {self.action.features}'
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Inverse of `to_dict`. ValueError names a key that is missing or unknown."""
+        return _build(cls, values, 'model')
+
+
+def preset(name: str) -> ModelConfig:
+    """The configuration called `name`: 'nano', 'g1' (paper) or 'released' (the published
+    checkpoints).
+    """
+    try:
+        return _PRESETS[name]
+    except KeyError:
+        raise ValueError(f'no preset {name!r}; there are: {", ".join(_PRESETS)}') from None
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:
+    if not is_dataclass(kind):
+        return tuple(values) if isinstance(values, list) else values
+    types = get_type_hints(kind)
+    known = {f.name for f in fields(kind)}
+    if unknown := set(values) - known:
+        raise ValueError(f'{where}: unknown {sorted(unknown)}; known are {sorted(known)}')
+    try:
+        return kind(**{k: _build(types[k], v, f'{where}.{k}') for k, v in values.items()})  # type: ignore[operator]
+    except TypeError as error:
+        raise ValueError(f'{where}: {error}') from None
+
+
+_NANO = ModelConfig(
+    video=VideoConfig(
+        transformer=TransformerConfig(
+            num_attention_heads=6,
+            attention_head_dim=32,
+            num_layers=5,
+            text_embed_dim=64,
+            adaln_lora_dim=32,
+            crossattn_proj_in_channels=128,
+            encoder_hidden_states_channels=64,
+            max_size=(4, 24, 32),
+            mlp_ratio=3.0,
+            rope_scale=(1.0, 1.0, 1.0),
+            concat_padding_mask=False,
+            extra_pos_embed_type='learnable',
+        ),
+        vae=VaeConfig(
+            base_dim=32,
+            dim_mult=(1, 2),
+            num_res_blocks=1,
+            temperal_downsample=(False,),
+            in_channels=48,
+            out_channels=48,
+            patch_size=4,
+            latents_mean=(0.0,) * 16,
+            latents_std=(1.0,) * 16,
+        ),
+        text=TextConfig(encoder='bytes', layers=2, hidden=64, tokens=64),
+        image=(96, 128),
+        hook=2,
+        frame_step=8,
+    ),
+    action=ActionConfig(
+        width=160,
+        heads=5,
+        layers=6,
+        hidden=256,
+        features=192,
+        action=16,
+        state=16,
+        future_tokens=8,
+        positions=16,
+        time='released',
+    ),
+    video_weight=0.2,
+)
+
+_G1 = ModelConfig(
+    video=VideoConfig(
+        transformer=TransformerConfig(
+            num_attention_heads=16,
+            attention_head_dim=128,
+            num_layers=28,
+            text_embed_dim=1024,
+            adaln_lora_dim=256,
+            crossattn_proj_in_channels=100352,
+            encoder_hidden_states_channels=1024,
+            max_size=(128, 240, 240),
+        ),
+        vae=VaeConfig(),
+        text=TextConfig(encoder='Qwen/Qwen2.5-VL-7B-Instruct', layers=28, hidden=3584, tokens=512),
+        image=(224, 224),
+        hook=17,
+    ),
+    action=ActionConfig(
+        width=768, heads=12, layers=16, hidden=2560, features=2048, action=32, state=64, dropout=0.2
+    ),
+    state_encoding='sin_cos',
+)
+
+_RELEASED = replace(
+    _G1,
+    video=replace(_G1.video, time='logit_normal', scale='multiply_by_std'),
+    action=replace(_G1.action, future_tokens=0, time='released'),
+    feature_gradient=False,
+)
+
+_PRESETS = {'nano': _NANO, 'g1': _G1, 'released': _RELEASED}

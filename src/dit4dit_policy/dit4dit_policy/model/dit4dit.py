@@ -1,0 +1,114 @@
+"""DiT4DiT: the joint loss (Algorithm 1) and the sampling of actions and video (Algorithm 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dit4dit_policy.model import flow
+from dit4dit_policy.model.action_dit import ActionDiT
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.video_backbone import VideoBackbone
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training examples. Everything is normalised; masks are 1 where a value counts.
+
+    latents (B, C, T, h, w): current frame first. prompt (B, L, E). state (B, 1, S). actions, mask
+    (B, K, A).
+    """
+
+    latents: Tensor
+    prompt: Tensor
+    state: Tensor
+    actions: Tensor
+    mask: Tensor
+
+
+class DiT4DiT(nn.Module):
+    """The video DiT and the action DiT that reads its hidden features."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.video = VideoBackbone(config.video)
+        self.action = ActionDiT(config.action)
+
+    def action_loss(
+        self, batch: Batch, draws: int = 1, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Masked flow-matching loss of the actions, the features taken at a flow time of their own.
+
+        `draws` independent noises and times are averaged for every example: they share the costly
+        features.
+        """
+        size = len(batch.state)
+        features = self._features(batch, generator)
+        if not self.config.feature_gradient:
+            features = features.detach()
+        context = [
+            (k.repeat_interleave(draws, 0), v.repeat_interleave(draws, 0))
+            for k, v in self.action.context(features)
+        ]
+        tokens = self.action.tokens(batch.state).repeat_interleave(draws, 0)
+        actions, mask = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
+        tau = self._action_times(size * draws, generator)
+        noise = torch.randn(actions.shape, generator=generator)
+        predicted = self.action(flow.interpolate(actions, noise, tau), tau, tokens, context)
+        return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), mask)
+
+    def video_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Flow-matching loss of the future frames; the condition frame stays clean and counts for
+        nothing.
+        """
+        latents = batch.latents
+        tau = self._video_times(len(latents), generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        noisy = flow.interpolate(latents, noise, tau)
+        noisy = torch.cat([latents[:, :, :1], noisy[:, :, 1:]], dim=2)
+        predicted = self.video.velocity(noisy, batch.prompt, tau)
+        return (predicted - flow.velocity_target(latents, noise))[:, :, 1:].square().mean()
+
+    @torch.no_grad()
+    def sample_actions(self, features: Tensor, state: Tensor, noise: Tensor) -> Tensor:
+        """Actions (B, K, A) for video features (B, N, D), state (B, 1, S) and noise (B, K, A)."""
+        context, tokens = self.action.context(features), self.action.tokens(state)
+
+        def velocity(x: Tensor, tau: float) -> Tensor:
+            return self.action(x, torch.full((len(x),), tau), tokens, context)
+
+        return flow.euler(velocity, noise, self.config.action.euler_steps)
+
+    @torch.no_grad()
+    def sample_video(self, condition: Tensor, prompt: Tensor, noise: Tensor, steps: int) -> Tensor:
+        """Latents (B, C, T, h, w) of the imagined future of a condition frame (B, C, 1, h, w)."""
+
+        def velocity(x: Tensor, tau: float) -> Tensor:
+            clip = torch.cat([condition, x[:, :, 1:]], dim=2)
+            return self.video.velocity(clip, prompt, torch.full((len(x),), tau))
+
+        future = flow.euler(velocity, noise, steps)
+        return torch.cat([condition, future[:, :, 1:]], dim=2)
+
+    def _features(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        times = torch.tensor(self.config.video.feature_times)
+        tau = times[torch.randint(len(times), (len(batch.state),), generator=generator)]
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        return self.video.features(batch.latents[:, :, :1], noise, batch.prompt, tau)
+
+    def _action_times(self, count: int, generator: torch.Generator | None) -> Tensor:
+        config = self.config.action
+        s = flow.beta_times(count, *config.beta, generator=generator)
+        return 1 - s if config.time == 'paper' else (s / 0.999).clamp(max=1)
+
+    def _video_times(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Uniform in the paper; in the released code logit-normal, 5 % forced above 0.98."""
+        tau = flow.uniform_times(count, generator)
+        if self.config.video.time == 'uniform':
+            return tau
+        normal = torch.randn(count, generator=generator).sigmoid()
+        high = torch.rand(count, generator=generator) < 0.05
+        return torch.where(high, 0.98 + 0.02 * tau, normal)

@@ -1,0 +1,215 @@
+"""The video backbone: frozen VAE and text encoder, video DiT, and the hook that turns it into a
+feature extractor.
+
+Shapes: B batch, C latent channels, T latent frames, h w latent size, L text tokens, D width of the
+video DiT.
+Latents are normalised; the condition frame, which is the current image, is frame 0. Pixels lie in
+[0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2Model
+
+from dit4dit_policy.model.config import TextConfig, VaeConfig, VideoConfig
+
+
+class VideoBackbone(nn.Module):
+    """What the policy sees (`features`) and what it imagines (`velocity`), by the same weights."""
+
+    latents_mean: Tensor
+    latents_scale: Tensor
+
+    def __init__(self, config: VideoConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vae: Any = make_vae(config.vae).requires_grad_(False)
+        self.text_encoder = ByteTextEncoder(config.text).requires_grad_(False)
+        self.transformer: Any = CosmosTransformer3DModel(**asdict(config.transformer))
+        if self.transformer.learnable_pos_embed is not None:
+            for table in self.transformer.learnable_pos_embed.parameters():
+                nn.init.normal_(table, std=0.3)  # it is normalised later: zeros have no direction
+        std = torch.tensor(config.vae.latents_std)
+        scale = 1 / std if config.scale == 'divide_by_std' else std
+        mean = torch.tensor(config.vae.latents_mean)
+        self.register_buffer('latents_mean', mean.view(-1, 1, 1, 1), persistent=False)
+        self.register_buffer('latents_scale', scale.view(-1, 1, 1, 1), persistent=False)
+
+    # --- frozen parts -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, frames_BCTHW: Tensor) -> Tensor:
+        """Normalised latents (B, C, T, h, w) of frames in [0, 1]: the mean of the VAE's posterior.
+
+        The VAE is causal, so one frame, the condition frame, is encoded alone. Where the VAE does
+        not compress
+        time, every frame of a clip is: a frame then has the same latent wherever in a clip it
+        stands.
+        """
+        pixels = frames_BCTHW * 2 - 1
+        if self.config.vae.temporal_compression == 1:
+            single = pixels.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+            encoded = self.vae.encode(single).latent_dist.mean.squeeze(2)
+            latents = encoded.unflatten(0, (len(pixels), -1)).transpose(1, 2)
+        else:
+            latents = self.vae.encode(pixels).latent_dist.mean
+        return (latents - self.latents_mean) * self.latents_scale
+
+    @torch.no_grad()
+    def decode(self, latents_BCThw: Tensor) -> Tensor:
+        """Frames (B, 3, T, H, W) in [0, 1] of normalised latents."""
+        latents = latents_BCThw / self.latents_scale + self.latents_mean
+        if self.config.vae.temporal_compression == 1:
+            single = latents.transpose(1, 2).flatten(0, 1).unsqueeze(2)
+            decoded = self.vae.decode(single).sample.squeeze(2)
+            frames = decoded.unflatten(0, (len(latents), -1)).transpose(1, 2)
+        else:
+            frames = self.vae.decode(latents).sample
+        return (frames / 2 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def embed(self, prompts: list[str]) -> Tensor:
+        """(B, L, text width) of instructions. The same sentence always gives the same embedding, so
+        cache it.
+        """
+        return self.text_encoder(prompts)
+
+    # --- video DiT --------------------------------------------------------------------------------
+
+    def features(
+        self, condition_BC1hw: Tensor, noise_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor
+    ) -> Tensor:
+        """Hidden features (B, T*h*w / patch, D) of one denoising pass: what the action DiT looks
+        at.
+
+        The condition frame's latent, `noise_BCThw` of the frames to come (its frame 0 is ignored),
+        the flow times of that
+        noise. Blocks after the hooked one are not run.
+        """
+        frames = noise_BCThw.shape[2]
+        latents = torch.cat([condition_BC1hw, noise_BCThw[:, :, 1:]], dim=2)
+        times = self._times(tau_B, frames)
+        hidden, _ = self._blocks(latents, times, prompt_BLE, self.config.hook + 1)
+        return hidden
+
+    def velocity(self, latents_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor) -> Tensor:
+        """Flow velocity (B, C, T, h, w) of a clip whose frame 0 is clean and whose others are at
+        `tau_B`.
+        """
+        _, _, frames, height, width = latents_BCThw.shape
+        times = self._times(tau_B, frames)
+        layers = len(self.transformer.transformer_blocks)
+        hidden, modulation = self._blocks(latents_BCThw, times, prompt_BLE, layers)
+        hidden = self.transformer.proj_out(self.transformer.norm_out(hidden, *modulation))
+        patch = self.config.transformer.patch_size
+        grid = (frames // patch[0], height // patch[1], width // patch[2])
+        # The released weights read a token's outputs as (ph, pw, pt, C), unlike the patch that went
+        # in.
+        hidden = hidden.unflatten(2, (*patch[1:], patch[0], -1)).unflatten(1, grid)
+        hidden = hidden.permute(0, 7, 1, 6, 2, 4, 3, 5)
+        return hidden.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def _times(self, tau_B: Tensor, frames: int) -> Tensor:
+        """(B, T): the condition frame is always nearly clean."""
+        times_BT = tau_B[:, None].repeat(1, frames)
+        times_BT[:, 0] = self.config.condition_time
+        return times_BT
+
+    def _blocks(
+        self, latents_BCThw: Tensor, times_BT: Tensor, prompt_BLE: Tensor, blocks: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The first `blocks` blocks of `CosmosTransformer3DModel.forward`, which itself cannot stop
+        early.
+        """
+        net = self.transformer
+        batch, _, frames = latents_BCThw.shape[:3]
+        mask = torch.zeros_like(latents_BCThw[:, :1])
+        mask[:, :, 0] = 1
+        x = torch.cat([latents_BCThw, mask], dim=1)
+        if net.config.concat_padding_mask:
+            x = torch.cat([x, torch.zeros_like(mask)], dim=1)  # nothing is padded
+        rotary = net.rope(x)
+        positions = None if net.learnable_pos_embed is None else net.learnable_pos_embed(x)
+        x = net.patch_embed(x).flatten(1, 3)
+        temb, embedded = net.time_embed(x, times_BT.flatten())
+        tokens = x.shape[1] // frames
+        temb, embedded = (
+            t.view(batch, frames, 1, -1).expand(-1, -1, tokens, -1).flatten(1, 2)
+            for t in (temb, embedded)
+        )
+        text = net.crossattn_proj(prompt_BLE) if net.config.use_crossattn_projection else prompt_BLE
+        for block in net.transformer_blocks[:blocks]:
+            x = block(x, text, embedded, temb, rotary, positions)
+        return x, (embedded, temb)
+
+
+def make_vae(config: VaeConfig) -> Any:
+    """`AutoencoderKLWan` of `config`, with convolutions that waste nothing on a first frame."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+    vae: Any = AutoencoderKLWan(
+        **values,
+        scale_factor_temporal=config.temporal_compression,
+        scale_factor_spatial=config.spatial_compression,
+    )
+    for module in vae.modules():
+        if isinstance(module, WanCausalConv3d):
+            module.__class__ = _CausalConv
+    return vae
+
+
+class _CausalConv(WanCausalConv3d):
+    """A first frame has only zeros before it, so of a kernel's three time steps just the last one
+    touches data.
+    """
+
+    def forward(self, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
+        if x.shape[2] > 1 or cache_x is not None or self._padding[4] != self.kernel_size[0] - 1:
+            return super().forward(x, cache_x)
+        frame = F.pad(x[:, :, 0], [int(p) for p in self._padding[:4]])
+        return F.conv2d(frame, self.weight[:, :, -1], self.bias, self.stride[1:]).unsqueeze(2)
+
+
+class ByteTextEncoder(nn.Module):
+    """A small frozen Qwen2 over UTF-8 bytes; seeded and untrained, it tells sentences apart and
+    needs no download.
+
+    Like the paper's encoder it returns every layer's hidden state, normalised and concatenated: (B,
+    L, layers * hidden).
+    """
+
+    padding = 256
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        generator_state = torch.get_rng_state()
+        torch.manual_seed(0)
+        self.model = Qwen2Model(
+            Qwen2Config(
+                vocab_size=257,
+                hidden_size=config.hidden,
+                intermediate_size=2 * config.hidden,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.hidden // 32,
+                num_key_value_heads=config.hidden // 32,
+                max_position_embeddings=config.tokens,
+                initializer_range=0.2,
+            )
+        ).eval()
+        torch.set_rng_state(generator_state)
+
+    def forward(self, prompts: list[str]) -> Tensor:
+        ids = torch.full((len(prompts), self.config.tokens), self.padding)
+        for row, prompt in zip(ids, prompts, strict=True):
+            code = prompt.encode()[: self.config.tokens]
+            row[: len(code)] = torch.tensor(list(code))
+        states = self.model(ids, output_hidden_states=True).hidden_states[1:]
+        return torch.cat([F.layer_norm(s, s.shape[-1:]) for s in states], dim=-1)
