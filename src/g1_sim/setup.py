@@ -17,5 +17,9 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='A stand-in for the hardware: MuJoCo G1 with the same topics, tasks and scripted experts.',
     license='Apache-2.0',
-    entry_points={'console_scripts': []},
+    entry_points={
+        'console_scripts': [
+            'sim_node = g1_sim.nodes.sim_node:main',
+        ],
+    },
 )

@@ -1,0 +1,1 @@
+"""The simulation on the robot's topics."""

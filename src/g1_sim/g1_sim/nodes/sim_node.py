@@ -1,0 +1,262 @@
+"""Stands in for robot, camera and grippers: MuJoCo in real time behind the G1's own topics."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+from unitree_hg.msg import LowCmd, LowState
+
+from g1_control.unitree import LowCmd as WireCommand
+from g1_description import load_robot
+from g1_node import qos
+from g1_node.main import run
+from g1_node.parameters import declare, parameter
+from g1_node.rates import RateMeter, diagnostic
+from g1_sim.nodes.camera_process import run_camera
+from g1_sim.replay import Log
+from g1_sim.shared_state import SharedState
+from g1_sim.simulation import Simulation
+from g1_sim.tasks import simulated_tasks
+from g1_sim.wire import StateWriter, motor_command
+
+_SIDES = ('left', 'right')
+_GRIPPER_STEPS = 10  # every so many steps of 2 ms: grippers at 50 Hz,
+_SUCCESS_STEPS = 50  # success at 10 Hz,
+_LOG_STEPS = 8  # log at 62.5 Hz
+_LATEST = 0.1  # s behind the wall clock after which the physics gives up catching up
+
+
+@dataclass(frozen=True)
+class SimParameters:
+    """Parameters of sim_node."""
+
+    task: str = parameter(
+        'arrange_flower', choices=simulated_tasks(), description='Which scene stands on the table.'
+    )
+    seed: int = parameter(
+        0, minimum=0, description='Scene to start with: the same seed, the same scene.'
+    )
+    seed_step: int = parameter(
+        1, minimum=0, description='Added to the seed at every sim/reset; 0 repeats the same scene.'
+    )
+    camera_rate: float = parameter(
+        15.0,
+        unit='Hz',
+        minimum=1.0,
+        maximum=60.0,
+        description='Images of the head camera per second.',
+    )
+    log: str = parameter(
+        '', description='File (.npz) that takes the motion of everything at exit; empty for none.'
+    )
+
+
+class _Polled(CallbackGroup):
+    """Keeps a subscription from the executor: the physics thread takes its messages, for less."""
+
+    def can_execute(self, entity: object) -> bool:
+        return False
+
+    def beginning_execution(self, entity: object) -> bool:
+        return False
+
+    def ending_execution(self, entity: object) -> None:
+        pass
+
+
+class SimNode(Node):
+    """Physics at 500 Hz in its own thread, camera in its own process; an executor for the rest."""
+
+    def __init__(self) -> None:
+        super().__init__('sim')
+        parameters = declare(self, SimParameters)
+        self._parameters, self._seed = parameters, parameters.seed
+        self._simulation = Simulation(parameters.task, parameters.seed)
+        self._log = Log(parameters.task, parameters.log) if parameters.log else None
+
+        self._state = StateWriter()
+        self._state_publisher = self.create_publisher(LowState, 'lowstate', qos.COMMAND)
+        polled = _Polled()
+        self._commands = self.create_subscription(
+            LowCmd, 'arm_sdk', _never, qos.COMMAND, callback_group=polled, raw=True
+        )
+        self._command = WireCommand()
+        self._gripper_publishers = [
+            self.create_publisher(JointState, f'{side}_gripper/state', qos.COMMAND)
+            for side in _SIDES
+        ]
+        self._gripper_commands = [
+            self.create_subscription(
+                JointState, f'{side}_gripper/command', _never, qos.COMMAND, callback_group=polled
+            )
+            for side in _SIDES
+        ]
+        self._openings = [load_robot().gripper_home] * len(_SIDES)
+
+        self._success_publisher = self.create_publisher(Bool, 'sim/success', qos.STATUS)
+        self._success: bool | None = None
+        self.create_service(Trigger, 'sim/reset', self._on_reset)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_timer(1.0, self._on_diagnostics)
+
+        self._steps, self._refused = 0, 0
+        self._state_rate, self._command_rate = RateMeter(), RateMeter()
+        self._counted = (
+            time.monotonic(),
+            0,
+            0,
+        )  # when the last diagnostics were, steps and images by then
+        self._physics_lock = threading.Lock()
+        self._stopping = threading.Event()
+        context = multiprocessing.get_context('spawn')
+        self._shared = SharedState(context, self._simulation.model.nq)
+        self._camera = context.Process(
+            target=run_camera,
+            args=(self._shared, parameters.task, parameters.seed, parameters.camera_rate),
+            name='sim_camera',
+            daemon=True,
+        )
+        self._camera.start()
+        self._physics = threading.Thread(target=self._run, name='physics', daemon=True)
+        self._physics.start()
+        self.get_logger().info(f'{parameters.task}, seed {self._seed}: the scene is up')
+
+    def destroy_node(self) -> None:
+        self._stopping.set()
+        self._physics.join(timeout=1.0)
+        self._camera.terminate()
+        self._camera.join(timeout=2.0)
+        if self._camera.is_alive():
+            self._camera.kill()
+        if self._log is not None:
+            self._log.save()
+        super().destroy_node()
+
+    def _run(self) -> None:
+        """One step every 2 ms of the wall clock; a step that comes late is caught up at once."""
+        timestep = self._simulation.model.opt.timestep
+        deadline = time.monotonic()
+        while not self._stopping.is_set():
+            with self._physics_lock:
+                self._cycle(timestep)
+            deadline += timestep
+            ahead = deadline - time.monotonic()
+            if ahead > 0.0:
+                time.sleep(ahead)
+            elif ahead < -_LATEST:
+                deadline -= ahead
+
+    def _cycle(self, timestep: float) -> None:
+        self._take_command()
+        if self._steps % _GRIPPER_STEPS == 0:
+            self._serve_grippers()
+        self._simulation.step()
+        self._steps += 1
+        stamp = self.get_clock().now().nanoseconds
+        tick = round(self._steps * timestep * 1e3)
+        self._state_publisher.publish(self._state.write(self._simulation, tick, timestep))
+        self._state_rate.tick()
+        self._shared.write(self._simulation.data.qpos, stamp, self._seed)
+        if self._steps % _SUCCESS_STEPS == 0:
+            self._publish_success()
+        if self._log is not None and self._steps % _LOG_STEPS == 0:
+            self._log.add(self._simulation.data.qpos, stamp, self._seed)
+
+    def _take_command(self) -> None:
+        taken = self._commands.handle.take_message(LowCmd, True)
+        if taken is None:
+            return
+        self._command_rate.tick()
+        self._command.load(taken[0])
+        command = motor_command(self._command)
+        if command is None:
+            self._refused += 1
+        else:
+            self._simulation.apply(command)
+
+    def _serve_grippers(self) -> None:
+        now = self.get_clock().now().to_msg()
+        names, positions = load_robot().gripper_joints, self._simulation.positions[-2:]
+        velocities = self._simulation.velocities[-2:]
+        for index, subscription in enumerate(self._gripper_commands):
+            taken = subscription.handle.take_message(JointState, False)
+            wanted = taken[0].position if taken is not None else ()
+            if len(wanted) == 1 and np.isfinite(wanted[0]):
+                self._openings[index] = wanted[0]
+            state = JointState(
+                name=[names[index]], position=[positions[index]], velocity=[velocities[index]]
+            )
+            state.header.stamp = now
+            self._gripper_publishers[index].publish(state)
+        self._simulation.set_grippers(*self._openings)
+
+    def _publish_success(self) -> None:
+        success = self._simulation.success()
+        if success != self._success:
+            self._success = success
+            self._success_publisher.publish(Bool(data=success))
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """A new scene around the robot, which carries on: as when a person lays the table anew."""
+        with self._physics_lock:
+            self._seed += self._parameters.seed_step
+            self._simulation.reset(self._seed, keep_robot=True)
+        response.success = True
+        response.message = f'{self._parameters.task}, seed {self._seed}'
+        return response
+
+    def _on_diagnostics(self) -> None:
+        if not self._physics.is_alive():
+            raise RuntimeError('the physics thread has ended, see its error above')
+        now, steps, frames = time.monotonic(), self._steps, self._shared.frames
+        then, steps_then, frames_then = self._counted
+        self._counted = (now, steps, frames)
+        factor = (steps - steps_then) * self._simulation.model.opt.timestep / (now - then)
+        camera_rate = (frames - frames_then) / (now - then)
+        problems = []
+        if factor < 0.9:
+            problems.append(f'slower than real time ({factor:.2f})')
+        if not self._camera.is_alive():
+            problems.append(f'the camera process ended with code {self._camera.exitcode}')
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [
+            diagnostic(
+                'sim',
+                not problems,
+                '; '.join(problems) or 'running',
+                task=self._parameters.task,
+                seed=self._seed,
+                success=bool(self._success),
+                real_time_factor=factor,
+                lowstate_rate=self._state_rate.rate(),
+                camera_rate=camera_rate,
+                camera_frame_time=self._shared.frame_time,
+                arm_sdk_rate=self._command_rate.rate(),
+                arm_sdk_refused=self._refused,
+            )
+        ]
+        self._diagnostics.publish(message)
+
+
+def _never(_message: object) -> None:
+    raise AssertionError('a polled subscription was served by the executor')
+
+
+def main() -> int:
+    return run(SimNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

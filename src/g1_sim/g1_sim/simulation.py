@@ -1,0 +1,164 @@
+"""The simulated robot, table and objects: MuJoCo behind the robot's commands. No ROS, no clock."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_description import load_robot
+from g1_description.models import mujoco_spec
+from g1_sim.motors import MotorCommand, MotorLaw
+from g1_sim.tasks import SimTask, load_task
+
+
+class Simulation:
+    """A G1 whose pelvis is fixed, before the table of one task.
+
+    The world frame has x forward, y left, and the pelvis at (0, 0, 0.793) m.
+    """
+
+    def __init__(self, task: str, seed: int) -> None:
+        """Builds the scene. Raises ValueError naming the tasks there are for another name."""
+        self.task: SimTask = load_task(task)
+        robot = load_robot()
+        spec = mujoco_spec()
+        robot_joints = [joint.name for joint in spec.joints]
+        self.task.build(spec)
+        _add_overview(spec)
+        self.model: mujoco.MjModel = spec.compile()
+        self.data = mujoco.MjData(self.model)
+
+        joints = [self.model.joint(name) for name in robot.state_joints]
+        self._qpos = np.array([joint.qposadr[0] for joint in joints])
+        self._qvel = np.array([joint.dofadr[0] for joint in joints])
+        kept = [self.model.joint(name) for name in robot_joints]
+        self._robot_qpos = np.array([joint.qposadr[0] for joint in kept])
+        self._robot_qvel = np.array([joint.dofadr[0] for joint in kept])
+        self._motors = np.array([self.model.actuator(joint.name).id for joint in robot.joints])
+        self._grippers = np.array([self.model.actuator(name).id for name in robot.gripper_joints])
+        self._stroke = robot.gripper_stroke
+        self._open_motors()
+
+        posture = np.array([joint.home for joint in robot.joints])
+        self._law = MotorLaw(
+            posture,
+            np.array([joint.kp for joint in robot.joints]),
+            np.array([joint.kd for joint in robot.joints]),
+        )
+        self._home = np.concatenate((posture, [robot.gripper_home] * 2))
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self.reset(seed)
+
+    def reset(self, seed: int, *, keep_robot: bool = False) -> None:
+        """The scene that belongs to `seed`: robot in its built-in posture, objects newly placed.
+
+        With `keep_robot` the robot, its commands and the clock carry on: only the scene is new.
+        """
+        qpos, qvel = self.data.qpos[self._robot_qpos], self.data.qvel[self._robot_qvel]
+        ctrl, time = self.data.ctrl.copy(), self.data.time
+        mujoco.mj_resetData(self.model, self.data)
+        if keep_robot:
+            self.data.qpos[self._robot_qpos], self.data.qvel[self._robot_qvel] = qpos, qvel
+            self.data.ctrl[:], self.data.time = ctrl, time
+        else:
+            for name, value in zip(load_robot().state_joints, self._home, strict=True):
+                self._place(name, value)
+            self.apply(MotorCommand())
+            self.set_grippers(*self._home[-2:])
+        self.task.randomise(self.model, self.data, np.random.default_rng(seed))
+
+    def step(self) -> None:
+        """Advances the physics by one time step, `model.opt.timestep` = 0.002 s."""
+        mujoco.mj_step(self.model, self.data)
+
+    def apply(self, command: MotorCommand) -> None:
+        """Lets the motors follow `command` until the next one."""
+        drive = self._law.drive(command)
+        self.data.ctrl[self._motors] = drive.feedforward
+        self.model.actuator_biasprm[self._motors, 1] = -drive.kp
+        self.model.actuator_biasprm[self._motors, 2] = -drive.kd
+
+    def set_grippers(self, left: float, right: float) -> None:
+        """Opening of the left and right gripper [m a finger], limited to the stroke."""
+        self.data.ctrl[self._grippers] = np.clip((left, right), 0.0, self._stroke)
+
+    @property
+    def time(self) -> float:
+        """Simulated time [s]."""
+        return float(self.data.time)
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """(31,) joint positions in the order of `robot.state_joints` [rad, gripper m]."""
+        return self.data.qpos[self._qpos]
+
+    @property
+    def velocities(self) -> NDArray[np.float64]:
+        """(31,) joint velocities [rad/s, gripper m/s]."""
+        return self.data.qvel[self._qvel]
+
+    @property
+    def accelerations(self) -> NDArray[np.float64]:
+        """(31,) joint accelerations of the last step [rad/s^2, gripper m/s^2]."""
+        return self.data.qacc[self._qvel]
+
+    @property
+    def torques(self) -> NDArray[np.float64]:
+        """(29,) motor torques of the last step [N m]."""
+        return self.data.actuator_force[self._motors]
+
+    def success(self) -> bool:
+        """Whether the task is done in the present state."""
+        return self.task.success(self.model, self.data)
+
+    def show(self, qpos: NDArray[np.float64]) -> None:
+        """Takes over `qpos` (nq,) of another simulation of the same task, for rendering only."""
+        self.data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+
+    def render(self, camera: str, width: int, height: int) -> NDArray[np.uint8]:
+        """Image (height, width, 3) RGB of the camera 'head' or 'overview'."""
+        renderer = self._renderers.get((width, height))
+        if renderer is None:
+            renderer = mujoco.Renderer(self.model, height, width)
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+            self._renderers[width, height] = renderer
+        renderer.update_scene(self.data, camera)
+        return renderer.render()
+
+    def close(self) -> None:
+        """Frees the renderers."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _open_motors(self) -> None:
+        """Makes each motor a PD with the gains of `apply`; its damping is integrated implicitly."""
+        self.model.actuator_gainprm[self._motors, 0] = 1.0
+        self.model.actuator_biastype[self._motors] = mujoco.mjtBias.mjBIAS_AFFINE
+        self.model.actuator_ctrllimited[self._motors] = (
+            False  # the torque is limited, by forcerange
+        )
+
+    def _place(self, joint: str, position: float) -> None:
+        self.data.joint(joint).qpos[0] = position
+        if joint in load_robot().gripper_joints:
+            self.data.joint(joint.replace('_joint', '_mirror_joint')).qpos[0] = position
+
+
+def _add_overview(spec: mujoco.MjSpec) -> None:
+    """A third-person camera in front of the table, and an image buffer that takes its 1280x720."""
+    position = np.array((1.75, -1.05, 1.75))
+    backward = position - np.array((0.25, 0.0, 0.88))
+    right = np.cross((0.0, 0.0, 1.0), backward)
+    right /= np.linalg.norm(right)
+    up = np.cross(backward, right)
+    camera = spec.worldbody.add_camera(name='overview', pos=position, fovy=42.0)
+    camera.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
+    camera.alt.xyaxes = np.concatenate((right, up / np.linalg.norm(up)))
+    spec.visual.global_.offwidth = 1280
+    spec.visual.global_.offheight = 720
