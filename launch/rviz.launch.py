@@ -1,0 +1,12 @@
+"""A view of a system that is already running.
+
+ros2 launch g1_bringup rviz.launch.py --show-args
+"""
+
+from launch import LaunchDescription
+
+from g1_bringup.rendering import render
+
+
+def generate_launch_description() -> LaunchDescription:
+    return render(__file__)

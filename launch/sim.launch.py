@@ -1,0 +1,12 @@
+"""The simulated robot alone.
+
+ros2 launch g1_bringup sim.launch.py --show-args
+"""
+
+from launch import LaunchDescription
+
+from g1_bringup.rendering import render
+
+
+def generate_launch_description() -> LaunchDescription:
+    return render(__file__)

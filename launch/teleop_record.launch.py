@@ -1,0 +1,12 @@
+"""An operator moves the robot, and what happens is recorded as a dataset.
+
+ros2 launch g1_bringup teleop_record.launch.py --show-args
+"""
+
+from launch import LaunchDescription
+
+from g1_bringup.rendering import render
+
+
+def generate_launch_description() -> LaunchDescription:
+    return render(__file__)

@@ -1,0 +1,205 @@
+"""Starts a system as processes, on machines that have no `ros2 launch`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import honcho.manager
+import honcho.process
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+from g1_node.config import config_path
+
+from .system import Include, Node, System, Value, command_line, environment, holds, parameters
+
+#: A node gets SIGINT, this much later SIGTERM, and again this much later SIGKILL: all is quiet
+#: within 5 s.
+INTERRUPT_SECONDS = 3.0
+TERMINATE_SECONDS = 1.0
+
+
+def missing_packages(system: System, values: Mapping[str, Value]) -> str:
+    """What has to be installed before this system can start, as a sentence; or nothing."""
+    items: tuple[Node | Include, ...] = (*system.nodes, *system.includes)
+    wanted = [
+        item.package
+        for item in items
+        if holds(item.when, values) and not _is_installed(item.package)
+    ]
+    ours = [name for name in wanted if name.startswith(('g1_', 'dit4dit_'))]
+    if ours:
+        return f'not built yet: {", ".join(ours)}; run scripts/setup.sh'
+    if wanted:
+        names = ' '.join('ros-jazzy-' + name.replace('_', '-') for name in dict.fromkeys(wanted))
+        return (
+            f'{system.name} needs {", ".join(dict.fromkeys(wanted))} of ROS 2 Jazzy; '
+            f'install with: sudo apt-get install {names}, then source /opt/ros/jazzy/setup.bash'
+        )
+    return ''
+
+
+def start(system: System, values: Mapping[str, Value]) -> int:
+    """Starts every node of the system and returns when all have ended: 0 after Ctrl-C, else 1.
+
+    Raises FileNotFoundError before anything is started when some of it is not installed.
+    """
+    if missing := missing_packages(system, values):
+        raise FileNotFoundError(missing)
+    includes = [item for item in system.includes if holds(item.when, values)]
+    if includes:
+        raise FileNotFoundError(_only_ros2_launch(system, includes))
+    nodes = [node for node in system.nodes if holds(node.when, values)]
+    commands = {node.executable: command(node, values) for node in nodes}
+    variables = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment(values)}
+    optional = {node.executable for node in nodes if not node.required}
+    return run(commands, variables, optional)
+
+
+def command(node: Node, values: Mapping[str, Value]) -> list[str]:
+    """The command that starts `node`, with its parameters as ROS arguments."""
+    executable = Path(get_package_prefix(node.package), 'lib', node.package, node.executable)
+    if not executable.is_file():
+        raise FileNotFoundError(
+            f'{node.package} has no executable {node.executable} in {executable.parent}; '
+            'run scripts/setup.sh'
+        )
+    words = [str(executable), *command_line(node), '--ros-args']
+    for name in node.config:
+        words += ['--params-file', str(config_path(name))]
+    for name, value in parameters(node, values).items():
+        words += ['-p', f'{name}:={json.dumps(value)}']
+    return words
+
+
+def run(
+    commands: Mapping[str, list[str]],
+    variables: Mapping[str, str],
+    optional: set[str] | frozenset[str] = frozenset(),
+) -> int:
+    """Runs the commands until Ctrl-C (SIGINT, SIGTERM or SIGHUP), or until one of them ends.
+
+    Their output appears line by line behind their names. Those in `optional` may end. Returns 0
+    after Ctrl-C, 1 when a command ended.
+    """
+    processes = _Processes(optional)
+    for name, words in commands.items():
+        processes.add_process(name, 'exec ' + shlex.join(words), env=dict(variables))
+    processes.loop()
+    if processes.ended:
+        what = ' and '.join(f'{name} {_how(code)}' for name, code in processes.ended.items())
+        print(f'error: {what}, so everything was stopped', file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Processes(honcho.manager.Manager):
+    """honcho's processes and printing; how they are stopped is ours.
+
+    honcho itself sends SIGTERM and, only after one has ended, SIGKILL 5 s later.
+    """
+
+    def __init__(self, optional: set[str] | frozenset[str]) -> None:
+        super().__init__()
+        self._process_ctor = _Process
+        self._optional = optional
+        self._terminating = False
+        #: Exit codes of the processes whose end was the reason to stop.
+        self.ended: dict[str, int] = {}
+        self._launcher = os.getpid()
+
+    def loop(self) -> None:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        super().loop()
+
+    def terminate(self) -> None:
+        if self._terminating or os.getpid() != self._launcher:
+            return  # a relay, just forked, that got the signal meant for all
+        self._terminating = True
+        if self._any_stopped():
+            self.ended = {name: code for name, code in self._codes().items() if code is not None}
+        threading.Thread(target=self._stop, daemon=True).start()
+
+    def kill(self) -> None:
+        """honcho's own last resort, 5 s after the first process ended; ours has come before."""
+
+    def _stop(self) -> None:
+        began = time.monotonic()
+        steps = (
+            (0.0, signal.SIGINT),
+            (INTERRUPT_SECONDS, signal.SIGTERM),
+            (INTERRUPT_SECONDS + TERMINATE_SECONDS, signal.SIGKILL),
+        )
+        for seconds, number in steps:
+            while time.monotonic() < began + seconds and not self._all_stopped():
+                time.sleep(0.02)
+            for name, code in self._codes().items():
+                if code is None:
+                    self._signal(name, number)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        """Sends the signal to the process group of one process, waiting for it to be started."""
+        while self._processes[name].get('pid') is None:
+            time.sleep(0.01)
+        with suppress(ProcessLookupError):
+            os.killpg(self._processes[name]['pid'], number)
+
+    def _codes(self) -> dict[str, int | None]:
+        return {name: entry.get('returncode') for name, entry in self._processes.items()}
+
+    def _any_stopped(self) -> bool:
+        codes = self._codes()
+        return any(code is not None for name, code in codes.items() if name not in self._optional)
+
+
+class _Process(honcho.process.Process):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._child_ctor = _Leader
+
+
+class _Leader(honcho.process.Popen):
+    """The first process of its group; what it started ends with it, and so its output ends."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        threading.Thread(target=self._sweep, daemon=True).start()
+
+    def _sweep(self) -> None:
+        self.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _how(code: int) -> str:
+    return (
+        f'was killed by {signal.Signals(-code).name}'
+        if code < 0
+        else f'ended with exit code {code}'
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _only_ros2_launch(system: System, includes: list[Include]) -> str:
+    files = ', '.join(f'{include.package}/{include.file}' for include in includes)
+    return (
+        f'{system.name} includes {files}, which only ros2 launch can start; '
+        'install with: sudo apt-get install ros-jazzy-ros-base; '
+        'then source /opt/ros/jazzy/setup.bash'
+    )

@@ -1,0 +1,102 @@
+"""What each system takes and refuses, the same with and without `ros2 launch`."""
+
+import pytest
+
+from g1_bringup import cli, launcher
+from g1_bringup.system import ArgumentError, check, find, parameters, simulated_tasks, systems
+
+ALL = sorted(systems())
+
+
+def started(name, **given):
+    """The nodes and includes that would be started, by executable or file name."""
+    system = systems()[name]
+    values = check(system, given)
+    nodes = {n.executable: n for n in system.nodes if launcher.holds(n.when, values)}
+    includes = {i.file for i in system.includes if launcher.holds(i.when, values)}
+    return nodes, includes, values
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_every_argument_is_described_and_its_default_allowed(name):
+    system = systems()[name]
+    assert all(argument.description.endswith('.') for argument in system.arguments)
+    assert set(check(system, {})) == {argument.name for argument in system.arguments}
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_show_args_lists_exactly_the_arguments(name, capsys):
+    assert cli.main(['launch', f'{name}.launch.py', '--show-args']) == 0
+    shown = [line.strip(" ':") for line in capsys.readouterr().out.splitlines() if line[4:5] == "'"]
+    assert shown == [argument.name for argument in systems()[name].arguments]
+
+
+@pytest.mark.parametrize(
+    ('words', 'named'),
+    [
+        (['policy.launch.py', 'task:=nonsense'], ['arrange_flower', 'pick_and_place']),
+        (['policy.launch.py', 'robot:=go2'], ['sim', 'g1']),
+        (['policy.launch.py', 'robot:=g1', 'task:=nonsense'], ['arrange_flower', 'stack_cups']),
+        (['policy.launch.py', 'taks:=arrange_flower'], ['taks', 'task', 'robot', 'seed']),
+        (['policy.launch.py', 'seed:=many'], ['seed:=many', 'whole number']),
+        (['policy.launch.py', 'seed:=-1'], ['seed:=-1', '0']),
+        (['policy.launch.py', 'rviz:=yes'], ['true', 'false']),
+        (['policy.launch.py', 'task'], ['name:=value']),
+        (['rviz.launch.py', 'task:=arrange_flower'], ['no arguments']),
+        (['polcy.launch.py'], ['policy.launch.py', 'sim.launch.py']),
+        ([], ['policy.launch.py']),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_before_anything_starts(words, named, capsys, monkeypatch):
+    monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('something was started'))
+    assert cli.main(['launch', *words]) == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in named), error
+
+
+def test_a_task_without_a_simulation_is_refused_for_the_simulation_only():
+    without = next(t for t in ('stack_cups', 'move_spoon') if t not in simulated_tasks())
+    with pytest.raises(ArgumentError, match='arrange_flower, pick_and_place'):
+        check(find('policy.launch.py'), {'task': without})
+    assert check(find('policy.launch.py'), {'task': without, 'robot': 'g1'})['task'] == without
+
+
+def test_the_real_robot_comes_with_its_camera_and_without_a_simulation():
+    for name in ('policy', 'robot', 'teleop_record'):
+        nodes, includes, _ = started(name, robot='g1')
+        assert 'sim_node' not in nodes and 'control_node' in nodes
+        assert includes == {'rs_launch.py'}
+        nodes, includes, _ = started(name)
+        assert {'sim_node', 'control_node'} <= set(nodes) and not includes
+
+
+def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
+    nodes, _, values = started('policy', task='pick_and_place')
+    assert parameters(nodes['policy_node'], values) == {'task': 'pick_and_place'}
+    assert parameters(nodes['sim_node'], values) == {'task': 'pick_and_place', 'seed': 0}
+    nodes, _, values = started('policy', run='false', checkpoint='/some/folder')
+    assert parameters(nodes['policy_node'], values) == {'checkpoint': '/some/folder'}
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):
+    monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('something was started'))
+    monkeypatch.setattr(cli.shutil, 'which', lambda _: None)
+    monkeypatch.setattr(launcher, '_is_installed', lambda name: name != 'realsense2_camera')
+    assert cli.main(['launch', 'robot.launch.py', 'robot:=g1']) == 2
+    assert 'sudo apt-get install ros-jazzy-realsense2-camera' in capsys.readouterr().err
+
+
+def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
+    from g1_bringup.system import environment
+
+    monkeypatch.delenv('ROS_AUTOMATIC_DISCOVERY_RANGE', raising=False)
+    assert environment({'robot': 'sim'}) == {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    assert environment({'robot': 'g1'}) == {}
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    assert environment({'robot': 'sim'}) == {}
+
+
+def test_an_unknown_command_shows_the_commands(capsys):
+    assert cli.main(['dance']) == 2
+    assert 'launch FILE' in capsys.readouterr().err
+    assert cli.main(['--help']) == 0
