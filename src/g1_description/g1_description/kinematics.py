@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 POSITION_TOLERANCE = 1e-3  # [m]
 ORIENTATION_TOLERANCE = 1e-2  # [rad]
 _ITERATIONS = 100
+_SHOULDER_ROLL = 0.05  # [rad] outward
 _POSTURE_COST = 1e-3  # per rad, against 1 per m and 0.3 per rad of the hand's error
 
 
@@ -58,6 +59,9 @@ class ArmKinematics:
             side: _Arm(_keep(full, robot.arm_joints[part], posture), f'{side}_grasp', robot.home[part])
             for side, part in self._slices.items()
         }
+        # Nearer to the trunk than this, an upper arm touches it.
+        self._arms['left'].model.lowerPositionLimit[1] = _SHOULDER_ROLL
+        self._arms['right'].model.upperPositionLimit[1] = -_SHOULDER_ROLL
 
     def forward(self, q: ArrayLike) -> dict[str, Array]:
         """Pose of the left and of the right grasp frame at arm posture q (14,)."""
@@ -97,19 +101,19 @@ class _Arm:
 
     def __init__(self, model: pinocchio.Model, frame: str, home: Array) -> None:
         self.home = home
-        self._frame = frame
+        self.model = model
         self._configuration = pink.Configuration(model, model.createData(), home)
         self._hand = pink.FrameTask(frame, position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3)
         self._posture = pink.PostureTask(cost=_POSTURE_COST)
+        self._posture.set_target(home)
         self._limits = [pink.limits.ConfigurationLimit(model, config_limit_gain=1.0)]
 
     def reach(self, target: Array, start: Array) -> tuple[Array, float, float]:
         """Posture (7,) and what is left: distance [m] and angle [rad]."""
-        model = self._configuration.model
+        model = self.model
         q = np.clip(start, model.lowerPositionLimit, model.upperPositionLimit)
         self._configuration.update(q)
         self._hand.set_target(pinocchio.SE3(target))
-        self._posture.set_target(q)
         for _ in range(_ITERATIONS):
             velocity = pink.solve_ik(
                 self._configuration, (self._hand, self._posture), dt=1.0, solver='daqp', limits=self._limits
