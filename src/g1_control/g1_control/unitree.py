@@ -1,10 +1,12 @@
-"""The G1's wire: LowCmd and LowState as CDR bytes with numpy views of their content, and their CRC. No ROS.
+"""The G1's wire: LowCmd and LowState as CDR bytes with numpy views of their content. No ROS.
 
-Both messages are of fixed size, so every field sits at a fixed place of the serialised message and is read and
-written there; that costs microseconds where the generated Python messages cost a hundred.
+Both messages are of fixed size, so every field sits at a fixed place of the serialised message
+and is read and written there; that costs microseconds where the generated Python messages cost a
+hundred.
 
-Layouts and CRC are those of Unitree's SDK (unitree_hg). Motor order: 0-11 legs, 12-14 waist, 15-21 left arm,
-22-28 right arm; slot 29 of a LowCmd on /arm_sdk carries the weight. Units: rad, rad/s, N m.
+Layouts and CRC are those of Unitree's SDK (unitree_hg). Motor order: 0-11 legs, 12-14 waist,
+15-21 left arm, 22-28 right arm; slot 29 of a LowCmd on /arm_sdk carries the weight. Units: rad,
+rad/s, N m.
 
     command = LowCmd()
     command.q[ARM_MOTORS] = 0.1
@@ -99,10 +101,11 @@ _REVERSED_BITS = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
 
 
 def crc32(data: bytes | bytearray | memoryview) -> int:
-    """Unitree's CRC: polynomial 0x04C11DB7, start 0xFFFFFFFF, most significant bit first, no final xor.
+    """Unitree's CRC of little-endian uint32 words; `data` has a multiple of 4 bytes.
 
-    `data` is read as little-endian uint32 words (its length is a multiple of 4). zlib has the same polynomial, but
-    least significant bit first: it gives the answer for bit-reversed bytes, itself bit-reversed.
+    Polynomial 0x04C11DB7, start 0xFFFFFFFF, most significant bit first, no final xor. zlib has the
+    same polynomial, but least significant bit first: it gives the answer for bit-reversed bytes,
+    itself bit-reversed.
     """
     most_significant_first = np.frombuffer(data, '<u4').byteswap().tobytes()
     reflected = zlib.crc32(most_significant_first.translate(_REVERSED_BITS)) ^ 0xFFFFFFFF
@@ -112,8 +115,8 @@ def crc32(data: bytes | bytearray | memoryview) -> int:
 class _WireMessage:
     """Content of one message, held as the C struct that the CRC is taken over.
 
-    Serialised (4 bytes of header, then CDR), the message differs from that struct in one place only: CDR needs no
-    padding before the first motor's mode. From its q on, both have the same offsets.
+    Serialised (4 bytes of header, then CDR), the message differs from that struct in one place
+    only: CDR needs no padding before the first motor's mode. From its q on, offsets are equal.
     """
 
     def __init__(self, layout: np.dtype) -> None:
@@ -136,8 +139,9 @@ class _WireMessage:
         """
         if len(data) != len(self._struct) or data[:2] != _CDR_HEADER[:2]:
             raise ValueError(
-                f'expected a {type(self).__name__} of {len(self._struct)} bytes in little-endian CDR, got '
-                f'{len(data)} bytes with header {bytes(data[:4]).hex()}; is another type on this topic?'
+                f'expected a {type(self).__name__} of {len(self._struct)} bytes in little-endian '
+                f'CDR, got {len(data)} bytes with header {bytes(data[:4]).hex()}; '
+                'is another type on this topic?'
             )
         motor = self._motor
         self._struct[: motor - 2] = data[4 : motor + 2]
@@ -208,9 +212,10 @@ class LowCmd(_WireMessage):
 class LowState(_WireMessage):
     """A measured state, zero at first.
 
-    Views (35,): mode, q, dq, ddq, tau_est, vol [V], motorstate (error bits); temperature (35, 2) [degrees C].
-    Views of the IMU in the pelvis: quaternion (4,) as w, x, y, z; gyroscope (3,) [rad/s]; accelerometer (3,)
-    [m/s2]; rpy (3,). wireless_remote (40,) is the remote control's raw state.
+    Views (35,): mode, q, dq, ddq, tau_est, vol [V], motorstate (error bits); temperature (35, 2)
+    [degrees C]. Views of the IMU in the pelvis: quaternion (4,) as w, x, y, z; gyroscope (3,)
+    [rad/s]; accelerometer (3,) [m/s2]; rpy (3,). wireless_remote (40,) is the remote control's raw
+    state.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from g1_control.unitree import (
     ARM_MOTORS,
     MOTORS,
@@ -10,8 +13,6 @@ from g1_control.unitree import (
     LowState,
     crc32,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def bitwise_crc(data: bytes) -> int:
@@ -137,7 +138,7 @@ def test_damage_on_the_way_shows_in_the_crc_but_padding_does_not(kind, padding):
 
 
 def test_a_message_of_another_type_is_refused():
-    with pytest.raises(ValueError, match='expected a LowState of 2092 bytes.*got 1004'):
+    with pytest.raises(ValueError, match=r'expected a LowState of 2092 bytes.*got 1004'):
         LowState().load(LowCmd().to_bytes())
 
 

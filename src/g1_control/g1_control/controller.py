@@ -1,0 +1,321 @@
+"""Chunks in, one command a cycle out: chunk buffer, safety and gravity put together. No ROS.
+
+Used by `control_node` and, in process, by rollouts in simulation. Time is an argument [s], of one clock
+for everything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from g1_control.chunk_buffer import Chunk, ChunkBuffer
+from g1_control.safety import (
+    ChunkRejectedError,
+    Fault,
+    Limiter,
+    Limits,
+    Measured,
+    Mode,
+    Reason,
+    SafetyParameters,
+    StateMachine,
+    check_chunk,
+    check_start,
+    find_fault,
+)
+from g1_control.unitree import ARM_MOTORS, MOTORS
+from g1_description import Robot
+from g1_node.parameters import parameter
+
+Array = NDArray[np.float64]
+
+_CATCH_UP_CYCLES = (
+    5  # late cycles made good at once; after a longer gap the command lags and catches up
+)
+_CLOCK_GAIN = 0.01  # how fast the command's time follows the clock's: filters the jitter of calling
+_FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
+
+
+@dataclass(frozen=True)
+class ControlParameters:
+    """Rates and shape of the motion."""
+
+    rate: float = parameter(
+        250.0, unit='Hz', minimum=50.0, maximum=500.0, description='Commands on /arm_sdk.'
+    )
+    joint_state_rate: float = parameter(
+        125.0, unit='Hz', minimum=10.0, maximum=500.0, description='Messages on /joint_states.'
+    )
+    gripper_rate: float = parameter(
+        50.0, unit='Hz', minimum=5.0, maximum=250.0, description='Commands to each gripper.'
+    )
+    blend: float = parameter(
+        0.2,
+        unit='s',
+        minimum=0.02,
+        maximum=1.0,
+        description='Shortest time in which a new chunk takes over from the motion before.',
+    )
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the arms are told: (14,) each, left then right; gripper (2,) finger openings [m].
+
+    weight: of arm_sdk, 0 to 1. on_wire: False when nothing is to be sent.
+    """
+
+    on_wire: bool
+    weight: float
+    q: Array
+    dq: Array
+    tau: Array
+    kp: Array
+    kd: Array
+    gripper: Array
+
+
+@dataclass(frozen=True)
+class Status:
+    """As dit4dit_msgs/SafetyStatus; ages in s, negative before the first one."""
+
+    mode: Mode
+    reason: Reason
+    text: str
+    limiting_joint: str
+    weight: float
+    lowstate_age: float
+    chunk_age: float
+    chunks_accepted: int
+    chunks_rejected: int
+    clamped: int
+    holds: int
+    deadlines_missed: int
+    rejection_reason: Reason
+    rejection_text: str
+
+
+class Gravity(Protocol):
+    """What is asked of g1_description's ArmKinematics."""
+
+    def gravity(self, q: ArrayLike) -> Array: ...
+
+
+class Controller:
+    """One robot's arms and grippers. Call `cycle` at `ControlParameters.rate`."""
+
+    def __init__(
+        self,
+        parameters: ControlParameters,
+        safety: SafetyParameters,
+        robot: Robot,
+        kinematics: Gravity,
+    ) -> None:
+        self._safety, self._kinematics = safety, kinematics
+        self._period = 1 / parameters.rate
+        self._limits = Limits.of(robot, safety)
+        self._limiter = Limiter(self._limits)
+        self._buffer = ChunkBuffer(
+            parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
+        )
+        self._machine = StateMachine(safety)
+        self._kp = np.array([joint.kp for joint in robot.arms])
+        self._kd = np.array([joint.kd for joint in robot.arms])
+        self._measured: Measured | None = None
+        self._time: float | None = None  # of the command; a multiple of the period later each cycle
+        self._now = 0.0
+        self._disarmed_at = -np.inf
+        self._missed: deque[float] = deque()
+        self._stamp: float | None = None
+        self._limiting_joint = ''
+        self._rejection = (Reason.NONE, '')
+        self._accepted = self._rejected = self._clamped = self._deadlines_missed = 0
+        self.other_publisher = False
+
+    def arm(self, now: float) -> tuple[bool, str]:
+        """Takes the arms at their measured pose, the weight ramping up. Says whether, or why not."""
+        done, text = self._machine.arm(self._fault(now))
+        if self._machine.mode is Mode.ARMING and self._machine.weight == 0 and self._measured:
+            self._stand(np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper)), now)
+        return done, text
+
+    def disarm(self, now: float) -> tuple[bool, str]:
+        """Brakes and hands the arms back, the weight ramping down."""
+        following = self._machine.mode is Mode.ACTIVE
+        result = self._machine.disarm(Reason.OPERATOR, 'weight ramps down')
+        if following:
+            self._brake()
+        return result
+
+    def estop(self, now: float, reason: Reason = Reason.ESTOP_SERVICE) -> tuple[bool, str]:
+        """Holds the measured pose (grippers keep their grip) and lets go; latched until `reset`."""
+        if self._machine.mode is not Mode.ESTOP and self._measured:
+            pose = self._limiter.position.copy()
+            pose[: self._limits.arms] = self._measured.q[ARM_MOTORS]
+            self._buffer.brake(now, np.array((pose, np.zeros_like(pose))))
+        return self._machine.estop(reason)
+
+    def reset(self, now: float) -> tuple[bool, str]:
+        """Releases a latched e-stop; disarmed afterwards."""
+        return self._machine.reset()
+
+    def receive_chunk(self, chunk: Chunk, now: float) -> bool:
+        """Follows a chunk from now on, if it is good and the arms are armed. Says whether.
+
+        A bad chunk is refused whole (see `status`) and the motion goes on; while the arms are not
+        armed or hold for a fault, chunks are left alone.
+        """
+        if not self._machine.follows:
+            return False
+        try:
+            self._follow(chunk, now)
+        except ChunkRejectedError as error:
+            self._rejected += 1
+            self._rejection = (error.reason, str(error))
+            self._limiting_joint = error.joint
+            return False
+        self._accepted += 1
+        self._stamp = chunk.stamp
+        self._machine.chunk_accepted()
+        return True
+
+    def observe(
+        self,
+        q: ArrayLike,
+        dq: ArrayLike,
+        gripper: ArrayLike,
+        now: float,
+        *,
+        temperature: ArrayLike | None = None,
+        errors: ArrayLike | None = None,
+        mode_machine: int = 5,
+    ) -> None:
+        """The robot as measured: q [rad], dq [rad/s], temperature [degC], error bits (29,); gripper (2,) [m]."""
+        self._measured = Measured(
+            time=now,
+            q=np.array(q, float),
+            dq=np.array(dq, float),
+            gripper=np.array(gripper, float),
+            temperature=np.zeros(MOTORS) if temperature is None else np.array(temperature, float),
+            errors=np.zeros(MOTORS, np.uint32) if errors is None else np.array(errors, np.uint32),
+            mode_machine=mode_machine,
+        )
+
+    def cycle(self, now: float) -> Command:
+        """The command for now."""
+        cycles = self._advance_time(now)
+        before = self._machine.mode
+        following = self._time is not None and self._time < self._buffer.end
+        self._machine.update(self._fault(now), following, now, cycles * self._period)
+        mode = self._machine.mode
+        if before is Mode.ACTIVE and mode is not Mode.ACTIVE and following:
+            self._brake()
+        if before is Mode.DISARMING and mode is Mode.DISARMED:
+            self._disarmed_at = now
+        assert self._time is not None
+        for k in range(cycles):
+            due = self._time - (cycles - 1 - k) * self._period
+            self._limiter.advance(self._buffer.sample(due), self._period)
+        return self._command(mode is not Mode.DISARMED or now - self._disarmed_at < _FAREWELL)
+
+    @property
+    def status(self) -> Status:
+        """As of the last cycle."""
+        machine, now = self._machine, self._now
+        return Status(
+            mode=machine.mode,
+            reason=machine.reason,
+            text=f'{machine.mode.name}: {machine.text}',
+            limiting_joint=self._limiting_joint,
+            weight=machine.weight,
+            lowstate_age=now - self._measured.time if self._measured else -1.0,
+            chunk_age=now - self._stamp if self._stamp is not None else -1.0,
+            chunks_accepted=self._accepted,
+            chunks_rejected=self._rejected,
+            clamped=self._clamped,
+            holds=machine.holds,
+            deadlines_missed=self._deadlines_missed,
+            rejection_reason=self._rejection[0],
+            rejection_text=self._rejection[1],
+        )
+
+    def _follow(self, chunk: Chunk, now: float) -> None:
+        times, asked = check_chunk(chunk, self._limits, self._safety, now)
+        if chunk.stamp < self._buffer.stamp and now < self._buffer.end:
+            raise ChunkRejectedError(
+                Reason.CHUNK_TOO_OLD, 'older than the chunk in execution; arrived out of order'
+            )
+        positions = np.clip(asked, self._limits.lower, self._limits.upper)
+        start = self._time if self._time is not None else now
+        usable = np.array(
+            [np.interp(max(start, times[0]), times, column) for column in positions.T]
+        )
+        check_start(usable, self._limiter.position, self._limits, self._safety)
+        clamped = np.argwhere(positions != asked)
+        if len(clamped):
+            self._clamped += len(clamped)
+            self._limiting_joint = self._limits.names[int(clamped[0][1])]
+        state = self._limiter.state
+        state[1] += state[2] * (self._period / 2)  # from the mean of the last cycle to its end
+        self._buffer.follow(chunk.stamp, times, positions, start, state)
+
+    def _fault(self, now: float) -> Fault | None:
+        if self.other_publisher:
+            return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
+        armed = self._machine.mode in (Mode.ACTIVE, Mode.HOLD)
+        command = self._limiter.position[: self._limits.arms] if armed else None
+        fault = find_fault(self._measured, command, self._limits, self._safety, now)
+        if fault is None and len(self._missed) >= self._safety.missed_deadlines:
+            text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
+            return Fault(Reason.DEADLINES_MISSED, text)
+        return fault
+
+    def _advance_time(self, now: float) -> int:
+        """Moves the command's time on to `now`; how many cycles that makes."""
+        self._now = now
+        while self._missed and self._missed[0] < now - 1:
+            self._missed.popleft()
+        if self._time is None or now < self._time - 10 * self._period:  # first, or set back
+            self._time = now
+            self._missed.clear()
+            self._brake()
+            return 0
+        cycles = round((now - self._time) / self._period)
+        if cycles > 1:
+            self._deadlines_missed += cycles - 1
+            self._missed.append(now)
+        if cycles > _CATCH_UP_CYCLES:
+            self._time = now
+            return _CATCH_UP_CYCLES
+        self._time += cycles * self._period
+        self._time += _CLOCK_GAIN * (now - self._time)
+        return cycles
+
+    def _stand(self, position: Array, now: float) -> None:
+        self._limiter.reset(position)
+        self._buffer.brake(now, np.array((position, np.zeros_like(position))))
+
+    def _brake(self) -> None:
+        assert self._time is not None
+        state = self._limiter.state
+        state[1] += state[2] * (self._period / 2)
+        self._buffer.brake(self._time, state)
+
+    def _command(self, on_wire: bool) -> Command:
+        arms = self._limits.arms
+        q = self._limiter.position[:arms]
+        return Command(
+            on_wire=on_wire,
+            weight=self._machine.weight,
+            q=q,
+            dq=self._limiter.velocity[:arms],
+            tau=self._kinematics.gravity(q),
+            kp=self._kp,
+            kd=self._kd,
+            gripper=self._limiter.position[arms:],
+        )
