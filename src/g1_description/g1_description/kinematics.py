@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import pinocchio
 import pink
+import pinocchio
 from numpy.typing import ArrayLike, NDArray
 
 from g1_description.models import SIDES, urdf
@@ -19,6 +19,10 @@ POSITION_TOLERANCE = 1e-3  # [m]
 ORIENTATION_TOLERANCE = 1e-2  # [rad]
 _ITERATIONS = 100
 _SHOULDER_ROLL = 0.05  # [rad] outward
+# Of all postures that put the hand where it should be, the one nearest to this: elbow out, the forearm clear of the trunk when the
+# hand reaches across. Right arm; the left one mirrors it [rad].
+_ELBOW_OUT = np.array([-0.3, -1.0, 0.5, 0.3, 0.5, 0.3, -0.3])
+_MIRROR = np.array([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 _POSTURE_COST = 1e-3  # per rad, against 1 per m and 0.3 per rad of the hand's error
 
 
@@ -56,7 +60,7 @@ class ArmKinematics:
         self._frames = {side: self._model.getFrameId(f'{side}_grasp') for side in SIDES}
         self._slices = {'left': slice(0, 7), 'right': slice(7, 14)}
         self._arms = {
-            side: _Arm(_keep(full, robot.arm_joints[part], posture), f'{side}_grasp', robot.home[part])
+            side: _Arm(_keep(full, robot.arm_joints[part], posture), side, robot.home[part])
             for side, part in self._slices.items()
         }
         # Nearer to the trunk than this, an upper arm touches it.
@@ -78,7 +82,9 @@ class ArmKinematics:
         """
         solution, pose = _posture(q).copy(), np.asarray(target, float)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise ValueError(f'target: expected a finite (4, 4) pose in the pelvis frame, got {pose.shape}:\n{pose}')
+            raise ValueError(
+                f'target: expected a finite (4, 4) pose in the pelvis frame, got {pose.shape}:\n{pose}'
+            )
         if side not in self._slices:
             raise ValueError(f'side: expected left or right, got {side!r}')
         arm, part = self._arms[side], self._slices[side]
@@ -93,19 +99,23 @@ class ArmKinematics:
 
     def gravity(self, q: ArrayLike) -> Array:
         """Torques (14,) [N m] that hold the arms with their grippers still at q."""
-        return pinocchio.computeGeneralizedGravity(self._model, self._data, np.asarray(q, float)).copy()
+        return pinocchio.computeGeneralizedGravity(
+            self._model, self._data, np.asarray(q, float)
+        ).copy()
 
 
 class _Arm:
     """Inverse kinematics of one arm: a quadratic program a step, until the hand is there or no longer comes nearer."""
 
-    def __init__(self, model: pinocchio.Model, frame: str, home: Array) -> None:
+    def __init__(self, model: pinocchio.Model, side: Side, home: Array) -> None:
         self.home = home
         self.model = model
         self._configuration = pink.Configuration(model, model.createData(), home)
-        self._hand = pink.FrameTask(frame, position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3)
+        self._hand = pink.FrameTask(
+            f'{side}_grasp', position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3
+        )
         self._posture = pink.PostureTask(cost=_POSTURE_COST)
-        self._posture.set_target(home)
+        self._posture.set_target(_ELBOW_OUT if side == 'right' else _MIRROR * _ELBOW_OUT)
         self._limits = [pink.limits.ConfigurationLimit(model, config_limit_gain=1.0)]
 
     def reach(self, target: Array, start: Array) -> tuple[Array, float, float]:
@@ -116,13 +126,27 @@ class _Arm:
         self._hand.set_target(pinocchio.SE3(target))
         for _ in range(_ITERATIONS):
             velocity = pink.solve_ik(
-                self._configuration, (self._hand, self._posture), dt=1.0, solver='daqp', limits=self._limits
+                self._configuration,
+                (self._hand, self._posture),
+                dt=1.0,
+                solver='daqp',
+                limits=self._limits,
             )
-            self._configuration.update(np.clip(self._configuration.integrate(velocity, 1.0), model.lowerPositionLimit, model.upperPositionLimit))
+            self._configuration.update(
+                np.clip(
+                    self._configuration.integrate(velocity, 1.0),
+                    model.lowerPositionLimit,
+                    model.upperPositionLimit,
+                )
+            )
             if np.abs(velocity).max() < 1e-4:
                 break
         error = self._hand.compute_error(self._configuration)
-        return self._configuration.q.copy(), float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
+        return (
+            self._configuration.q.copy(),
+            float(np.linalg.norm(error[:3])),
+            float(np.linalg.norm(error[3:])),
+        )
 
 
 def _keep(model: pinocchio.Model, joints: tuple[str, ...], posture: Array) -> pinocchio.Model:
@@ -130,7 +154,9 @@ def _keep(model: pinocchio.Model, joints: tuple[str, ...], posture: Array) -> pi
     locked = [model.getJointId(name) for name in model.names[1:] if name not in joints]
     reduced = pinocchio.buildReducedModel(model, locked, posture)
     if tuple(reduced.names[1:]) != tuple(joints):
-        raise ValueError(f'expected joints {", ".join(joints)} in this order, the URDF has {", ".join(reduced.names[1:])}')
+        raise ValueError(
+            f'expected joints {", ".join(joints)} in this order, the URDF has {", ".join(reduced.names[1:])}'
+        )
     return reduced
 
 
