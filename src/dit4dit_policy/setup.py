@@ -17,5 +17,5 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='The DiT4DiT video-action model: inference, training, evaluation and the policy node.',
     license='Apache-2.0',
-    entry_points={'console_scripts': []},
+    entry_points={'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main']},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from g1_node.config import config_path
+
 
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Spins the node until SIGINT or SIGTERM, then lets it clean up (`destroy_node`).
@@ -18,6 +21,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     Returns the exit code. A node that cannot start because of its parameters or files says so in
     one line, not in a traceback.
     """
+    os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(config_path('fastdds.xml')))
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
