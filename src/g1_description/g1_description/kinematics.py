@@ -1,4 +1,4 @@
-"""Where the hands are, how to get them somewhere, and what holds the arms up: pinocchio and pink."""
+"""Where the hands are, how to get them somewhere, what holds the arms up: pinocchio and pink."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ Array = NDArray[np.float64]
 POSITION_TOLERANCE = 1e-3  # [m]
 ORIENTATION_TOLERANCE = 1e-2  # [rad]
 _ITERATIONS = 100
-_SHOULDER_ROLL = 0.05  # [rad] outward
-# Of all postures that put the hand where it should be, the one nearest to this: elbow out, the forearm clear of the trunk when the
-# hand reaches across. Right arm; the left one mirrors it [rad].
-_ELBOW_OUT = np.array([-0.3, -1.0, 0.5, 0.3, 0.5, 0.3, -0.3])
-_MIRROR = np.array([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 _POSTURE_COST = 1e-3  # per rad, against 1 per m and 0.3 per rad of the hand's error
+
+# Of all postures that put the left hand in place, the one nearest to this is taken: elbow out,
+# forearm clear of the trunk when the hand reaches across. [rad]
+_ELBOW_OUT = np.array([-0.3, 1.0, -0.5, 0.3, -0.5, 0.3, 0.3])
+_SHOULDER_ROLL = 0.05  # [rad] outward; nearer to the trunk than this an upper arm touches it
+_MIRROR = np.array(
+    [1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0]
+)  # a left arm's posture to the right one's
 
 
 class UnreachableError(ValueError):
-    """A hand pose that inverse kinematics did not reach; `position` [m] and `orientation` [rad] are what is left."""
+    """A hand pose out of reach; what is left of the error: `position` [m], `orientation` [rad]."""
 
     def __init__(self, side: Side, target: Array, position: float, orientation: float) -> None:
         self.position, self.orientation = position, orientation
         x, y, z = target[:3, 3]
         super().__init__(
-            f'{side} hand cannot reach x {x:.3f}, y {y:.3f}, z {z:.3f} m in the pelvis frame with the orientation asked '
-            f'for: {position * 1e3:.1f} mm and {orientation:.3f} rad remain, {POSITION_TOLERANCE * 1e3:g} mm and '
-            f'{ORIENTATION_TOLERANCE:g} rad are allowed; move the target nearer or turn it'
+            f'the {side} hand cannot reach x {x:.3f}, y {y:.3f}, z {z:.3f} m (pelvis frame) in the '
+            f'orientation asked for: {position * 1e3:.1f} mm and {orientation:.3f} rad remain, '
+            f'{POSITION_TOLERANCE * 1e3:g} mm and {ORIENTATION_TOLERANCE:g} rad are allowed; '
+            'move the target nearer or turn it'
         )
 
 
 class ArmKinematics:
     """Both arms of the G1, the rest of the body at its home posture and the grippers half open.
 
-    Poses are (4, 4) of the grasp frames in the pelvis frame [m]: x out of the fingers, y the closing direction. Joint vectors are
-    (14,) in the order of `load_robot().arm_joints` [rad]. One object serves one thread.
+    Poses are (4, 4), of the grasp frames in the pelvis frame [m]: x out of the fingers, y the
+    closing direction. Joint vectors are (14,), in the order of `load_robot().arm_joints` [rad].
+    One object serves one thread.
     """
 
     def __init__(self) -> None:
@@ -63,9 +68,6 @@ class ArmKinematics:
             side: _Arm(_keep(full, robot.arm_joints[part], posture), side, robot.home[part])
             for side, part in self._slices.items()
         }
-        # Nearer to the trunk than this, an upper arm touches it.
-        self._arms['left'].model.lowerPositionLimit[1] = _SHOULDER_ROLL
-        self._arms['right'].model.upperPositionLimit[1] = -_SHOULDER_ROLL
 
     def forward(self, q: ArrayLike) -> dict[str, Array]:
         """Pose of the left and of the right grasp frame at arm posture q (14,)."""
@@ -76,17 +78,19 @@ class ArmKinematics:
         }
 
     def inverse(self, side: Side, target: ArrayLike, q: ArrayLike) -> Array:
-        """Arm posture (14,) within the joint limits that puts one grasp frame on `target` (4, 4); the other arm stays as in q.
+        """Arm posture (14,) that puts one grasp frame on `target` (4, 4), the other arm as in q.
 
-        Starts at q and, if that fails, at the home posture. Raises UnreachableError with what is left of the error.
+        Within the joint limits, the upper arm off the trunk and the elbow out. Starts at q and, if
+        that fails, at the home posture. Raises UnreachableError with what is left of the error.
         """
+        if side not in SIDES:
+            raise ValueError(f'side: expected one of {", ".join(SIDES)}, got {side!r}')
         solution, pose = _posture(q).copy(), np.asarray(target, float)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
             raise ValueError(
-                f'target: expected a finite (4, 4) pose in the pelvis frame, got {pose.shape}:\n{pose}'
+                'target: expected a finite (4, 4) pose in the pelvis frame, '
+                f'got shape {pose.shape}:\n{pose}'
             )
-        if side not in self._slices:
-            raise ValueError(f'side: expected left or right, got {side!r}')
         arm, part = self._arms[side], self._slices[side]
         errors = []
         for start in (solution[part], arm.home):
@@ -99,63 +103,57 @@ class ArmKinematics:
 
     def gravity(self, q: ArrayLike) -> Array:
         """Torques (14,) [N m] that hold the arms with their grippers still at q."""
-        return pinocchio.computeGeneralizedGravity(
-            self._model, self._data, np.asarray(q, float)
-        ).copy()
+        torques = pinocchio.computeGeneralizedGravity(self._model, self._data, _posture(q))
+        return torques.copy()  # pinocchio writes its next result into the same array
 
 
 class _Arm:
-    """Inverse kinematics of one arm: a quadratic program a step, until the hand is there or no longer comes nearer."""
+    """Inverse kinematics of one arm: a quadratic program a step, until the arm comes to rest."""
 
-    def __init__(self, model: pinocchio.Model, side: Side, home: Array) -> None:
+    def __init__(self, model: pinocchio.Model, side: str, home: Array) -> None:
         self.home = home
-        self.model = model
+        elbow_out = _ELBOW_OUT
+        self._lower, self._upper = model.lowerPositionLimit, model.upperPositionLimit
+        if side == 'left':
+            self._lower[1] = _SHOULDER_ROLL
+        else:
+            self._upper[1] = -_SHOULDER_ROLL
+            elbow_out = _MIRROR * _ELBOW_OUT
+        model.lowerPositionLimit, model.upperPositionLimit = self._lower, self._upper
         self._configuration = pink.Configuration(model, model.createData(), home)
         self._hand = pink.FrameTask(
             f'{side}_grasp', position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3
         )
-        self._posture = pink.PostureTask(cost=_POSTURE_COST)
-        self._posture.set_target(_ELBOW_OUT if side == 'right' else _MIRROR * _ELBOW_OUT)
+        posture = pink.PostureTask(cost=_POSTURE_COST)
+        posture.set_target(elbow_out)
+        self._tasks = (self._hand, posture)
         self._limits = [pink.limits.ConfigurationLimit(model, config_limit_gain=1.0)]
 
     def reach(self, target: Array, start: Array) -> tuple[Array, float, float]:
         """Posture (7,) and what is left: distance [m] and angle [rad]."""
-        model = self.model
-        q = np.clip(start, model.lowerPositionLimit, model.upperPositionLimit)
+        q = np.clip(start, self._lower, self._upper)
         self._configuration.update(q)
         self._hand.set_target(pinocchio.SE3(target))
         for _ in range(_ITERATIONS):
-            velocity = pink.solve_ik(
-                self._configuration,
-                (self._hand, self._posture),
-                dt=1.0,
-                solver='daqp',
-                limits=self._limits,
+            step = pink.solve_ik(
+                self._configuration, self._tasks, dt=1.0, solver='daqp', limits=self._limits
             )
-            self._configuration.update(
-                np.clip(
-                    self._configuration.integrate(velocity, 1.0),
-                    model.lowerPositionLimit,
-                    model.upperPositionLimit,
-                )
-            )
-            if np.abs(velocity).max() < 1e-4:
+            q = np.clip(q + step, self._lower, self._upper)
+            self._configuration.update(q)
+            if np.abs(step).max() < 1e-4:
                 break
         error = self._hand.compute_error(self._configuration)
-        return (
-            self._configuration.q.copy(),
-            float(np.linalg.norm(error[:3])),
-            float(np.linalg.norm(error[3:])),
-        )
+        return q, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
 
 
 def _keep(model: pinocchio.Model, joints: tuple[str, ...], posture: Array) -> pinocchio.Model:
-    """`model` with all but `joints` fixed at `posture`; raises when its order is not that of `joints`."""
+    """`model` with all but `joints` fixed at `posture`. ValueError if it orders them otherwise."""
     locked = [model.getJointId(name) for name in model.names[1:] if name not in joints]
     reduced = pinocchio.buildReducedModel(model, locked, posture)
     if tuple(reduced.names[1:]) != tuple(joints):
         raise ValueError(
-            f'expected joints {", ".join(joints)} in this order, the URDF has {", ".join(reduced.names[1:])}'
+            f'expected the arm joints in the order {", ".join(joints)} (config/g1.yaml), '
+            f'the URDF has {", ".join(reduced.names[1:])}'
         )
     return reduced
 

@@ -1,4 +1,4 @@
-"""Mesh reduction: 500,000 triangles of the robot's STL files become some 15,000 that a CPU can draw."""
+"""Mesh reduction: half a million triangles of the robot's STL files become few enough for a CPU."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ _HEADER = 84  # bytes of a binary STL before its triangles
 
 
 def read_stl(path: Path) -> NDArray[np.float32]:
-    """Corners (triangles, 3, xyz) of a binary STL file, in the file's unit. Raises ValueError for another format."""
+    """Corners (triangles, 3, xyz) of a binary STL file, in the file's unit.
+
+    Raises ValueError for a file of another format.
+    """
     data = path.read_bytes()
     count = int.from_bytes(data[80:_HEADER], 'little')
     if len(data) != _HEADER + count * _TRIANGLE.itemsize:
-        raise ValueError(f'{path}: expected a binary STL file, its length does not fit its {count} triangles')
+        raise ValueError(
+            f'{path}: expected a binary STL file of {count} triangles as its header says'
+        )
     return np.frombuffer(data, _TRIANGLE, offset=_HEADER)['corners']
 
 
 def cluster_vertices(
     corners: NDArray[np.float32], cell: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Vertices (n, 3) and faces (m, 3) of the mesh with everything within a cube of edge `cell` drawn together.
+    """Vertices (n, 3) and faces (m, 3) with all that lies in a cube of edge `cell` drawn together.
 
     Rossignac and Borrel, Multi-resolution 3D approximations for rendering complex scenes, 1993.
     """

@@ -1,7 +1,8 @@
 """The robot as URDF and as MuJoCo model, both made from the 29-DoF URDF of example-robot-data.
 
-The G1's own hands come off, an ALOHA 2 gripper goes on each wrist, the head gets the D435i's colour frames, and simple shapes take
-the place of collision meshes. MuJoCo reads that same URDF; what URDF cannot say (motors, contact, camera) is added to its spec.
+The G1's own hands come off, an ALOHA 2 gripper goes on each wrist, the head gets the D435i's colour
+frames, and simple shapes take the place of collision meshes. MuJoCo reads that same URDF; what URDF
+cannot say (motors, contact, camera) is added to its spec.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from g1_description.meshes import cluster_vertices, read_stl
 from g1_description.robot import load_robot
 
 SIDES = ('left', 'right')
-MESHES = 'package://example-robot-data/robots/g1_description/meshes'
 TIMESTEP = 0.002
 
 
 class Shape(NamedTuple):
-    """A box (x, y, z edges) or a cylinder (radius, length) along its z axis, placed in its link [m, rad]."""
+    """A box (x, y, z edges) or a cylinder (radius, length) along z, placed in its link [m, rad]."""
 
     size: tuple[float, ...]
     xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -45,7 +46,7 @@ _ARM_SHAPES = {
     'wrist_pitch_link': Shape((0.028, 0.13), (0.035, 0.0, 0.0), _ALONG_X),
 }
 
-# ALOHA 2 gripper, in the frame of its mount on the wrist: x out of the fingers, y the closing direction.
+# ALOHA 2 gripper, in the frame of its mount on the wrist: x out of the fingers, y where they close.
 _MOUNT = (0.0415, 0.0, 0.0)  # where the G1's hand sat on wrist_yaw_link
 _BODY = Shape((0.06, 0.112, 0.045), (0.03, 0.0, 0.0))
 _BODY_MASS = 0.27
@@ -59,11 +60,11 @@ _PAD_COLOUR = (0.30, 0.30, 0.32)
 
 
 @cache
-def urdf(meshes: str = MESHES) -> str:
-    """The robot as URDF text, for robot_state_publisher and pinocchio.
+def urdf() -> str:
+    """The robot as URDF text, for robot_state_publisher, rviz and pinocchio; meshes by file:// URL.
 
-    meshes: where mesh file names start; the default is a package:// URL of example-robot-data, `f'file://{mesh_folder()}'` always works.
-    Root link pelvis. Grasp frames `{left,right}_grasp`: centre of the pads, x out of the fingers, y the closing direction.
+    Root link: pelvis. Grasp frames `{left,right}_grasp`: centre of the closed pads, x out of the
+    fingers, y the closing direction. Each gripper's second finger mimics the first.
     """
     robot = ET.fromstring(_source().read_text())
     robot.set('name', 'g1_aloha2')
@@ -74,26 +75,24 @@ def urdf(meshes: str = MESHES) -> str:
     _add_camera(robot)
     _simplify_collisions(robot)
     for mesh in robot.iter('mesh'):
-        mesh.set('filename', f'{meshes}/{Path(mesh.get("filename", "")).name}')
+        name = Path(mesh.get('filename', '')).name
+        mesh.set('filename', (_mesh_folder() / name).as_uri())
     ET.indent(robot)
     return ET.tostring(robot, encoding='unicode')
 
 
-def mesh_folder() -> Path:
-    """Folder of the robot's STL files."""
-    return _source().parent.parent / 'meshes'
-
-
 def mujoco_spec() -> mujoco.MjSpec:
-    """The robot alone, pelvis fixed at standing height, z up; a task adds its scene and compiles.
+    """The robot alone, pelvis fixed at standing height; a task adds its scene and compiles.
 
-    Joints are named as `load_robot().state_joints`; the second finger of a gripper is `{side}_gripper_mirror_joint`, kept equal to the
-    first. Actuators: a torque [N m] for each body joint, a position [m] for each gripper joint, under the joint's name. Camera `head`,
-    sites `{left,right}_grasp`. Geoms: group 2 is what is seen, group 3 what may touch.
+    Joints are named as `load_robot().state_joints`; the second finger of a gripper is
+    `{side}_gripper_mirror_joint`, kept equal to the first. Actuators, under the joint's name: a
+    torque [N m] for each body joint, a position [m] for each gripper. Camera `head`, sites
+    `{left,right}_grasp`. Geoms: group 2 is what is seen, group 3 what may touch.
     """
-    text = urdf(meshes='').replace('filename="/', 'filename="')
-    compiler = '<mujoco><compiler discardvisual="false" fusestatic="false" strippath="true"/></mujoco>'
-    spec = mujoco.MjSpec.from_string(text.replace('</robot>', compiler + '</robot>'))
+    compiler = '<compiler discardvisual="false" fusestatic="false" strippath="true"/>'
+    spec = mujoco.MjSpec.from_string(
+        urdf().replace('</robot>', f'<mujoco>{compiler}</mujoco></robot>')
+    )
     spec.modelname = 'g1_aloha2'
     spec.body('pelvis').pos = (0.0, 0.0, load_robot().pelvis_height)
     _set_options(spec)
@@ -107,15 +106,23 @@ def mujoco_spec() -> mujoco.MjSpec:
 
 # URDF
 
+_EXPECTED = 'expected that of example-robot-data 6.0.0; run scripts/setup.sh'
+
 
 @cache
 def _source() -> Path:
+    """The URDF file that example-robot-data installed."""
     for file in files('example-robot-data') or ():
         if file.name == 'g1_29dof_rev_1_0.urdf':
             return Path(str(file.locate()))
     raise FileNotFoundError(
-        'g1_29dof_rev_1_0.urdf is not in the Python package example-robot-data; run scripts/setup.sh, which installs 6.0.0'
+        'g1_29dof_rev_1_0.urdf is not in the Python package example-robot-data; '
+        'run scripts/setup.sh, which installs version 6.0.0'
     )
+
+
+def _mesh_folder() -> Path:
+    return _source().parent.parent / 'meshes'
 
 
 def _remove(robot: ET.Element, tag: str, name: str) -> None:
@@ -123,7 +130,7 @@ def _remove(robot: ET.Element, tag: str, name: str) -> None:
         if element.get('name') == name:
             robot.remove(element)
             return
-    raise ValueError(f'{_source()} has no {tag} {name}; expected example-robot-data 6.0.0')
+    raise ValueError(f'{_source()} has no {tag} {name}; {_EXPECTED}')
 
 
 def _add_gripper(robot: ET.Element, side: str) -> None:
@@ -144,8 +151,14 @@ def _add_gripper(robot: ET.Element, side: str) -> None:
         ET.SubElement(joint, 'parent', link=body)
         ET.SubElement(joint, 'child', link=f'{side}_{name}_finger_link')
         ET.SubElement(joint, 'axis', xyz=_text((0.0, sign, 0.0)))
-        limit = {'lower': 0.0, 'upper': facts.gripper_stroke, 'effort': facts.gripper_effort, 'velocity': 0.5}
-        ET.SubElement(joint, 'limit', {key: str(value) for key, value in limit.items()})
+        ET.SubElement(
+            joint,
+            'limit',
+            lower='0',
+            upper=str(facts.gripper_stroke),
+            effort=str(facts.gripper_effort),
+            velocity='0.5',
+        )
         if sign < 0:
             ET.SubElement(joint, 'mimic', joint=f'{side}_gripper_joint')
     _add_link(robot, f'{side}_grasp', body, _GRASP)
@@ -170,7 +183,7 @@ def _simplify_collisions(robot: ET.Element) -> None:
         if name in shapes:
             _add_shape(link, 'collision', shapes.pop(name))
     if shapes:
-        raise ValueError(f'{_source()} has no link {", ".join(shapes)}; expected example-robot-data 6.0.0')
+        raise ValueError(f'{_source()} has no link {", ".join(shapes)}; {_EXPECTED}')
 
 
 def _add_link(
@@ -220,11 +233,18 @@ def _text(values: tuple[float, ...]) -> str:
 
 # MuJoCo
 
-# Contact: a geom touches another when the one's type is in the other's affinity. Parts of one arm leave each other alone.
-_SCENE, _ARM_BIT = 1, {'left': 2, 'right': 4}
+# Contact: a geom touches another when the type of one is in the affinity of the other. Trunk and
+# scene touch everything, an arm everything but itself.
+_SCENE, _ARM = 1, {'left': 2, 'right': 4}
 _ALL = 7
 
-_LEG_CELL, _CELL = 0.02, 0.008  # [m] detail kept of meshes out of the camera's sight, and in it
+# Detail kept of meshes [m]: coarser where the head camera never looks.
+_CELL, _UNSEEN_CELL = 0.008, 0.015
+_UNSEEN = ('hip', 'knee', 'ankle', 'pelvis', 'logo')
+
+# A gripper's drive: stiff enough to press with its whole force from a few millimetres on, damped so
+# that it closes from fully open in about a quarter of a second. [N/m, N s/m, kg]
+_GRIPPER_KP, _GRIPPER_DAMPING, _GRIPPER_ARMATURE = 4000.0, 60.0, 0.03
 
 
 def _set_options(spec: mujoco.MjSpec) -> None:
@@ -232,48 +252,45 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10.0
-    camera = load_robot().camera
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = camera.width, camera.height
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
 
 
 def _set_meshes(spec: mujoco.MjSpec) -> None:
-    """Gives each mesh its reduced triangles in memory, so that MuJoCo reads no file and a CPU can draw them."""
+    """Gives meshes reduced triangles in memory: MuJoCo reads no file, and a CPU can draw them."""
     for mesh in spec.meshes:
-        path = mesh_folder() / Path(mesh.file).name
-        low = any(part in path.name for part in ('hip', 'knee', 'ankle', 'pelvis', 'logo'))
-        vertices, faces = _reduced(path, _LEG_CELL if low else _CELL)
+        name = Path(mesh.file).name
+        unseen = any(part in name for part in _UNSEEN)
+        vertices, faces = _reduced(_mesh_folder() / name, _UNSEEN_CELL if unseen else _CELL)
         mesh.file = ''
         mesh.uservert = vertices.ravel()
         mesh.userface = faces.ravel()
-        mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+        mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # reduced meshes are not closed
 
 
 @cache
-def _reduced(path: Path, cell: float) -> tuple[np.ndarray, np.ndarray]:
+def _reduced(path: Path, cell: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     return cluster_vertices(read_stl(path), cell)
 
 
 def _set_geoms(spec: mujoco.MjSpec) -> None:
     for geom in spec.geoms:
-        visible = geom.contype == 0 and geom.conaffinity == 0
-        geom.group = 2 if visible else 3
-        geom.mass = 0.0
-        if visible:
+        geom.mass = 0.0  # the URDF's inertias say it all
+        if geom.contype == 0 and geom.conaffinity == 0:
+            geom.group = 2
             continue
-        if geom.type == mujoco.mjtGeom.mjGEOM_CYLINDER:  # URDF has no capsule, and a capsule is faster
-            radius, half_length = geom.size[:2]
-            geom.type = mujoco.mjtGeom.mjGEOM_CAPSULE
-            geom.size = (radius, half_length - radius, 0.0)
         link = geom.parent.name
         side = link.split('_')[0]
-        own = _ARM_BIT.get(side, _SCENE)
-        geom.contype = own
-        geom.conaffinity = _ALL & ~own if side in _ARM_BIT else _ALL
         geom.name = f'{link.removesuffix("_link")}_contact'
-        geom.condim = 3
-        if 'finger' in link:
+        geom.group = 3
+        geom.contype = _ARM.get(side, _SCENE)
+        geom.conaffinity = _ALL & ~_ARM.get(side, 0)
+        if geom.type == mujoco.mjtGeom.mjGEOM_CYLINDER:  # what URDF has for MuJoCo's faster capsule
+            radius, half_length, _ = geom.size
+            geom.type = mujoco.mjtGeom.mjGEOM_CAPSULE
+            geom.size = (radius, half_length - radius, 0.0)
+        if 'finger' in link:  # rubber: hard, with torsional friction, and its say prevails
             geom.condim = 4
             geom.friction = (1.8, 0.02, 0.0001)
             geom.solref = (0.004, 1.0)
@@ -283,9 +300,12 @@ def _set_geoms(spec: mujoco.MjSpec) -> None:
 
 def _set_joints(spec: mujoco.MjSpec) -> None:
     for joint in spec.joints:
-        gripper = joint.name.endswith(('gripper_joint', 'gripper_mirror_joint'))
-        joint.damping = (60.0 if gripper else 0.2, 0.0, 0.0)  # linear term only
-        joint.armature = 0.03 if gripper else 0.01
+        if '_gripper_' in joint.name:
+            joint.damping = (_GRIPPER_DAMPING, 0.0, 0.0)
+            joint.armature = _GRIPPER_ARMATURE
+        else:
+            joint.damping = (0.2, 0.0, 0.0)  # [N m s/rad]
+            joint.armature = 0.01  # [kg m^2] of rotor and gear
     for side in SIDES:
         equality = spec.add_equality(
             name=f'{side}_gripper_mirror',
@@ -305,7 +325,7 @@ def _add_actuators(spec: mujoco.MjSpec) -> None:
         actuator.set_to_motor()
     for name in robot.gripper_joints:
         actuator = _add_actuator(spec, name, (0.0, robot.gripper_stroke), robot.gripper_effort)
-        actuator.set_to_position(kp=4000.0)
+        actuator.set_to_position(kp=_GRIPPER_KP)
 
 
 def _add_actuator(
@@ -325,6 +345,8 @@ def _add_actuator(
 def _add_camera_and_sites(spec: mujoco.MjSpec) -> None:
     camera = load_robot().camera
     # MuJoCo looks along -z with y up, an optical frame along z with y down: half a turn about x.
-    spec.body(camera.frame).add_camera(name=camera.name, fovy=camera.fovy, quat=(0.0, 1.0, 0.0, 0.0))
+    spec.body(camera.frame).add_camera(
+        name=camera.name, fovy=camera.fovy, quat=(0.0, 1.0, 0.0, 0.0)
+    )
     for side in SIDES:
         spec.body(f'{side}_grasp').add_site(name=f'{side}_grasp', size=(0.004,) * 3, group=4)

@@ -1,4 +1,4 @@
-"""The robot's facts as `config/g1.yaml` states them: joints, limits, gains, chunk layout, camera."""
+"""The robot as `config/g1.yaml` states it: joints, limits, gains, chunk layout, camera."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
-from g1_node.config import config_path
 from numpy.typing import NDArray
+
+from g1_node.config import config_path
 
 T = TypeVar('T')
 
@@ -32,7 +33,10 @@ class Joint:
 
 @dataclass(frozen=True)
 class Camera:
-    """The head's colour camera: image size and pinhole intrinsics in pixels, its optical frame, its place in d435_link [m]."""
+    """The head's colour camera: image size and pinhole intrinsics [px], optical frame.
+
+    position: of the colour sensor in d435_link [m].
+    """
 
     name: str
     width: int
@@ -54,8 +58,9 @@ class Camera:
 class Robot:
     """A G1 with two ALOHA 2 grippers.
 
-    joints: the 29 of the body in motor order. arm_joints: 14 names, left then right. gripper_joints: one prismatic joint a gripper,
-    0 closed to `gripper_stroke` m; `gripper_effort` N is its drive's force. A chunk has `chunk_steps` targets `chunk_step` s apart.
+    joints: the 29 of the body in motor order. arm_joints: 14 names, left then right.
+    gripper_joints: one prismatic joint a gripper, 0 closed to `gripper_stroke` m; `gripper_effort`
+    N is its drive's force. pelvis_height: over the floor, standing [m].
     """
 
     joints: tuple[Joint, ...]
@@ -64,8 +69,6 @@ class Robot:
     gripper_stroke: float
     gripper_home: float
     gripper_effort: float
-    chunk_steps: int
-    chunk_step: float
     camera: Camera
     pelvis_height: float
 
@@ -105,7 +108,7 @@ class Robot:
 def load_robot(path: Path | None = None) -> Robot:
     """The robot described by `path`, by default the installed `config/g1.yaml`.
 
-    Raises ValueError naming the entry when the file lacks one, has one too many, or contradicts itself.
+    Raises ValueError naming the entry that is missing, unknown or at odds with another.
     """
     path = path or config_path('g1.yaml')
     try:
@@ -115,24 +118,21 @@ def load_robot(path: Path | None = None) -> Robot:
 
 
 def _robot(content: Any) -> Robot:
-    sections = _keys(content, 'file', 'joints', 'gripper', 'chunk', 'camera', 'pelvis_height')
+    sections = _keys(content, 'file', 'joints', 'arms', 'gripper', 'camera', 'pelvis_height')
     gripper = _keys(sections['gripper'], 'gripper', 'joints', 'stroke', 'home', 'effort')
-    chunk = _keys(sections['chunk'], 'chunk', 'arms', 'steps', 'step')
     joints = tuple(
         _entry(Joint, f'joints.{name}', {'name': name, **joint})
         for name, joint in sections['joints'].items()
     )
-    _check_joints(joints, chunk['arms'])
+    _check_joints(joints, sections['arms'])
     camera = {**sections['camera'], 'position': tuple(sections['camera'].get('position', ()))}
     return Robot(
         joints=joints,
-        arm_joints=tuple(chunk['arms']),
+        arm_joints=tuple(sections['arms']),
         gripper_joints=tuple(gripper['joints']),
         gripper_stroke=gripper['stroke'],
         gripper_home=gripper['home'],
         gripper_effort=gripper['effort'],
-        chunk_steps=chunk['steps'],
-        chunk_step=chunk['step'],
         camera=_entry(Camera, 'camera', camera),
         pelvis_height=sections['pelvis_height'],
     )
@@ -142,15 +142,17 @@ def _check_joints(joints: tuple[Joint, ...], arms: list[str]) -> None:
     for index, joint in enumerate(joints):
         if joint.motor != index:
             raise ValueError(
-                f'joints.{joint.name}: expected motor {index} (joints are listed in motor order), got {joint.motor}'
+                f'joints.{joint.name}: expected motor {index} (listed in motor order), '
+                f'got {joint.motor}'
             )
         if not joint.lower <= joint.home <= joint.upper:
             raise ValueError(
-                f'joints.{joint.name}: expected home within {joint.lower} to {joint.upper} rad, got {joint.home}'
+                f'joints.{joint.name}: expected home from {joint.lower} to {joint.upper} rad, '
+                f'got {joint.home}'
             )
     unknown = set(arms) - {joint.name for joint in joints}
     if unknown:
-        raise ValueError(f'chunk.arms: {", ".join(sorted(unknown))} not listed under joints')
+        raise ValueError(f'arms: {", ".join(sorted(unknown))} not listed under joints')
 
 
 def _entry(kind: type[T], where: str, values: dict[str, Any]) -> T:
