@@ -1,0 +1,224 @@
+"""What the scenes of the tasks are made of: room, table, containers of wall segments, light and camera variation."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+TABLE_TOP = 0.76  # [m] over the floor
+#: Where the right arm starts to reach from: its shoulder, seen from above [m].
+SHOULDER = np.array([0.0, -0.10])
+
+_VISIBLE = 2  # geom group that is drawn
+_SCENE, _ALL = 1, 7  # contact bits, see g1_description.models
+_BOX = mujoco.mjtGeom.mjGEOM_BOX
+_CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+
+
+def add_room(spec: mujoco.MjSpec) -> None:
+    """Floor, light and the table in front of the robot."""
+    world = spec.worldbody
+    world.add_light(
+        name='room',
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=(0.0, 0.0, 3.0),
+        dir=(0.3, 0.2, -1.0),
+        diffuse=(0.6, 0.6, 0.6),
+        ambient=(0.35, 0.35, 0.35),
+        specular=(0.1, 0.1, 0.1),
+        castshadow=False,
+    )
+    spec.visual.headlight.active = 0
+    world.add_geom(
+        name='floor',
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(4.0, 4.0, 0.1),
+        rgba=(0.45, 0.46, 0.48, 1.0),
+        group=_VISIBLE,
+        contype=_SCENE,
+        conaffinity=_ALL,
+    )
+    add_solid(world, 'table', _BOX, (0.4, 0.6, 0.02), (0.62, 0.0, TABLE_TOP - 0.02), _TABLE)
+    for x in (0.28, 0.96):
+        for y in (-0.54, 0.54):
+            half = (TABLE_TOP - 0.04) / 2
+            world.add_geom(
+                type=_BOX, size=(0.02, 0.02, half), pos=(x, y, half), rgba=_LEG,
+                group=_VISIBLE, contype=0, conaffinity=0,
+            )  # fmt: skip
+
+
+_TABLE = (0.80, 0.76, 0.70, 1.0)
+_LEG = (0.35, 0.33, 0.31, 1.0)
+
+
+def add_body(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
+    """A body that moves freely; its joint has the body's name."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
+    return body
+
+
+def add_solid(
+    body: mujoco.MjsBody,
+    name: str,
+    shape: mujoco.mjtGeom,
+    size: Sequence[float],
+    position: Sequence[float],
+    colour: Sequence[float],
+    *,
+    mass: float = 0.0,
+    yaw: float = 0.0,
+    friction: float = 0.8,
+) -> mujoco.MjsGeom:
+    """A visible shape that touches. size [m] as MuJoCo's geom sizes (half lengths), position [m] in the body, mass [kg]."""
+    size = [*size, 0.0, 0.0][:3]
+    return body.add_geom(
+        name=name,
+        type=shape,
+        size=size,
+        pos=position,
+        quat=(np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)),
+        rgba=colour,
+        mass=mass,
+        group=_VISIBLE,
+        contype=_SCENE,
+        conaffinity=_ALL,
+        friction=(friction, 0.01, 0.0005),
+        condim=4,
+    )
+
+
+def add_decoration(
+    body: mujoco.MjsBody,
+    name: str,
+    shape: mujoco.mjtGeom,
+    size: Sequence[float],
+    position: Sequence[float],
+    colour: Sequence[float],
+    yaw: float = 0.0,
+) -> None:
+    """A visible shape that touches nothing and weighs nothing."""
+    geom = add_solid(body, name, shape, size, position, colour, yaw=yaw)
+    geom.contype = geom.conaffinity = 0
+
+
+def add_container(
+    body: mujoco.MjsBody,
+    name: str,
+    *,
+    inside: float,
+    wall: float,
+    floor: float,
+    height: float,
+    mass: float,
+    colour: Sequence[float],
+    segments: int = 12,
+) -> None:
+    """A round container, open at the top, standing on the body's origin: a disc with a ring of upright boxes on it.
+
+    inside: radius of the largest cylinder that fits in. wall, floor: thickness. height: from the ground to the rim. All [m], mass [kg].
+    """
+    outside = inside + wall
+    add_solid(body, f'{name}_floor', _CYLINDER, (outside, floor / 2), (0, 0, floor / 2), colour, mass=mass)  # fmt: skip
+    for index in range(segments):
+        angle = 2 * np.pi * index / segments
+        radius = inside + wall / 2
+        add_solid(
+            body,
+            f'{name}_wall_{index}',
+            _BOX,
+            (wall / 2, outside * np.tan(np.pi / segments), (height - floor) / 2),
+            (radius * np.cos(angle), radius * np.sin(angle), (height + floor) / 2),
+            colour,
+            mass=0.01 * mass,
+            yaw=angle,
+        )
+
+
+def place(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    name: str,
+    position: Sequence[float],
+    yaw: float = 0.0,
+) -> None:
+    """Puts the free body `name` at rest at a world position [m] with a yaw [rad]."""
+    joint = data.joint(name)
+    joint.qpos[:3] = position
+    joint.qpos[3:] = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+    joint.qvel[:] = 0.0
+
+
+def paint(model: mujoco.MjModel, names: Sequence[str], colour: Sequence[float]) -> None:
+    """Gives the named geoms an RGB colour."""
+    for name in names:
+        model.geom(name).rgba[:3] = colour
+
+
+def warm_colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """A saturated red, orange, yellow or magenta: never the blue of the targets or the table's beige."""
+    return colorsys.hsv_to_rgb(rng.uniform(-0.12, 0.15) % 1.0, rng.uniform(0.85, 1.0), 0.95)
+
+
+def sample_pair(
+    rng: np.random.Generator,
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    *,
+    apart: float,
+    reach: float = 0.42,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places of an object and its target on the table (x, y) [m], uniform in two ranges ((low x, y), (high x, y)).
+
+    Both at most `reach` from the shoulder, and the target `apart` from the way on which the hand gets to the object.
+    """
+    while True:
+        a, b = rng.uniform(*first), rng.uniform(*second)
+        if max(np.linalg.norm(a - SHOULDER), np.linalg.norm(b - SHOULDER)) > reach:
+            continue
+        way = a - SHOULDER
+        nearest = SHOULDER + way * np.clip((b - SHOULDER) @ way / (way @ way), 0.0, 1.0)
+        if np.linalg.norm(b - nearest) >= apart:
+            return a, b
+
+
+def held(model: mujoco.MjModel, data: mujoco.MjData, body: str) -> bool:
+    """Whether any part of the robot touches that body."""
+    wanted, robot = model.body(body).id, model.body('pelvis').id
+    for contact in data.contact:
+        bodies = model.geom_bodyid[contact.geom]
+        if wanted in bodies and robot in model.body_rootid[bodies]:
+            return True
+    return False
+
+
+def touching(model: mujoco.MjModel, data: mujoco.MjData, body: str, other: str) -> bool:
+    """Whether two bodies touch."""
+    wanted = {model.body(body).id, model.body(other).id}
+    return any(set(model.geom_bodyid[contact.geom]) == wanted for contact in data.contact)
+
+
+def settled(data: mujoco.MjData, body: str) -> bool:
+    """Whether a free body has come to rest."""
+    velocity = data.joint(body).qvel
+    return bool(np.linalg.norm(velocity[:3]) < 0.03 and np.linalg.norm(velocity[3:]) < 0.5)
+
+
+def vary_view(model: mujoco.MjModel, rng: np.random.Generator) -> None:
+    """Light direction and brightness; camera pose by up to 5 mm and 0.5 degrees (how well one mounts a camera)."""
+    brightness = rng.uniform(0.85, 1.15)
+    light, camera = model.light('room'), model.camera('head')
+    light.diffuse[:] = 0.6 * brightness * rng.uniform(0.95, 1.05, 3)
+    light.ambient[:] = 0.35 * brightness
+    direction = np.append(rng.uniform(-0.6, 0.6, 2), -1.0)
+    light.dir[:] = direction / np.linalg.norm(direction)
+    camera.pos[:] += rng.uniform(-0.005, 0.005, 3)
+    turn, turned = np.zeros(4), np.zeros(4)
+    mujoco.mju_euler2Quat(turn, rng.uniform(-0.009, 0.009, 3), 'xyz')
+    mujoco.mju_mulQuat(turned, turn, camera.quat)
+    camera.quat[:] = turned

@@ -1,0 +1,90 @@
+"""A flower stands loosely in a low stand; its stem goes into the vase."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from g1_sim import scenery
+from g1_sim.scenery import TABLE_TOP
+from g1_sim.tasks import SimTask, Waypoint, grasp_pose
+
+_STEM_RADIUS, _STEM_LENGTH = 0.007, 0.17
+_HEAD = 0.028  # radius
+_STAND_FLOOR, _STAND_HEIGHT = 0.006, 0.045
+_VASE_INSIDE, _VASE_FLOOR, _VASE_HEIGHT = 0.032, 0.008, 0.09
+_VASE_COLOUR = (0.10, 0.30, 0.85, 1.0)
+_STAND_COLOUR = (0.15, 0.15, 0.16, 1.0)
+_STEM_COLOUR = (0.10, 0.55, 0.15, 1.0)
+_HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
+_HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
+
+_GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
+_TILT = np.radians(28)
+_OPEN, _CLOSED = 0.030, 0.0
+
+
+class Task(SimTask):
+    def build(self, spec: mujoco.MjSpec) -> None:
+        scenery.add_room(spec)
+        scenery.add_container(
+            scenery.add_body(spec, 'vase'), 'vase', inside=_VASE_INSIDE, wall=0.006,
+            floor=_VASE_FLOOR, height=_VASE_HEIGHT, mass=0.5, colour=_VASE_COLOUR,
+        )  # fmt: skip
+        scenery.add_container(
+            scenery.add_body(spec, 'stand'), 'stand', inside=_STEM_RADIUS + 0.003, wall=0.008,
+            floor=_STAND_FLOOR, height=_STAND_HEIGHT, mass=0.4, colour=_STAND_COLOUR, segments=8,
+        )  # fmt: skip
+        flower = scenery.add_body(
+            spec, 'flower'
+        )  # origin at the tip of the stem, z towards the head
+        half = _STEM_LENGTH / 2
+        scenery.add_solid(flower, 'stem', mujoco.mjtGeom.mjGEOM_CYLINDER, (_STEM_RADIUS, half), (0, 0, half), _STEM_COLOUR, mass=0.03)  # fmt: skip
+        sphere, top = mujoco.mjtGeom.mjGEOM_ELLIPSOID, _STEM_LENGTH + 0.01
+        scenery.add_solid(flower, 'flower_head', sphere, (_HEAD, _HEAD, 0.02), (0, 0, top), _VASE_COLOUR, mass=0.01)  # fmt: skip
+        scenery.add_decoration(flower, 'heart', sphere, (0.014, 0.014, 0.012), (0, 0, top + 0.012), _HEART_COLOUR)  # fmt: skip
+        for index, angle in enumerate(np.arange(6) * np.pi / 3):
+            place = (0.028 * np.cos(angle), 0.028 * np.sin(angle), top + 0.002)
+            scenery.add_decoration(flower, f'petal_{index}', sphere, (0.02, 0.013, 0.006), place, _VASE_COLOUR, angle)  # fmt: skip
+
+    def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        flower, vase = scenery.sample_pair(
+            rng,
+            np.array([[0.27, -0.20], [0.43, -0.04]]),
+            np.array([[0.27, -0.06], [0.43, 0.10]]),
+            apart=0.115,
+        )
+        scenery.place(model, data, 'vase', (*vase, TABLE_TOP))
+        scenery.place(model, data, 'stand', (*flower, TABLE_TOP))
+        ground = TABLE_TOP + _STAND_FLOOR
+        scenery.place(model, data, 'flower', (*flower, ground), rng.uniform(-np.pi, np.pi))
+        scenery.paint(model, _HEAD_PARTS, scenery.warm_colour(rng))
+
+    def success(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+        vase = data.body('vase')
+        tip = vase.xmat.reshape(3, 3).T @ (data.body('flower').xpos - vase.xpos)
+        inside = np.linalg.norm(tip[:2]) < _VASE_INSIDE and 0.0 < tip[2] < _VASE_HEIGHT - 0.02
+        return bool(
+            inside
+            and vase.xmat[8] > 0.95  # stands upright
+            and scenery.settled(data, 'flower')
+            and not scenery.held(model, data, 'flower')
+        )
+
+    def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
+        stem = data.body('flower')
+        grasp = stem.xpos + _GRASP * stem.xmat.reshape(3, 3)[:, 2]
+        vase = data.body('vase').xpos
+        height = TABLE_TOP + _VASE_HEIGHT + _GRASP
+        above, inside = height + 0.03, height - 0.045
+        take, put = grasp_pose(grasp, _TILT), grasp_pose((*vase[:2], inside), _TILT)
+        return [
+            Waypoint(grasp_pose(grasp, _TILT, back=0.09), _OPEN, 1.6),
+            Waypoint(take, _OPEN, 1.0, straight=True),
+            Waypoint(None, _CLOSED, 0.5),
+            Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 1.0, straight=True),
+            Waypoint(grasp_pose((*vase[:2], above), _TILT), _CLOSED, 1.4, straight=True),
+            Waypoint(put, _CLOSED, 1.0, straight=True),
+            Waypoint(None, _OPEN, 0.5),
+            Waypoint(grasp_pose(put[:3, 3], _TILT, back=0.06), _OPEN, 0.8, straight=True),
+        ]

@@ -1,0 +1,90 @@
+"""The expert's motion: waypoints of the hand become smooth joint positions over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pinocchio
+from g1_description.kinematics import ArmKinematics
+from numpy.typing import NDArray
+
+from g1_sim.tasks import Waypoint
+
+Array = NDArray[np.float64]
+
+MAX_JOINT_SPEED = 1.2  # [rad/s], below what the control limits admit
+_GAP = 0.005  # [m] between the points of a straight line that inverse kinematics solves
+_PEAK = 1.875  # highest speed of a minimum-jerk motion over its mean speed
+_RIGHT_GRIPPER = 15
+
+
+@dataclass(frozen=True)
+class _Segment:
+    start: float  # [s]
+    duration: float  # [s]
+    path: Array  # (points, 16), evenly spaced
+
+
+class Trajectory:
+    """Joint positions over time from a posture through waypoints, at rest at each (minimum jerk in between).
+
+    Chunk order [rad, m]. `duration` [s]: when the last waypoint is reached; from then on the last posture is held.
+    """
+
+    def __init__(
+        self,
+        start: Array,
+        waypoints: Sequence[Waypoint],
+        kinematics: ArmKinematics,
+        pelvis: Array,
+    ) -> None:
+        """start: (16,) posture. pelvis: (3,) its place in the world. Raises UnreachableError for a pose out of reach."""
+        self._segments: list[_Segment] = []
+        self.duration = 0.0
+        posture = np.array(start, float)
+        for waypoint in waypoints:
+            arms = _path(posture[:14], waypoint, kinematics, pelvis)
+            share = np.linspace(0.0, 1.0, len(arms))[:, None]
+            path = np.hstack((arms, posture[14:] + share * 0.0))
+            path[:, _RIGHT_GRIPPER] += share[:, 0] * (waypoint.gripper - posture[_RIGHT_GRIPPER])
+            fastest = np.abs(np.diff(arms, axis=0)).max(initial=0.0) * (len(arms) - 1)
+            duration = max(waypoint.duration, _PEAK * fastest / MAX_JOINT_SPEED)
+            self._segments.append(_Segment(self.duration, duration, path))
+            self.duration += duration
+            posture = path[-1]
+
+    def __call__(self, time: float) -> Array:
+        """(16,) targets at `time` [s] since the start."""
+        segment = next((s for s in reversed(self._segments) if s.start <= time), self._segments[0])
+        share = np.clip((time - segment.start) / segment.duration, 0.0, 1.0)
+        progress = share**3 * (10.0 + share * (6.0 * share - 15.0))
+        position = progress * (len(segment.path) - 1)
+        index = min(int(position), len(segment.path) - 2)
+        before, after = segment.path[index], segment.path[index + 1]
+        return before + (position - index) * (after - before)
+
+
+def _path(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Array) -> Array:
+    """Arm postures (points, 14) from `arms` to the waypoint."""
+    if waypoint.pose is None:
+        return np.stack((arms, arms))
+    goal = waypoint.pose.copy()
+    goal[:3, 3] -= pelvis
+    start = kinematics.forward(arms)['right']
+    distance = float(np.linalg.norm(goal[:3, 3] - start[:3, 3]))
+    steps = max(1, round(distance / _GAP)) if waypoint.straight else 1
+    path = [arms]
+    for share in np.arange(1, steps + 1) / steps:
+        path.append(kinematics.inverse('right', _between(start, goal, share), path[-1]))
+    return np.stack(path)
+
+
+def _between(start: Array, goal: Array, share: float) -> Array:
+    """The pose at `share` of the way, turning about one axis."""
+    pose = np.eye(4)
+    pose[:3, 3] = start[:3, 3] + share * (goal[:3, 3] - start[:3, 3])
+    turn = pinocchio.log3(start[:3, :3].T @ goal[:3, :3])
+    pose[:3, :3] = start[:3, :3] @ pinocchio.exp3(share * turn)
+    return pose
