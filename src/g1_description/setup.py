@@ -15,7 +15,7 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='What the G1 with ALOHA 2 grippers is: URDF and MuJoCo model, joints and limits, kinematics.',
+    description='What the G1 with ALOHA 2 grippers is: models, joints and limits, kinematics.',
     license='Apache-2.0',
     entry_points={'console_scripts': []},
 )
