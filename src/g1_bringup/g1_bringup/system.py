@@ -124,7 +124,6 @@ def systems() -> dict[str, System]:
     sim_node = Node(
         'g1_sim',
         'sim_node',
-        config=('sim.yaml',),
         parameters=(('task', Given('task')), ('seed', Given('seed')), ('log', Given('sim_log'))),
     )
     robot_sim_node = replace(sim_node, when=SIM)
@@ -298,15 +297,16 @@ def command_line(node: Node) -> list[str]:
 
 
 def environment(values: Mapping[str, Value]) -> dict[str, str]:
-    """What the nodes find in their environment beside what is there already.
+    """What the nodes find in their environment, where it does not say otherwise already.
 
-    A simulated robot has the real one's topics. Nothing of a simulation may reach a robot that
-    hangs on the same network, so it stays on this machine unless somebody has asked otherwise.
+    Room for camera images in the middleware. And as a simulated robot has the real one's topics,
+    nothing of a simulation may reach a robot that hangs on the same network: it stays on this
+    machine.
     """
-    name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
-    if values.get('robot', 'sim') == 'sim' and name not in os.environ:
-        return {name: 'LOCALHOST'}
-    return {}
+    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(config_path('fastdds.xml'))}
+    if values.get('robot', 'sim') == 'sim':
+        wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _value(argument: Argument, text: str) -> Value:

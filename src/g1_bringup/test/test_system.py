@@ -89,11 +89,12 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, mo
 def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
     from g1_bringup.system import environment
 
-    monkeypatch.delenv('ROS_AUTOMATIC_DISCOVERY_RANGE', raising=False)
-    assert environment({'robot': 'sim'}) == {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    assert environment({'robot': 'g1'}) == {}
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
-    assert environment({'robot': 'sim'}) == {}
+    name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+    monkeypatch.delenv(name, raising=False)
+    assert environment({'robot': 'sim'})[name] == 'LOCALHOST'
+    assert name not in environment({'robot': 'g1'})
+    monkeypatch.setenv(name, 'SUBNET')
+    assert name not in environment({'robot': 'sim'})
 
 
 def test_an_unknown_command_shows_the_commands(capsys):

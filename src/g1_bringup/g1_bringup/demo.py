@@ -1,0 +1,365 @@
+"""`g1 demo`: one run of the policy system in simulation, and a folder that tells what happened.
+
+    g1 demo --task arrange_flower --duration 20 --seed 0
+
+Expect a report, a plot and two videos in runs/<time>-<task>/ after about a minute. The exit code
+is 0 when the system worked, whether or not the task succeeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from dit4dit_msgs.action import RunTask
+from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+from rich.progress import track
+from rich.table import Table
+from std_srvs.srv import Trigger
+
+from g1_sim.replay import render
+
+from .monitor import Monitor
+from .pictures import FPS, camera_frames, plot_joints, write_video
+from .report import Run, nanoseconds, report
+from .system import Value, check, environment, find
+
+#: How long each step may take [s], on a slow machine that is doing something else too.
+READY_SECONDS, ARM_SECONDS, STOP_SECONDS = 90.0, 15.0, 10.0
+_POLL_SECONDS = 0.05
+_MODES = {
+    getattr(SafetyStatus, name): name
+    for name in ('DISARMED', 'ARMING', 'ACTIVE', 'HOLD', 'DISARMING', 'ESTOP')
+}
+
+
+class DemoError(RuntimeError):
+    """The system did not work; the message says what was expected and what came instead."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the demo; returns 0 when the system worked, 1 when it did not, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog='g1 demo', description='Run a task in simulation and write a report about it.'
+    )
+    parser.add_argument('--task', default='arrange_flower', help='default: %(default)s')
+    parser.add_argument('--duration', type=float, default=20.0, help='seconds; default: 20')
+    parser.add_argument('--seed', default='0', help='of the scene; default: %(default)s')
+    parser.add_argument('--out', type=Path, default=Path('runs'), help='default: %(default)s')
+    given = parser.parse_args(arguments)
+    if not 0.0 < given.duration <= 3600.0:
+        parser.error(f'--duration: expected seconds from 0 to 3600, got {given.duration:g}')
+    values = check(find('policy.launch.py'), {'task': given.task, 'seed': given.seed})
+
+    console = Console()
+    folder = given.out / f'{datetime.now():%Y%m%d-%H%M%S}-{given.task}'
+    folder.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        content = _demo(folder, values, given.duration, console)
+    except DemoError as error:
+        console.print(f'[bold red]error:[/] {error}', soft_wrap=True, highlight=False)
+        console.print(f'All output of the nodes is in {folder / "log.txt"}', soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print(f'interrupted; the log so far is {folder / "log.txt"}')
+        return 130
+    console.print(_table(content, folder))
+    return 0
+
+
+def _demo(
+    folder: Path, values: dict[str, Value], seconds: float, console: Console
+) -> dict[str, Any]:
+    """Runs everything and fills the folder; returns the report."""
+    task, seed = str(values['task']), int(values['seed'])
+    os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
+    os.environ.update(environment(values))
+    console.print(
+        f'{task} for {seconds:g} s, seed {seed}; to look in from another shell: '
+        f'export ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}',
+        soft_wrap=True,
+    )
+    log, images = folder / 'simulation.npz', folder / 'images.cdr'
+    words = ['policy.launch.py', f'task:={task}', f'seed:={seed}', f'sim_log:={log.resolve()}']
+    with (
+        _launched([*words, 'run:=false'], folder / 'log.txt') as alive,
+        _node() as node,
+        _Session(node, images, alive, console) as session,
+    ):
+        session.wait_until_ready()
+        session.arm()
+        run = session.run_task(task, seed, seconds)
+        session.disarm()
+    record = session.record
+    content = report(record, run)
+    (folder / 'report.json').write_text(json.dumps(content, indent=2) + '\n')
+    plot_joints(record, run, folder / 'joints.png')
+    write_video(camera_frames(record, run, images), folder / 'ego.mp4')
+    images.unlink()
+    total = int(run.seconds * FPS)
+    frames = render(log, 'overview', FPS, start=run.start, end=run.end)
+    write_video(
+        track(frames, 'rendering overview.mp4', total, console=console), folder / 'overview.mp4'
+    )
+    return content
+
+
+class _Session:
+    """An operator at the running system, with a line on the terminal that says what is going on."""
+
+    def __init__(
+        self, node: Node, images: Path, alive: Callable[[], None], console: Console
+    ) -> None:
+        self._operator = node
+        self._alive = alive
+        self._images = images
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._listener = Node('demo_monitor')
+        self._monitor = Monitor(self._listener, images)
+        self.record = self._monitor.record
+        self._phase = 'starting'
+        self._live = Live(console=console, get_renderable=self._line, auto_refresh=False)
+
+    def __enter__(self) -> _Session:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        self._monitor.close()
+        self._executor.shutdown()
+        self._listener.destroy_node()
+
+    def wait_until_ready(self) -> None:
+        """Until the robot is heard and the policy has what it needs."""
+        record = self.record
+        needed = {
+            '/lowstate': lambda: record.lowstate,
+            '/joint_states': lambda: record.joint_states,
+            '/camera/camera/color/image_raw': lambda: record.images,
+            'control/safety_status': lambda: record.safety,
+            'policy/status IDLE with fresh observations': self._policy_is_ready,
+        }
+        self._wait(
+            lambda: all(ready() for ready in needed.values()),
+            READY_SECONDS,
+            lambda: (
+                'the system was not ready: nothing on '
+                + ', '.join(name for name, ready in needed.items() if not ready())
+            ),
+        )
+
+    def arm(self) -> None:
+        self._phase = 'arming'
+        self._call('control/arm')
+        self._wait(
+            lambda: self._mode in (SafetyStatus.ACTIVE, SafetyStatus.HOLD),
+            ARM_SECONDS,
+            lambda: f'the robot did not arm within {ARM_SECONDS:g} s: {self._safety_text}',
+        )
+
+    def run_task(self, task: str, seed: int, seconds: float) -> Run:
+        """Lets the policy run the task; from when to when it did."""
+        self._phase = 'running'
+        client = ActionClient(self._operator, RunTask, 'policy/run_task')
+        self._wait(client.server_is_ready, 10.0, lambda: 'no action policy/run_task')
+        goal = client.send_goal_async(RunTask.Goal(task=task, time_limit=seconds))
+        self._wait(goal.done, 10.0, lambda: 'policy/run_task did not answer')
+        handle = goal.result()
+        if handle is None or not handle.accepted:
+            raise DemoError(f'policy/run_task refused the task {task}')
+        start = time.time_ns()
+        ended = handle.get_result_async()
+        self._wait(ended.done, seconds + 10.0, lambda: f'the task did not end after {seconds:g} s')
+        run = Run(task, seed, start, time.time_ns())
+        result = ended.result().result
+        client.destroy()
+        if result.error_code != RunTask.Result.NONE:
+            raise DemoError(
+                f'the policy gave up with error {result.error_code}: {result.error_msg}'
+            )
+        if self._mode not in (SafetyStatus.ACTIVE, SafetyStatus.HOLD):
+            raise DemoError(f'the robot was disarmed during the task: {self._safety_text}')
+        return run
+
+    def disarm(self) -> None:
+        self._phase = 'disarming'
+        self._call('control/disarm')
+        self._wait(
+            lambda: self._mode == SafetyStatus.DISARMED,
+            ARM_SECONDS,
+            lambda: f'the robot did not disarm within {ARM_SECONDS:g} s: {self._safety_text}',
+        )
+        self._phase = 'stopping'
+
+    def _call(self, service: str) -> None:
+        client = self._operator.create_client(Trigger, service)
+        self._wait(client.service_is_ready, 10.0, lambda: f'no service {service}')
+        future = client.call_async(Trigger.Request())
+        self._wait(future.done, 10.0, lambda: f'{service} did not answer')
+        answer = future.result()
+        self._operator.destroy_client(client)
+        if answer is None or not answer.success:
+            raise DemoError(f'{service} was refused: {answer.message if answer else "no answer"}')
+
+    def _wait(self, done: Callable[[], Any], seconds: float, problem: Callable[[], str]) -> None:
+        """Goes on listening until `done`; DemoError with `problem` when that takes too long."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            self._alive()
+            if time.monotonic() > deadline:
+                raise DemoError(f'{problem()} after {seconds:g} s')
+            self._monitor.poll()
+            for _ in range(3):  # the answers of services and action, and the action's feedback
+                self._executor.spin_once(timeout_sec=0.0)
+            self._live.refresh()
+            time.sleep(_POLL_SECONDS)
+        self._monitor.poll()
+
+    def _policy_is_ready(self) -> bool:
+        if not self.record.policy:
+            return False
+        status = self.record.policy[-1][1]
+        heard = status.image_age >= 0.0 and status.joint_state_age >= 0.0
+        return heard and status.state in (PolicyStatus.IDLE, PolicyStatus.RUNNING)
+
+    @property
+    def _mode(self) -> int:
+        return self.record.safety[-1][1].mode if self.record.safety else SafetyStatus.DISARMED
+
+    @property
+    def _safety_text(self) -> str:
+        return self.record.safety[-1][1].text if self.record.safety else 'nothing heard'
+
+    def _line(self) -> str:
+        record = self.record
+        parts = [f'[bold]{self._phase}[/]', _MODES.get(self._mode, '?')]
+        if record.policy:
+            parts.append(f'{record.policy[-1][1].rate:.1f} chunks/s')
+        if record.real_time_factors:
+            parts.append(f'real-time factor {record.real_time_factors[-1][1]:.2f}')
+        if record.chunks:
+            arrival, chunk = record.chunks[-1]
+            parts.append(f'age {(arrival - nanoseconds(chunk.header.stamp)) * 1e-6:.0f} ms')
+        if record.success:
+            parts.append('success' if record.success[-1][1] else 'no success yet')
+        return ' · '.join(parts)
+
+
+@contextmanager
+def _node() -> Iterator[Node]:
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node('demo_operator')
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+@contextmanager
+def _launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
+    """`g1 launch` in its own process; yields a check that raises DemoError when it has ended."""
+    with log.open('w') as file:
+        process = subprocess.Popen(
+            [shutil.which('g1') or 'g1', 'launch', *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,
+        )
+
+    def alive() -> None:
+        if process.poll() is not None:
+            raise DemoError(f'the system ended by itself:\n{_last_lines(log)}')
+
+    try:
+        yield alive
+    except DemoError as error:
+        if process.poll() is None:
+            raise DemoError(f'{error}\nthe last lines of the nodes:\n{_last_lines(log)}') from None
+        raise
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    """The system is stopped even when the demo is killed (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _last_lines(log: Path, count: int = 15) -> str:
+    """The end of the log; of the node that ended by itself only, where one did."""
+    lines = log.read_text(errors='replace').splitlines()
+    for pattern in (r'^error: (\w+) (?:ended|was killed)', r'\[(\w+)-\d+\]: process has died'):
+        for line in lines:
+            if found := re.search(pattern, line):
+                lines = [line for line in lines if found[1] in line]
+                break
+    return '\n'.join('  ' + line for line in lines[-count:])
+
+
+def free_domain() -> int:
+    """A ROS domain that nobody uses on this machine: the port of its first participant is free."""
+    for domain in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(('', 7400 + 250 * domain + 10))
+            return domain
+    raise DemoError('every ROS domain from 1 to 101 is in use on this machine')
+
+
+def _table(content: dict[str, Any], folder: Path) -> Table:
+    chunks, commands = content['chunks'], content['commands']
+    trained = 'trained' if content['trained'] else 'UNTRAINED'
+    table = Table(title=f'{content["task"]}, seed {content["seed"]}', show_header=False)
+    rows = {
+        'success': 'yes' if content['success'] else 'no',
+        'checkpoint': f'{content["checkpoint"]} ({trained})',
+        'real-time factor': content['real_time_factor'],
+        'chunks': f'{chunks["count"]}, {chunks["rate_hz"]} Hz, {chunks["rejected"]} rejected',
+        'observation age': f'p50 {_ms(chunks["observation_age_p50_s"])}, '
+        f'p95 {_ms(chunks["observation_age_p95_s"])}',
+        'commands': f'{commands["rate_hz"]} Hz, jitter p50 {_ms(commands["jitter_p50_s"])}, '
+        f'p99 {_ms(commands["jitter_p99_s"])}',
+        'clamps, holds': f'{commands["clamps"]}, {commands["holds"]}',
+        'largest step': '{value} rad, {joint}'.format(**commands['largest_step_rad']),
+        'largest velocity': '{value} rad/s, {joint}'.format(**commands['largest_velocity_rad_s']),
+        **{topic: f'{rate} Hz' for topic, rate in content['rates_hz'].items()},
+        'folder': str(folder),
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _ms(seconds: float | None) -> str:
+    return '–' if seconds is None else f'{seconds * 1e3:.3g} ms'
