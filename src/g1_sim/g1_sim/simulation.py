@@ -151,14 +151,22 @@ class Simulation:
 
 
 def _add_overview(spec: mujoco.MjSpec) -> None:
-    """A third-person camera in front of the table, and an image buffer that takes its 1280x720."""
-    position = np.array((1.75, -1.05, 1.75))
-    backward = position - np.array((0.25, 0.0, 0.88))
+    """A third-person camera in front of the table, images up to 1280x720, and a bright sky."""
+    position = np.array((1.35, -0.85, 1.6))
+    backward = position - np.array((0.2, -0.02, 0.93))
     right = np.cross((0.0, 0.0, 1.0), backward)
-    right /= np.linalg.norm(right)
     up = np.cross(backward, right)
     camera = spec.worldbody.add_camera(name='overview', pos=position, fovy=42.0)
     camera.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
-    camera.alt.xyaxes = np.concatenate((right, up / np.linalg.norm(up)))
+    camera.alt.xyaxes = np.concatenate((right, up))
     spec.visual.global_.offwidth = 1280
     spec.visual.global_.offheight = 720
+    spec.add_texture(
+        name='sky',
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=(0.75, 0.80, 0.86),
+        rgb2=(0.45, 0.46, 0.48),
+        width=64,
+        height=384,
+    )

@@ -20,13 +20,11 @@ def motor_command(message: LowCmd) -> MotorCommand | None:
     """The command in a LowCmd; None where the firmware would not listen: wrong CRC, NaN or Inf."""
     if not message.crc_ok:
         return None
-    asked = [
-        getattr(message, name)[:MOTORS].astype(np.float64)
-        for name in ('q', 'dq', 'tau', 'kp', 'kd')
-    ]
-    if not np.isfinite(asked).all() or not np.isfinite(message.weight):
-        return None
-    return MotorCommand(*asked, weight=message.weight)
+    fields = (message.q, message.dq, message.tau, message.kp, message.kd)
+    q, dq, tau, kp, kd = np.array([field[:MOTORS] for field in fields], np.float64)
+    command = MotorCommand(q, dq, tau, kp, kd, message.weight)
+    finite = np.isfinite((q, dq, tau, kp, kd)).all() and np.isfinite(command.weight)
+    return command if finite else None
 
 
 class StateWriter:

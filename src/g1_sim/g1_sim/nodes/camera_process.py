@@ -51,8 +51,9 @@ def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
     image = Image(width=camera.width, height=camera.height, encoding='rgb8', step=3 * camera.width)
     deadline = time.monotonic()
     while not stopping and node_process.is_alive():
-        deadline = max(deadline + 1.0 / rate, time.monotonic())
-        time.sleep(deadline - time.monotonic())
+        now = time.monotonic()
+        deadline = max(deadline + 1.0 / rate, now)
+        time.sleep(deadline - now)
         newest = state.read()
         if newest is None:
             continue

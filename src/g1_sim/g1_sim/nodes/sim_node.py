@@ -81,7 +81,7 @@ class SimNode(Node):
     def __init__(self) -> None:
         super().__init__('sim')
         parameters = declare(self, SimParameters)
-        self._parameters, self._seed = parameters, parameters.seed
+        self._given, self._seed = parameters, parameters.seed
         self._simulation = Simulation(parameters.task, parameters.seed)
         self._log = Log(parameters.task, parameters.log) if parameters.log else None
 
@@ -191,9 +191,10 @@ class SimNode(Node):
         velocities = self._simulation.velocities[-2:]
         for index, subscription in enumerate(self._gripper_commands):
             taken = subscription.handle.take_message(JointState, False)
-            wanted = taken[0].position if taken is not None else ()
-            if len(wanted) == 1 and np.isfinite(wanted[0]):
-                self._openings[index] = wanted[0]
+            if taken is not None:
+                wanted = np.array(taken[0].position)
+                if wanted.size == 1 and np.isfinite(wanted).all():
+                    self._openings[index] = wanted.item()
             state = JointState(
                 name=[names[index]], position=[positions[index]], velocity=[velocities[index]]
             )
@@ -210,10 +211,10 @@ class SimNode(Node):
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """A new scene around the robot, which carries on: as when a person lays the table anew."""
         with self._physics_lock:
-            self._seed += self._parameters.seed_step
+            self._seed += self._given.seed_step
             self._simulation.reset(self._seed, keep_robot=True)
         response.success = True
-        response.message = f'{self._parameters.task}, seed {self._seed}'
+        response.message = f'{self._given.task}, seed {self._seed}'
         return response
 
     def _on_diagnostics(self) -> None:
@@ -236,7 +237,7 @@ class SimNode(Node):
                 'sim',
                 not problems,
                 '; '.join(problems) or 'running',
-                task=self._parameters.task,
+                task=self._given.task,
                 seed=self._seed,
                 success=bool(self._success),
                 real_time_factor=factor,
