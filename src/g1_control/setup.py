@@ -17,5 +17,10 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='Turns action chunks into safe motion of the G1 arms and grippers.',
     license='Apache-2.0',
-    entry_points={'console_scripts': []},
+    entry_points={
+        'console_scripts': [
+            'control_node = g1_control.nodes.control_node:main',
+            'plan_markers = g1_control.nodes.plan_markers:main',
+        ]
+    },
 )

@@ -206,9 +206,12 @@ class Controller:
             mode_machine=mode_machine,
         )
 
-    def cycle(self, now: float) -> Command:
-        """The command for now."""
+    def cycle(self, now: float, late: bool = False) -> Command:
+        """The command for `now`, the time this cycle was due; `late` if that is well past."""
         cycles = self._advance_time(now)
+        if late:
+            self._deadlines_missed += 1
+            self._missed.append(now)
         before = self._machine.mode
         following = self._time is not None and self._time < self._buffer.end
         self._machine.update(self._fault(now), following, now, cycles * self._period)
@@ -222,6 +225,10 @@ class Controller:
             due = self._time - (cycles - 1 - k) * self._period
             self._limiter.advance(self._buffer.sample(due), self._period)
         return self._command(mode is not Mode.DISARMED or now - self._disarmed_at < _FAREWELL)
+
+    @property
+    def mode(self) -> Mode:
+        return self._machine.mode
 
     @property
     def status(self) -> Status:
@@ -286,9 +293,6 @@ class Controller:
             self._brake()
             return 0
         cycles = round((now - self._time) / self._period)
-        if cycles > 1:
-            self._deadlines_missed += cycles - 1
-            self._missed.append(now)
         if cycles > _CATCH_UP_CYCLES:
             self._time = now
             return _CATCH_UP_CYCLES

@@ -129,7 +129,7 @@ class SafetyParameters:
         25, minimum=1, maximum=250, description='Cycles missed within a second; holds.'
     )
     weight_ramp: float = parameter(
-        1.5, unit='s', minimum=0.5, maximum=5.0, description='Weight from 0 to 1 and back.'
+        1.5, unit='s', minimum=0.5, maximum=2.5, description='Weight from 0 to 1 and back.'
     )
     estop_ramp: float = parameter(
         0.5, unit='s', minimum=0.1, maximum=2.0, description='Weight from 1 to 0 at an e-stop.'
