@@ -31,7 +31,7 @@ def mode_colour(mode: int) -> Colour:
 def hand_paths(
     names: Sequence[str], positions: ArrayLike, kinematics: ArmKinematics
 ) -> dict[str, NDArray[np.float64]]:
-    """Where a chunk takes the hands: (K, 3) of the 'left' and 'right' grasp frame in the pelvis [m].
+    """Where a chunk takes the hands: (K, 3) of 'left' and 'right' grasp frame in the pelvis [m].
 
     names: (J,) joints in any order, positions: (K, J) [rad, m]. Raises ValueError saying what is
     wrong when an arm joint is missing or a number is not finite.

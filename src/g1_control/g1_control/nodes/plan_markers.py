@@ -1,4 +1,4 @@
-"""Shows in rviz what is about to happen: the planned paths of the hands, the safety mode in words."""
+"""Shows in rviz what is about to happen: planned paths of the hands, safety mode in words."""
 
 from __future__ import annotations
 
