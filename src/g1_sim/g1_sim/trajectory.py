@@ -14,7 +14,7 @@ from g1_sim.tasks import Waypoint
 
 Array = NDArray[np.float64]
 
-MAX_JOINT_SPEED = 1.2  # [rad/s], below what the control limits admit
+MAX_JOINT_SPEED = 1.5  # [rad/s], below what the control limits admit
 _GAP = 0.005  # [m] between the points of a straight line that inverse kinematics solves
 _PEAK = 1.875  # highest speed of a minimum-jerk motion over its mean speed
 _RIGHT_GRIPPER = 15
@@ -25,6 +25,7 @@ class _Segment:
     start: float  # [s]
     duration: float  # [s]
     path: Array  # (points, 16), evenly spaced
+    free: bool  # far from everything: neither a straight line nor standing still
 
 
 class Trajectory:
@@ -47,23 +48,32 @@ class Trajectory:
         for waypoint in waypoints:
             arms = _path(posture[:14], waypoint, kinematics, pelvis)
             share = np.linspace(0.0, 1.0, len(arms))[:, None]
-            path = np.hstack((arms, posture[14:] + share * 0.0))
+            path = np.hstack((arms, np.tile(posture[14:], (len(arms), 1))))
             path[:, _RIGHT_GRIPPER] += share[:, 0] * (waypoint.gripper - posture[_RIGHT_GRIPPER])
             fastest = np.abs(np.diff(arms, axis=0)).max(initial=0.0) * (len(arms) - 1)
             duration = max(waypoint.duration, _PEAK * fastest / MAX_JOINT_SPEED)
-            self._segments.append(_Segment(self.duration, duration, path))
+            self._segments.append(_Segment(self.duration, duration, path, waypoint.pose is not None and not waypoint.straight))
             self.duration += duration
             posture = path[-1]
 
     def __call__(self, time: float) -> Array:
         """(16,) targets at `time` [s] since the start."""
-        segment = next((s for s in reversed(self._segments) if s.start <= time), self._segments[0])
-        share = np.clip((time - segment.start) / segment.duration, 0.0, 1.0)
+        segment, share = self._at(time)
         progress = share**3 * (10.0 + share * (6.0 * share - 15.0))
         position = progress * (len(segment.path) - 1)
         index = min(int(position), len(segment.path) - 2)
         before, after = segment.path[index], segment.path[index + 1]
         return before + (position - index) * (after - before)
+
+    def freedom(self, time: float) -> float:
+        """How little precision matters at `time`: 1 midway through a free motion, 0 near its ends and elsewhere."""
+        segment, share = self._at(time)
+        return float(np.sin(np.pi * share) ** 2) if segment.free else 0.0
+
+    def _at(self, time: float) -> tuple[_Segment, float]:
+        """The segment at `time` and the share of it that has passed."""
+        segment = next((s for s in reversed(self._segments) if s.start <= time), self._segments[0])
+        return segment, float(np.clip((time - segment.start) / segment.duration, 0.0, 1.0))
 
 
 def _path(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Array) -> Array:

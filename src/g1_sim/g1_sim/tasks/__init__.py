@@ -48,6 +48,8 @@ def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0) -> NDArray[n
 class SimTask(ABC):
     """What a task adds to the robot's simulation. World frame: x forward, y left, the robot's pelvis above the origin."""
 
+    #: Name of the task's file.
+    name: str
     #: Seconds after which an attempt has failed.
     time_limit: float = 15.0
 
@@ -87,4 +89,6 @@ def load_task(name: str) -> SimTask:
         raise ValueError(
             f'no simulated task {name!r}; expected one of: {", ".join(simulated_tasks())}'
         )
-    return import_module(f'{__name__}.{name}').Task()
+    task: SimTask = import_module(f'{__name__}.{name}').Task()
+    task.name = name
+    return task

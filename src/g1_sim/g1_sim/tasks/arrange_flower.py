@@ -83,7 +83,7 @@ class Task(SimTask):
             Waypoint(take, _OPEN, 1.0, straight=True),
             Waypoint(None, _CLOSED, 0.5),
             Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 1.0, straight=True),
-            Waypoint(grasp_pose((*vase[:2], above), _TILT), _CLOSED, 1.4, straight=True),
+            Waypoint(grasp_pose((*vase[:2], above), _TILT), _CLOSED, 1.4),
             Waypoint(put, _CLOSED, 1.0, straight=True),
             Waypoint(None, _OPEN, 0.5),
             Waypoint(grasp_pose(put[:3, 3], _TILT, back=0.06), _OPEN, 0.8, straight=True),

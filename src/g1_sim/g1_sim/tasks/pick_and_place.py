@@ -64,7 +64,7 @@ class Task(SimTask):
             Waypoint(grasp_pose(grasp, _TILT), _OPEN, 1.0, straight=True),
             Waypoint(None, _CLOSED, 0.5),
             Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 0.9, straight=True),
-            Waypoint(grasp_pose((*plate[:2], above), _TILT), _CLOSED, 1.4, straight=True),
+            Waypoint(grasp_pose((*plate[:2], above), _TILT), _CLOSED, 1.4),
             Waypoint(grasp_pose(on_plate, _TILT), _CLOSED, 0.9, straight=True),
             Waypoint(None, _OPEN, 0.5),
             Waypoint(grasp_pose(on_plate, _TILT, back=0.07), _OPEN, 0.8, straight=True),

@@ -1,0 +1,254 @@
+"""`g1 expert TASK`: scripted demonstrations in simulation, written as a LeRobot v2.1 dataset."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from queue import Empty
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Table
+
+from g1_data.merge import merge
+from g1_data.writer import DatasetWriter
+from g1_description import load_robot
+from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Observation, Result, rollout
+from g1_sim.simulation import Simulation
+from g1_sim.tasks import simulated_tasks
+from g1_sim.trajectory import Trajectory
+
+Array = NDArray[np.float64]
+
+IMAGE_SHAPE = (240, 320)
+_START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
+_FREE_NOISE, _FINE_NOISE = 0.03, 0.004  # [rad] of the executed motion, far from and near objects
+
+
+class Expert:
+    """A policy (see `rollout`) that follows a plan made when the episode begins.
+
+    The motion it asks for strays a little from the plan, `target` does not: demonstrations show the way back to the plan
+    (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
+    """
+
+    def __init__(self, simulation: Simulation, rng: np.random.Generator) -> None:
+        """simulation: freshly reset. Raises UnreachableError when the plan is out of reach."""
+        robot = load_robot()
+        self._steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
+        self.start = robot.home.copy()
+        self.start[:14] += rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        pelvis = simulation.data.body('pelvis').xpos
+        plan = simulation.task.plan(simulation.model, simulation.data)
+        self._trajectory = Trajectory(self.start, plan, ArmKinematics(), pelvis)
+        self.duration = self._trajectory.duration
+        self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
+        self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))
+
+    def target(self, time: float) -> Array:
+        """(16,) where the plan has the joints at `time` [s]."""
+        return self._trajectory(time)
+
+    def __call__(self, observation: Observation) -> Array:
+        return np.stack([self._strayed(observation.time + step) for step in self._steps])
+
+    def _strayed(self, time: float) -> Array:
+        position = self._trajectory(time)
+        waves = np.sin(2 * np.pi * self._frequency * time + self._phase).mean(axis=0)
+        position[:14] += waves * (
+            _FINE_NOISE + (_FREE_NOISE - _FINE_NOISE) * self._trajectory.freedom(time)
+        )
+        return position
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration: whether it succeeded, how long it took [s], and what went wrong otherwise."""
+
+    seed: int
+    success: bool
+    duration: float
+    text: str = ''
+
+
+def demonstrate(simulation: Simulation, seed: int, writer: DatasetWriter | None) -> Episode:
+    """Resets the scene to `seed`, lets the expert do the task, and adds it to the dataset if it succeeded."""
+    simulation.reset(seed)
+    try:
+        expert = Expert(simulation, np.random.default_rng((seed, 1)))
+    except UnreachableError as error:
+        return Episode(seed, False, 0.0, str(error))
+    if writer is None:
+        return _outcome(seed, rollout(simulation, expert, **_timing(expert)))
+    frames: list[tuple[Observation, Array]] = []
+    result = rollout(
+        simulation,
+        expert,
+        image_shape=writer.image_shape,
+        observer=lambda seen: frames.append((seen, expert.target(seen.time))),
+        **_timing(expert),
+    )
+    if result.success:
+        with writer.episode(frames[0][0].instruction) as episode:
+            for seen, action in frames:
+                assert seen.image is not None
+                episode.add(seen.joint_positions, action, seen.image)
+    return _outcome(seed, result)
+
+
+def _timing(expert: Expert) -> dict:
+    """The whole plan and half a second of rest."""
+    time_limit = expert.duration + 0.5
+    return {'start': expert.start, 'time_limit': time_limit, 'linger': time_limit}
+
+
+def _outcome(seed: int, result: Result) -> Episode:
+    text = '' if result.success else result.status.text
+    return Episode(seed, result.success, result.duration, text)
+
+
+def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> Iterator[Episode]:
+    """Demonstrates every seed in `workers` processes; with `out` the dataset is there when the iterator ends."""
+    context = multiprocessing.get_context('spawn')
+    parent = out.parent if out else Path(tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    parts = Path(tempfile.mkdtemp(prefix='.expert-', dir=parent))
+    queue: multiprocessing.Queue = context.Queue()
+    processes = [
+        context.Process(
+            target=_work,
+            args=(task, seeds[k::workers], parts / f'{k}' if out else None, queue),
+            daemon=True,
+        )
+        for k in range(workers)
+    ]
+    try:
+        for process in processes:
+            process.start()
+        for _ in seeds:
+            yield _next(queue, processes)
+        for process in processes:
+            process.join()
+        recorded = sorted(parts.glob('*/meta/episodes.jsonl'))
+        if out and recorded:
+            merge([path.parent.parent for path in recorded], out)
+    finally:
+        for process in processes:
+            process.kill()
+        shutil.rmtree(parts, ignore_errors=True)
+
+
+def _work(
+    task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue
+) -> None:
+    simulation = Simulation(task, 0)
+    writer = None
+    if part:
+        fps = round(1 / FRAME_PERIOD)
+        writer = DatasetWriter.create(part, fps, load_robot().chunk_joints, IMAGE_SHAPE)
+    for seed in seeds:
+        queue.put(demonstrate(simulation, seed, writer))
+
+
+def _next(queue: multiprocessing.Queue, processes: Sequence) -> Episode:
+    while True:
+        try:
+            return queue.get(timeout=1.0)
+        except Empty:
+            if any(process.exitcode not in (None, 0) for process in processes):
+                raise RuntimeError('a recording process ended early; its error is above') from None
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a success rate (Wilson, JASA 1927)."""
+    z = 1.96
+    rate, spread = successes / trials, z * z / trials
+    centre = (rate + spread / 2) / (1 + spread)
+    half = z * sqrt(rate * (1 - rate) / trials + spread / trials / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`g1 expert TASK --episodes N --out DIR [--seed-start S]` or `--dry-run`. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog='g1 expert',
+        description='Demonstrates a task in simulation with a scripted expert and records a LeRobot v2.1 dataset. '
+        'Failed attempts are left out and counted.',
+    )
+    parser.add_argument('task', choices=simulated_tasks(), metavar='TASK', help=', '.join(simulated_tasks()))  # fmt: skip
+    parser.add_argument('--episodes', type=_positive, default=50, metavar='N', help='attempts (default: 50)')  # fmt: skip
+    parser.add_argument('--out', type=Path, metavar='DIR', help='new folder of the dataset')
+    parser.add_argument('--seed-start', type=int, default=0, metavar='S', help='seed of the first attempt (default: 0)')  # fmt: skip
+    parser.add_argument('--dry-run', action='store_true', help='no images, no dataset: only the success rate')  # fmt: skip
+    arguments = parser.parse_args(argv)
+    out = arguments.out
+    if (out is None) != arguments.dry_run:
+        parser.error('expected either --out DIR or --dry-run')
+    if out and out.exists():
+        parser.error(f'--out: {out} exists; the dataset is written to a new folder, choose another')
+
+    os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
+    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    workers = min(os.cpu_count() or 1, len(seeds))
+    console, episodes = Console(), []
+    with _progress(console) as progress:
+        bar = progress.add_task(arguments.task, total=len(seeds), done=0)
+        for episode in record(arguments.task, seeds, out, workers):
+            episodes.append(episode)
+            progress.update(bar, advance=1, done=sum(e.success for e in episodes))
+    _report(console, arguments.task, episodes, out)
+    return 0 if any(episode.success for episode in episodes) else 1
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        '{task.description}',
+        BarColumn(),
+        MofNCompleteColumn(),
+        '{task.fields[done]} succeeded',
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _report(console: Console, task: str, episodes: Sequence[Episode], out: Path | None) -> None:
+    good = [episode for episode in episodes if episode.success]
+    low, high = wilson_interval(len(good), len(episodes))
+    table = Table(title=f'Expert: {task}')
+    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', 'duration [s]'):
+        table.add_column(name, justify='right')
+    table.add_row(
+        f'{len(episodes)}',
+        f'{len(good)}',
+        f'{len(good) / len(episodes):.1%}',
+        f'{low:.1%} to {high:.1%}',
+        f'{np.mean([episode.duration for episode in good]):.1f}' if good else '',
+    )
+    console.print(table)
+    for episode in episodes:
+        if not episode.success:
+            console.print(f'failed: seed {episode.seed}. {episode.text}')
+    if out and good:
+        console.print(f'{out}: {len(good)} episodes of {task}')
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {number}')
+    return number
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
