@@ -124,6 +124,7 @@ def systems() -> dict[str, System]:
     sim_node = Node(
         'g1_sim',
         'sim_node',
+        config=('sim.yaml',),
         parameters=(('task', Given('task')), ('seed', Given('seed')), ('log', Given('sim_log'))),
     )
     robot_sim_node = replace(sim_node, when=SIM)
