@@ -121,7 +121,7 @@ def start(*parameters):
 @pytest.fixture(scope='module')
 def process(outside):
     """One node for all tests of this module, idle: no task given."""
-    process = start('threads:=1')
+    process = start()
     assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
     until(lambda: outside.statuses, 'the first status')
     yield process

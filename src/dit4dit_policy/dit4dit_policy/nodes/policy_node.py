@@ -64,7 +64,12 @@ class PolicyParameters:
     checkpoint: str = parameter(
         '', description='Folder of the checkpoint; empty: the one shipped with the suite.'
     )
-    threads: int = parameter(2, minimum=1, maximum=256, description='CPU threads for inference.')
+    threads: int = parameter(
+        1,
+        minimum=1,
+        maximum=256,
+        description='CPU threads for inference; more help only where that many cores are idle.',
+    )
     max_rate: float = parameter(
         5.0, unit='Hz', minimum=0.1, maximum=100.0, description='Chunks per second at most.'
     )
