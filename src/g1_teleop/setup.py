@@ -17,5 +17,10 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='The operator: XR device, retargeting and the recorder of demonstrations.',
     license='Apache-2.0',
-    entry_points={'console_scripts': []},
+    entry_points={
+        'console_scripts': [
+            'teleop_node = g1_teleop.nodes.teleop_node:main',
+            'recorder_node = g1_teleop.nodes.recorder_node:main',
+        ]
+    },
 )

@@ -1,0 +1,122 @@
+"""What the operator holds: poses, grips and triggers of both hands, from whatever device."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from g1_description.kinematics import Side
+
+SIDES: tuple[Side, Side] = ('left', 'right')
+
+#: Axes of XRoboToolkit (x right, y up, z back) in those of the robot (x forward, y left, z up).
+_ROBOT_FROM_XR = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class HandInput:
+    """One controller.
+
+    pose: (4, 4) [m] in a fixed frame with the robot's axes; None while it is not tracked.
+    grip, trigger: 0 released to 1 pressed.
+    """
+
+    pose: NDArray[np.float64] | None
+    grip: float
+    trigger: float
+
+
+@dataclass(frozen=True)
+class OperatorInput:
+    """Both hands. `stamp` [ns] changes with every new measurement; 0 before the first one."""
+
+    stamp: int
+    left: HandInput
+    right: HandInput
+
+    def hand(self, side: Side) -> HandInput:
+        return self.left if side == 'left' else self.right
+
+
+class Device(Protocol):
+    """A device that knows where the operator's hands are.
+
+    silence_help: what a person can do when it sends nothing.
+    """
+
+    silence_help: str
+
+    def read(self) -> OperatorInput:
+        """The newest measurement, at once."""
+
+    def close(self) -> None:
+        """Releases the device."""
+
+
+class XRoboToolkit:
+    """A PICO headset through the XRoboToolkit PC service, which runs on this machine.
+
+    Raises ValueError when the package xrobotoolkit-sdk is not installed. Without a service or a
+    headset it opens, and the stamp of what it reads stays 0.
+    """
+
+    silence_help = (
+        'start the XRoboToolkit PC service on this machine, connect the headset in its '
+        'XRoboToolkit app with Head, Controller and Send switched on, then start this node again'
+    )
+
+    def __init__(self) -> None:
+        try:
+            self._sdk = importlib.import_module('xrobotoolkit_sdk')
+        except ImportError as error:
+            raise ValueError(
+                f'device xrobotoolkit needs the package xrobotoolkit-sdk ({error}); '
+                'install it with: pip install xrobotoolkit-sdk==1.1.0'
+            ) from None
+        self._sdk.init()
+
+    def read(self) -> OperatorInput:
+        sdk = self._sdk
+        return OperatorInput(
+            stamp=sdk.get_time_stamp_ns(),
+            left=HandInput(
+                robot_pose(sdk.get_left_controller_pose()),
+                sdk.get_left_grip(),
+                sdk.get_left_trigger(),
+            ),
+            right=HandInput(
+                robot_pose(sdk.get_right_controller_pose()),
+                sdk.get_right_grip(),
+                sdk.get_right_trigger(),
+            ),
+        )
+
+    def close(self) -> None:
+        self._sdk.close()  # without it the process aborts at its end
+
+
+def robot_pose(xr_pose: ArrayLike) -> NDArray[np.float64] | None:
+    """Pose (4, 4) in the robot's axes from XRoboToolkit's [x, y, z, qx, qy, qz, qw].
+
+    None for a pose that is not tracked: its quaternion is zero.
+    """
+    values = np.asarray(xr_pose, float)
+    length = np.linalg.norm(values[3:])
+    if not np.isfinite(values).all() or length < 0.5:
+        return None
+    x, y, z, w = values[3:] / length
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    pose = np.eye(4)
+    pose[:3, :3] = _ROBOT_FROM_XR @ rotation @ _ROBOT_FROM_XR.T
+    pose[:3, 3] = _ROBOT_FROM_XR @ values[:3]
+    return pose

@@ -1,0 +1,144 @@
+"""The operator's hands move the robot's: XR controllers in, joint targets for control_node out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from g1_description import load_robot
+from g1_description.kinematics import ArmKinematics
+from g1_node.main import run
+from g1_node.parameters import declare, parameter
+from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA
+from g1_node.rates import RateMeter, diagnostic
+from g1_teleop.devices import Device, XRoboToolkit
+from g1_teleop.retargeting import Retargeting, RetargetingParameters, Watchdog
+
+DEVICES: dict[str, type[Device]] = {'xrobotoolkit': XRoboToolkit}
+
+_AHEAD = (
+    0.0,
+    0.1,
+    0.3,
+)  # of the points of a message [s]; the robot holds when no other comes within the last
+_JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
+
+
+@dataclass(frozen=True)
+class TeleopParameters:
+    """What teleop_node takes beside the retargeting's parameters."""
+
+    device: str = parameter(
+        'xrobotoolkit', choices=tuple(DEVICES), description='What the operator holds.'
+    )
+    rate: float = parameter(
+        60.0, unit='Hz', minimum=50.0, maximum=200.0, description='Targets per second.'
+    )
+
+
+class TeleopNode(Node):
+    """Publishes teleop/joint_targets while a grip is pressed; else nothing, and control holds.
+
+    Each message starts at the targets of the one before and reaches the newest after 0.1 s.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('teleop_node')
+        parameters = declare(self, TeleopParameters)
+        retargeting = declare(self, RetargetingParameters)
+        self._robot = load_robot()
+        self._retargeting = Retargeting(self._robot, ArmKinematics(), retargeting)
+        self._watchdog = Watchdog(retargeting.stale_after)
+        self._measured: np.ndarray | None = None
+        self._measured_at = self.get_clock().now()
+        self._sent: np.ndarray | None = None
+        self._said = ''
+        self._rate = RateMeter()
+        self.device = DEVICES[parameters.device]()
+        self._publisher = self.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_subscription(
+            JointState, 'joint_states', self._take_joint_state, NEWEST_SENSOR_DATA
+        )
+        self.create_timer(1 / parameters.rate, self._step)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    def destroy_node(self) -> None:
+        self.device.close()
+        super().destroy_node()
+
+    def _take_joint_state(self, message: JointState) -> None:
+        positions = dict(zip(message.name, message.position, strict=True))
+        missing = [name for name in self._robot.chunk_joints if name not in positions]
+        if missing:
+            self._say(f'joint_states lacks {", ".join(missing)}; nothing moves')
+            return
+        self._measured = np.array([positions[name] for name in self._robot.chunk_joints])
+        self._measured_at = self.get_clock().now()
+
+    def _step(self) -> None:
+        clock = self.get_clock().now()
+        now = clock.nanoseconds * 1e-9
+        operator = self.device.read()
+        targets = None
+        if not self._watchdog.alive(operator.stamp, now):
+            happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
+            self._retargeting.release()
+            self._say(f'the headset {happened}, nothing moves; {self.device.silence_help}')
+        elif (
+            self._measured is None
+            or (clock - self._measured_at).nanoseconds * 1e-9 > _JOINT_STATE_AGE
+        ):
+            self._retargeting.release()
+            self._say('no joint_states, nothing moves; is control_node running?')
+        else:
+            targets = self._retargeting.update(operator, self._measured, now)
+            problems = '; '.join(self._retargeting.problems.values())
+            idle = 'ready; press a grip to move that hand, its trigger closes the gripper'
+            self._say(problems or ('moving' if targets is not None else idle))
+        if targets is not None:
+            before = targets if self._sent is None else self._sent
+            self._publisher.publish(self._message(clock.to_msg(), before, targets))
+            self._rate.tick()
+        self._sent = targets
+
+    def _message(self, stamp: object, before: np.ndarray, targets: np.ndarray) -> JointTrajectory:
+        message = JointTrajectory(joint_names=list(self._robot.chunk_joints))
+        message.header.stamp = stamp
+        message.points = [
+            JointTrajectoryPoint(
+                positions=positions.tolist(), time_from_start=Duration(seconds=ahead).to_msg()
+            )
+            for ahead, positions in zip(_AHEAD, (before, targets, targets), strict=True)
+        ]
+        return message
+
+    def _say(self, text: str) -> None:
+        """Tells the operator once per change; distances in a text count as no change."""
+        if text.split(',')[0] != self._said.split(',')[0]:
+            self.get_logger().info(text)
+        self._said = text
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        ok = self._watchdog.ever_alive and 'nothing moves' not in self._said
+        message.status = [
+            diagnostic('teleop_node', ok, self._said, target_rate_hz=self._rate.rate())
+        ]
+        self._diagnostics.publish(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(TeleopNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""recorder_node as a process, beside a robot that publishes what the real one does."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from dit4dit_msgs.msg import EpisodeStatus
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
+from unitree_hg.msg import LowCmd as LowCmdMessage
+
+from g1_control.unitree import ARM_MOTORS, LowCmd
+from g1_data import Dataset
+from g1_data.validate import validate
+from g1_description import load_robot
+from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+
+ROBOT = load_robot()
+HEIGHT, WIDTH = 48, 64
+DEADLINE = 20.0  # [s]
+
+
+class FakeRobot:
+    """Joint k stands at wave(t) + k / 100, commanded 0.5 more; brightness is the wave."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node('fake_robot', context=self.context)
+        self.status: EpisodeStatus | None = None
+        self._image = self.node.create_publisher(
+            Image, 'camera/camera/color/image_raw', SENSOR_DATA
+        )
+        self._joints = self.node.create_publisher(JointState, 'joint_states', SENSOR_DATA)
+        self._arms = self.node.create_publisher(LowCmdMessage, 'arm_sdk', COMMAND)
+        self._grippers = {
+            name: self.node.create_publisher(
+                JointState, f'{name.split("_")[0]}_gripper/command', COMMAND
+            )
+            for name in ROBOT.gripper_joints
+        }
+        self._low_cmd = LowCmd()
+        for period, publish in (
+            (1 / 30, self._publish_image),
+            (1 / 125, self._publish_joints),
+            (1 / 250, self._publish_command),
+        ):
+            self.node.create_timer(period, publish)
+        self.node.create_subscription(EpisodeStatus, 'recorder/status', self._take, STATUS)
+        self.clients = {
+            name: self.node.create_client(Trigger, f'recorder/{name}')
+            for name in ('start', 'save', 'discard')
+        }
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join(DEADLINE)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def call(self, service: str) -> Trigger.Response:
+        client = self.clients[service]
+        assert client.wait_for_service(DEADLINE)
+        future = client.call_async(Trigger.Request())
+        wait_for(future.done)
+        return future.result()
+
+    def _take(self, message: EpisodeStatus) -> None:
+        self.status = message
+
+    def _wave(self) -> float:
+        return 0.2 + 0.2 * np.sin(self.node.get_clock().now().nanoseconds * 1e-9)
+
+    def _publish_image(self) -> None:
+        pixels = np.full((HEIGHT, WIDTH, 3), round(self._wave() * 500), np.uint8)
+        message = Image(height=HEIGHT, width=WIDTH, step=WIDTH * 3, encoding='rgb8')
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        message.data = pixels.tobytes()
+        self._image.publish(message)
+
+    def _publish_joints(self) -> None:
+        message = JointState(name=list(ROBOT.state_joints))
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        wave = self._wave()
+        places = {name: k for k, name in enumerate(ROBOT.chunk_joints)}
+        message.position = [wave + places.get(name, 0) / 100 for name in message.name]
+        self._joints.publish(message)
+
+    def _publish_command(self) -> None:
+        wave = self._wave() + 0.5
+        self._low_cmd.q[ARM_MOTORS] = wave + np.arange(14) / 100
+        self._arms.publish(self._low_cmd.to_bytes())
+        for k, (name, publisher) in enumerate(self._grippers.items()):
+            publisher.publish(JointState(name=[name], position=[wave + (14 + k) / 100]))
+
+
+def wait_for(condition: object, what: str = '') -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, what or 'waited too long'
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def robot() -> Iterator[FakeRobot]:
+    fake = FakeRobot()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start_recorder(tmp_path)
+    yield process
+    process.send_signal(signal.SIGINT)
+    process.wait(DEADLINE)
+
+
+def start_recorder(folder: Path, task: str = 'arrange_flower') -> subprocess.Popen[str]:
+    parameters = {
+        'task': task,
+        'dataset': str(folder / 'set'),
+        'image_height': HEIGHT,
+        'image_width': WIDTH,
+        'fps': 10,
+    }
+    arguments = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+    module = 'g1_teleop.nodes.recorder_node'
+    return subprocess.Popen(
+        [sys.executable, '-m', module, '--ros-args', *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def record(robot: FakeRobot, frames: int) -> None:
+    """Starts an episode as soon as all sources are heard, and waits for its frames."""
+    wait_for(lambda: robot.call('start').success, 'recorder/start never succeeded')
+    wait_for(lambda: robot.status is not None and robot.status.frames >= frames)
+    assert robot.status.state == EpisodeStatus.RECORDING
+
+
+def test_a_saved_episode_is_a_valid_dataset_of_what_happened(
+    robot: FakeRobot, recorder: subprocess.Popen, tmp_path: Path
+) -> None:
+    record(robot, 20)
+    answer = robot.call('save')
+    assert answer.success, answer.message
+    wait_for(lambda: robot.status.state == EpisodeStatus.IDLE and robot.status.episodes_saved == 1)
+
+    assert validate(tmp_path / 'set') == []
+    dataset = Dataset(tmp_path / 'set')
+    assert dataset.episodes[0].length >= 20
+    assert dataset.tasks == ('Pick up the flower and put it into the vase.',)
+    columns = dataset.read_episode(0)
+    state, action = columns['observation.state'], columns['action']
+    np.testing.assert_allclose(
+        state - state[:, :1], np.tile(np.arange(16) / 100, (len(state), 1)), atol=1e-5
+    )
+    assert np.median(np.abs(action - state - 0.5)) < 0.01
+    brightness = np.array([frame.mean() for frame in dataset.frames(0)]) / 500
+    assert np.median(np.abs(brightness - state[:, 0])) < 0.015
+
+
+def test_a_discarded_episode_leaves_nothing(
+    robot: FakeRobot, recorder: subprocess.Popen, tmp_path: Path
+) -> None:
+    record(robot, 3)
+    assert robot.call('discard').success
+    assert not robot.call('save').success
+    assert Dataset(tmp_path / 'set').episodes == ()
+    assert not (tmp_path / 'set' / '.staging').exists()
+    record(robot, 3)
+    assert robot.call('save').success
+    assert [e.index for e in Dataset(tmp_path / 'set').episodes] == [0]
+
+
+def test_killed_while_recording_the_next_start_sets_it_aside(
+    robot: FakeRobot, tmp_path: Path
+) -> None:
+    first = start_recorder(tmp_path)
+    record(robot, 3)
+    assert robot.call('save').success
+    record(robot, 3)
+    first.kill()
+    first.wait(DEADLINE)
+    second = start_recorder(tmp_path)
+    wait_for(lambda: robot.status.state == EpisodeStatus.IDLE and robot.status.episodes_saved == 1)
+    second.send_signal(signal.SIGINT)
+    output, _ = second.communicate(timeout=DEADLINE)
+    assert second.returncode == 0
+    assert 'set aside' in output
+    assert validate(tmp_path / 'set') == []
+
+
+def test_without_a_robot_start_says_what_is_missing(tmp_path: Path) -> None:
+    recorder = start_recorder(tmp_path)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('operator', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    client = node.create_client(Trigger, 'recorder/start')
+    assert client.wait_for_service(DEADLINE)
+    future = client.call_async(Trigger.Request())
+    executor.spin_until_future_complete(future, DEADLINE)
+    answer = future.result()
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    recorder.send_signal(signal.SIGINT)
+    recorder.wait(DEADLINE)
+    assert not answer.success
+    for missing in ('no camera images', 'no joint_states', 'no commands on arm_sdk'):
+        assert missing in answer.message
+
+
+def test_without_a_task_it_does_not_start(tmp_path: Path) -> None:
+    recorder = start_recorder(tmp_path, task="''")
+    output, _ = recorder.communicate(timeout=DEADLINE)
+    assert recorder.returncode == 2
+    assert 'parameter task' in output
+    assert 'arrange_flower' in output
