@@ -11,6 +11,9 @@ from g1_description.models import mujoco_spec
 from g1_sim.motors import MotorCommand, MotorLaw
 from g1_sim.tasks import SimTask, load_task
 
+#: What `SimTask.randomise` may change in the model; put back before every reset.
+_SCENE_FIELDS = ('body_', 'geom_', 'site_', 'mat_', 'light_', 'cam_')
+
 
 class Simulation:
     """A G1 whose pelvis is fixed, before the table of one task.
@@ -47,6 +50,11 @@ class Simulation:
             np.array([joint.kd for joint in robot.joints]),
         )
         self._home = np.concatenate((posture, [robot.gripper_home] * 2))
+        self._scene = {
+            name: getattr(self.model, name).copy()
+            for name in dir(self.model)
+            if name.startswith(_SCENE_FIELDS)
+        }
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self.reset(seed)
 
@@ -57,6 +65,8 @@ class Simulation:
         """
         qpos, qvel = self.data.qpos[self._robot_qpos], self.data.qvel[self._robot_qvel]
         ctrl, time = self.data.ctrl.copy(), self.data.time
+        for name, value in self._scene.items():
+            getattr(self.model, name)[:] = value
         mujoco.mj_resetData(self.model, self.data)
         if keep_robot:
             self.data.qpos[self._robot_qpos], self.data.qvel[self._robot_qvel] = qpos, qvel
