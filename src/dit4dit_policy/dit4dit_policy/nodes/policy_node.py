@@ -427,7 +427,7 @@ class PolicyNode(LifecycleNode):
         if changed or self._ticks % _STATUS_EVERY == 0:
             self._publish_status(state, text)
         if changed and state in (PolicyStatus.WAITING, PolicyStatus.ERROR):
-            self.get_logger().warning(text)
+            self.get_logger().warning(text, throttle_duration_sec=2.0)
         self._state_announced = state
         if self._ticks % _DIAGNOSTICS_EVERY == 0:
             self._publish_diagnostics(state, text)
