@@ -1,6 +1,5 @@
 """What an operator sees in rviz: the hands' planned paths and the mode."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from g1_description.kinematics import ArmKinematics
 from g1_node import qos
 
 ROBOT = load_robot()
-DOMAIN = '124'
 
 
 def test_paths_follow_the_grasp_frames_whatever_the_order_of_joints():
@@ -54,12 +52,8 @@ def test_every_mode_has_a_colour_of_its_own_kind():
 
 
 @pytest.fixture
-def markers_process(monkeypatch):
-    monkeypatch.setenv('ROS_DOMAIN_ID', DOMAIN)
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'g1_control.nodes.plan_markers'], env=dict(os.environ)
-    )
+def markers_process(ros_domain):
+    process = subprocess.Popen([sys.executable, '-m', 'g1_control.nodes.plan_markers'])
     yield process
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=5.0) == 0

@@ -34,7 +34,7 @@ class StateWriter:
         self._message = LowState()
         self._temperatures = Temperatures()
         self._message.mode_machine = MODE_MACHINE
-        self._message.mode = np.array([1] * MOTORS + [0] * (len(self._message.q) - MOTORS))
+        self._message.mode[:MOTORS] = 1
         self._message.vol[:MOTORS] = VOLTAGE
         self._message.quaternion[:] = (1.0, 0.0, 0.0, 0.0)
         self._message.accelerometer[:] = (0.0, 0.0, GRAVITY)
