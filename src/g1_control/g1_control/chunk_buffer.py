@@ -1,9 +1,10 @@
-"""From chunks of targets to one smooth motion: where every joint should be at any moment. No ROS.
+"""From chunks of targets to one smooth motion: where each joint should be at a moment. No ROS.
 
-A chunk's targets are knots of a cubic spline (twice continuously differentiable) at stamp + time, so
-a chunk that comes late loses its first targets and nothing shifts. The newest chunk wins; where it
-takes over, the difference from the motion so far decays along a quintic, so that position, velocity
-and acceleration are continuous and nothing stops. After its last target a chunk brakes to rest.
+A chunk's targets are knots of a cubic spline (twice continuously differentiable) at stamp + time,
+so a chunk that comes late loses its first targets and nothing shifts. The newest chunk wins; where
+it takes over, the difference from the motion so far decays along a quintic, so that position,
+velocity and acceleration are continuous and nothing stops. After its last target a chunk brakes to
+rest.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class ChunkBuffer:
 
 
 class _Polynomial:
-    """Pieces between `knots`; `coefficients` (pieces, degree + 1, J), the argument 0 to 1 in each."""
+    """Pieces between `knots`, each over 0 to 1; `coefficients` (pieces, degree + 1, J)."""
 
     def __init__(self, knots: list[float], coefficients: Array) -> None:
         self.end = knots[-1]
@@ -153,12 +154,17 @@ def _end_velocities(times: Array, positions: Array) -> tuple[Array, Array]:
     """Velocities (J,) at the first and last target, of the parabola through the outermost three."""
     if len(times) == 1:
         return np.zeros_like(positions[0]), np.zeros_like(positions[0])
-    velocities = np.gradient(positions, times, axis=0, edge_order=min(len(times) - 1, 2))
-    return velocities[0], velocities[-1]
+    width = np.diff(times)
+    slope = np.diff(positions, axis=0) / width[:, None]
+    if len(times) == 2:
+        return slope[0], slope[0]
+    first = slope[0] + (slope[0] - slope[1]) * (width[0] / (width[0] + width[1]))
+    last = slope[-1] + (slope[-1] - slope[-2]) * (width[-1] / (width[-1] + width[-2]))
+    return first, last
 
 
 def _knot_velocities(times: Array, positions: Array, first: Array, last: Array) -> Array:
-    """(K, J) velocities that make the second derivative continuous; those of both ends are given."""
+    """(K, J) velocities for a continuous second derivative; those of both ends are given."""
     count = len(times)
     if count == 1:
         return last[None]
@@ -171,4 +177,4 @@ def _knot_velocities(times: Array, positions: Array, first: Array, last: Array) 
         before, after = width[k - 1], width[k]
         system[k, k - 1 : k + 2] = after, 2 * (before + after), before
         right[k] = 3 * (after * slope[k - 1] + before * slope[k])
-    return np.linalg.solve(system, right)
+    return np.asarray(np.linalg.solve(system, right), float)

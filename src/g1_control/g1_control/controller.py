@@ -1,7 +1,7 @@
 """Chunks in, one command a cycle out: chunk buffer, safety and gravity put together. No ROS.
 
-Used by `control_node` and, in process, by rollouts in simulation. Time is an argument [s], of one clock
-for everything.
+Used by `control_node` and, in process, by rollouts in simulation. Time is an argument [s], of one
+clock for everything.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class Controller:
         self._safety, self._kinematics = safety, kinematics
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
+        self._range = (robot.chunk_lower, robot.chunk_upper)
         self._limiter = Limiter(self._limits)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
@@ -138,7 +139,7 @@ class Controller:
         self.other_publisher = False
 
     def arm(self, now: float) -> tuple[bool, str]:
-        """Takes the arms at their measured pose, the weight ramping up. Says whether, or why not."""
+        """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't."""
         done, text = self._machine.arm(self._fault(now))
         if self._machine.mode is Mode.ARMING and self._machine.weight == 0 and self._measured:
             self._stand(np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper)), now)
@@ -195,7 +196,12 @@ class Controller:
         errors: ArrayLike | None = None,
         mode_machine: int = 5,
     ) -> None:
-        """The robot as measured: q [rad], dq [rad/s], temperature [degC], error bits (29,); gripper (2,) [m]."""
+        """The robot as measured: (29,) each, gripper (2,); in rad, rad/s, degrees C and m.
+
+        A state with a value that is not finite counts as not received.
+        """
+        if not np.isfinite(np.concatenate((q, dq, gripper))).all():
+            return
         self._measured = Measured(
             time=now,
             q=np.array(q, float),

@@ -76,7 +76,7 @@ def write_command(command: Command, mode_machine: int, message: LowCmd) -> bytes
 
 
 class JointStateWriter:
-    """Serialises JointState messages of always the same joints, by writing into one made beforehand.
+    """Serialises JointState messages of the same joints by writing into one made beforehand.
 
     A joint state of 31 joints then costs a few microseconds instead of hundreds.
     """
@@ -88,7 +88,7 @@ class JointStateWriter:
         )
         self._data = bytearray(serialize_message(message))
         size = 8 * len(names)
-        # Position, velocity and effort end the message, each after its length and padding to 8 bytes.
+        # Position, velocity and effort end the message, each after its padded length.
         starts = [len(self._data) - (3 - k) * size - (2 - k) * 8 for k in range(3)]
         self._values = [np.frombuffer(self._data, '<f8', len(names), start) for start in starts]
 

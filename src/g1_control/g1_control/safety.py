@@ -1,7 +1,8 @@
-"""The last thing before the wire: which chunks are refused, how far and fast a joint may go, who moves.
+"""The last thing before the wire: which chunks are refused, how joints may go, who moves.
 
-Pure: no ROS, time is an argument [s]. Nothing moves until somebody arms; every fault ends in holding
-still or in handing the arms back to the robot. Reason codes are those of dit4dit_msgs/SafetyStatus.
+Pure: no ROS, time is an argument [s]. Nothing moves until somebody arms; every fault ends in
+holding still or in handing the arms back to the robot. Reason codes are those of
+dit4dit_msgs/SafetyStatus.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Reason(IntEnum):
     SELF_COLLISION = 71
 
 
+_MOST_POINTS = 256  # of a chunk; keeps checking one well within a control cycle
+_LONGEST_CHUNK = 60.0  # [s]
 _PER_JOINT = 'shoulder pitch, roll, yaw, elbow, wrist roll, pitch, yaw'
 
 
@@ -101,14 +104,14 @@ class SafetyParameters:
         unit='rad',
         minimum=0.05,
         maximum=2.0,
-        description='Furthest that the first usable target of an arm joint may be from its command.',
+        description='Furthest first usable target of an arm joint from its command.',
     )
     chunk_velocity: float = parameter(
         4.0,
         unit='rad/s',
         minimum=0.1,
         maximum=20.0,
-        description='Fastest step between targets of an arm joint; slower ones are limited instead.',
+        description='Fastest step between targets of an arm joint; less is only limited.',
     )
     lowstate_stale: float = parameter(
         0.05, unit='s', minimum=0.005, maximum=0.5, description='Age of /lowstate that holds.'
@@ -126,7 +129,7 @@ class SafetyParameters:
         2.0, unit='s', minimum=0.1, maximum=30.0, description='Holding for a fault, then disarming.'
     )
     missed_deadlines: int = parameter(
-        25, minimum=1, maximum=250, description='Cycles missed within a second; holds.'
+        100, minimum=1, maximum=250, description='Late cycles within a second; holds.'
     )
     weight_ramp: float = parameter(
         1.5, unit='s', minimum=0.5, maximum=2.5, description='Weight from 0 to 1 and back.'
@@ -190,6 +193,11 @@ def check_chunk(
         raise _wrong_names(tuple(chunk.names), limits.names)
     if len(chunk.positions) == 0:
         raise ChunkRejectedError(Reason.CHUNK_EMPTY, 'expected at least one point, got none')
+    if len(chunk.positions) > _MOST_POINTS:
+        raise ChunkRejectedError(
+            Reason.CHUNK_SHAPE,
+            f'expected at most {_MOST_POINTS} points, got {len(chunk.positions)}',
+        )
     for k, row in enumerate(chunk.positions):
         if len(row) != len(limits.names):
             raise ChunkRejectedError(
@@ -202,10 +210,10 @@ def check_chunk(
             Reason.CHUNK_SHAPE, f'expected one time a point, got {len(times)} for {len(positions)}'
         )
     _check_finite(chunk.stamp, times, positions, limits)
-    if times[0] < 0 or np.any(np.diff(times) < 1e-3):
+    if times[0] < 0 or times[-1] > _LONGEST_CHUNK or np.any(np.diff(times) < 1e-3):
         raise ChunkRejectedError(
             Reason.CHUNK_TIMES,
-            'expected times from 0 on, increasing by at least 1 ms, got '
+            f'expected times from 0 to {_LONGEST_CHUNK:g} s, increasing by at least 1 ms, got '
             + ', '.join(f'{t:g}' for t in times[:8]),
         )
     _check_age(chunk.stamp, chunk.stamp + times[-1], parameters, now)
@@ -231,7 +239,11 @@ def _wrong_names(names: tuple[str, ...], expected: tuple[str, ...]) -> ChunkReje
     missing, unknown = set(expected) - set(names), set(names) - set(expected)
     if missing or unknown:
         joint = min(missing or unknown)
-        text = f'missing: {", ".join(sorted(missing)) or "-"}; unknown: {", ".join(sorted(unknown)) or "-"}'
+        text = '; '.join(
+            f'{what}: {", ".join(sorted(joints))}'
+            for what, joints in (('missing', missing), ('unknown', unknown))
+            if joints
+        )
     elif len(names) != len(expected):
         joint = next(name for name in names if names.count(name) > 1)
         text = f'{joint} is listed {names.count(joint)} times'
@@ -259,7 +271,7 @@ def _check_age(stamp: float, last: float, parameters: SafetyParameters, now: flo
     if stamp > now + parameters.chunk_lead:
         raise ChunkRejectedError(
             Reason.CHUNK_FROM_FUTURE,
-            f'stamped {stamp - now:.3f} s in the future; are the clocks of both machines synchronised?',
+            f'stamped {stamp - now:.3f} s in the future; are the clocks synchronised?',
         )
     if now - stamp > parameters.chunk_age or last <= now:
         raise ChunkRejectedError(
@@ -289,8 +301,8 @@ def _check_steps(
 class Limiter:
     """Turns what is wanted into what is commanded, within range, velocity and acceleration.
 
-    Wanted motion within the limits passes unchanged; otherwise the command catches up as fast as the
-    limits allow, without overshoot. It always keeps the distance it needs to stop before the range ends.
+    Wanted motion within the limits passes unchanged; otherwise the command catches up as fast as
+    the limits allow, without overshoot. It always keeps the room it needs to stop within the range.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -298,7 +310,7 @@ class Limiter:
         self.reset(np.zeros(len(limits.names)))
 
     def reset(self, position: Array) -> None:
-        """Stands at `position` (J,), even if that is outside the range (it then only goes inward)."""
+        """Stands at `position` (J,); from outside the range it only goes inward."""
         self.position = position.copy()
         self.velocity = np.zeros_like(position)
         self.acceleration = np.zeros_like(position)
@@ -316,7 +328,7 @@ class Limiter:
         step = limits.acceleration * dt  # change of velocity in one cycle
         target = np.clip(wanted[0], limits.lower, limits.upper)
         speed = np.clip(wanted[1], -limits.velocity, limits.velocity)
-        # Ahead or behind of where the wanted motion was a cycle ago; half the acceleration is for that.
+        # Distance to where the wanted motion was a cycle ago; half the acceleration is for that.
         error = target - speed * dt - self.position
         velocity = speed + np.copysign(_stopping_velocity(np.abs(error), step / 2, dt), error)
         velocity = np.clip(velocity, -limits.velocity, limits.velocity)
@@ -334,14 +346,14 @@ class Limiter:
 
 
 def _stopping_velocity(distance: Array, step: Array, dt: float) -> Array:
-    """Largest velocity from which steps of `-step` a cycle come to rest within `distance` exactly."""
+    """Largest velocity from which `-step` a cycle leads to rest within `distance`, exactly."""
     cycles = np.floor((np.sqrt(1 + 8 * distance / (step * dt)) - 1) / 2)
     return (distance / dt + step * cycles * (cycles + 1) / 2) / (cycles + 1)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The robot as last seen: (29,) q [rad], dq [rad/s], temperature [degC], error bits; gripper (2,) [m]."""
+    """The robot as last seen: (29,) each, gripper (2,); in rad, rad/s, degrees C and m."""
 
     time: float
     q: Array
@@ -354,7 +366,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that stops the arms: at first they hold, or at once they are handed back (`disarms`)."""
+    """Something that stops the arms: they hold at first, or are handed back at once (`disarms`)."""
 
     reason: Reason
     text: str
@@ -368,7 +380,7 @@ def find_fault(
     parameters: SafetyParameters,
     now: float,
 ) -> Fault | None:
-    """The worst thing wrong with the robot. `command`: arm positions it should be at, None if unarmed."""
+    """The worst thing wrong; `command` is where the arms should be, None while unarmed."""
     if measured is None:
         return Fault(Reason.LOWSTATE_LOST, 'no /lowstate yet; is the robot on the network?', True)
     age = now - measured.time

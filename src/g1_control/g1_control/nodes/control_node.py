@@ -1,8 +1,8 @@
 """The node between chunks and the robot: /lowstate in, /arm_sdk out at 250 Hz.
 
-Subscriptions and services run on the executor's thread; one control thread takes /lowstate, asks the
-Controller for the command and publishes. While disarmed nothing is published on /arm_sdk, but for
-0.2 s of weight 0 after disarming. When the node is stopped while armed, it disarms first.
+Subscriptions and services run on the executor's thread; one control thread takes /lowstate, asks
+the Controller for the command and publishes. While disarmed nothing is published on /arm_sdk, but
+for 0.2 s of weight 0 after disarming. When the node is stopped while armed, it disarms first.
 """
 
 from __future__ import annotations

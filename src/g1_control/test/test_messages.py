@@ -1,0 +1,55 @@
+"""The control side's types against the messages that carry them."""
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Duration
+from dit4dit_msgs.msg import SafetyStatus
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from g1_control.messages import JointStateWriter, seconds, to_chunk, to_time
+from g1_control.safety import Mode, Reason
+
+
+def test_modes_and_reasons_are_the_constants_of_the_message():
+    constants = {
+        name: value
+        for name in dir(SafetyStatus)
+        if isinstance(value := getattr(SafetyStatus, name), int)
+    }
+    ours = {member.name: member.value for kind in (Mode, Reason) for member in kind}
+    assert ours == constants
+
+
+def test_a_joint_state_is_written_as_the_generated_message_would_be():
+    names = ['elbow', 'left_gripper_joint', 'wrist_roll']
+    writer = JointStateWriter(names)
+    writer.write(1.0, np.zeros(3), np.zeros(3), np.zeros(3))
+    sent = writer.write(1234.5, np.array([1.0, 2, 3]), np.array([4.0, 5, 6]), np.array([7.0, 8, 9]))
+    message = deserialize_message(sent, JointState)
+    assert message.name == names
+    assert seconds(message.header.stamp) == 1234.5
+    assert list(message.position) == [1, 2, 3]
+    assert list(message.velocity) == [4, 5, 6]
+    assert list(message.effort) == [7, 8, 9]
+
+
+def test_a_trajectory_becomes_a_chunk_with_its_points_untouched():
+    trajectory = JointTrajectory(
+        joint_names=['a', 'b'],
+        points=[
+            JointTrajectoryPoint(positions=[1.0, 2.0]),
+            JointTrajectoryPoint(
+                positions=[3.0], time_from_start=Duration(sec=1, nanosec=500_000_000)
+            ),
+        ],
+    )
+    chunk = to_chunk(trajectory, 7.0)
+    assert (chunk.stamp, tuple(chunk.names), list(chunk.times)) == (7.0, ('a', 'b'), [0.0, 1.5])
+    assert [list(row) for row in chunk.positions] == [[1.0, 2.0], [3.0]]
+
+
+def test_time_survives_the_way_through_a_stamp():
+    assert seconds(to_time(1_795_365_897.25)) == pytest.approx(1_795_365_897.25, abs=1e-6)
+    assert to_time(0.9999999999).sec == 1
