@@ -29,10 +29,10 @@ class Waypoint:
     straight: bool = False
 
 
-def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0) -> NDArray[np.float64]:
+def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0, up: float = 0.0) -> NDArray[np.float64]:
     """A hand (4, 4) that reaches from the right shoulder straight towards `position` [m], fingers level, `tilt` [rad] downwards.
 
-    back: how far the hand still is from `position`, against the direction of its fingers [m].
+    back, up: how far the hand still is from `position`, towards the shoulder and above [m].
     """
     point = np.array(position, float)
     away = point[:2] - scenery.SHOULDER
@@ -41,7 +41,7 @@ def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0) -> NDArray[n
     approach = np.cos(tilt) * forward - np.sin(tilt) * np.array([0.0, 0.0, 1.0])
     sideways = np.cross((0.0, 0.0, 1.0), forward)
     pose[:3, :3] = np.stack((approach, sideways, np.cross(approach, sideways)), axis=1)
-    pose[:3, 3] = point - back * approach
+    pose[:3, 3] = point - back * forward + (0.0, 0.0, up)
     return pose
 
 

@@ -50,8 +50,8 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         flower, vase = scenery.sample_pair(
             rng,
-            np.array([[0.27, -0.20], [0.43, -0.04]]),
-            np.array([[0.27, -0.06], [0.43, 0.10]]),
+            np.array([[0.28, -0.185], [0.44, -0.025]]),
+            np.array([[0.28, -0.06], [0.44, 0.10]]),
             apart=0.115,
         )
         scenery.place(model, data, 'vase', (*vase, TABLE_TOP))
@@ -79,12 +79,12 @@ class Task(SimTask):
         above, inside = height + 0.03, height - 0.045
         take, put = grasp_pose(grasp, _TILT), grasp_pose((*vase[:2], inside), _TILT)
         return [
-            Waypoint(grasp_pose(grasp, _TILT, back=0.09), _OPEN, 1.6),
+            Waypoint(grasp_pose(grasp, _TILT, back=0.055, up=0.04), _OPEN, 1.6),
             Waypoint(take, _OPEN, 1.0, straight=True),
             Waypoint(None, _CLOSED, 0.5),
             Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 1.0, straight=True),
             Waypoint(grasp_pose((*vase[:2], above), _TILT), _CLOSED, 1.4),
             Waypoint(put, _CLOSED, 1.0, straight=True),
             Waypoint(None, _OPEN, 0.5),
-            Waypoint(grasp_pose(put[:3, 3], _TILT, back=0.06), _OPEN, 0.8, straight=True),
+            Waypoint(grasp_pose(put[:3, 3], _TILT, back=0.055, up=0.04), _OPEN, 0.8, straight=True),
         ]

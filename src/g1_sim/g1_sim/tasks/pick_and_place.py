@@ -35,10 +35,10 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         can, plate = scenery.sample_pair(
             rng,
-            np.array([[0.27, -0.20], [0.43, -0.04]]),
-            np.array([[0.27, -0.06], [0.43, 0.10]]),
+            np.array([[0.27, -0.185], [0.43, -0.025]]),
+            np.array([[0.295, -0.06], [0.43, 0.10]]),
             apart=0.12,
-            reach=0.41,
+            reach=0.415,
         )
         scenery.place(model, data, 'plate', (*plate, TABLE_TOP))
         scenery.place(model, data, 'object', (*can, TABLE_TOP), rng.uniform(-np.pi, np.pi))
@@ -57,15 +57,16 @@ class Task(SimTask):
     def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
         grasp = data.body('object').xpos + (0.0, 0.0, _GRASP)
         plate = data.body('plate').xpos
-        on_plate = (*plate[:2], TABLE_TOP + _PLATE_FLOOR + _GRASP + 0.004)
+        nearer = grasp_pose(plate, 0.0, back=0.015)[:2, 3]  # a little before its centre: easier to reach
+        on_plate = (*nearer, TABLE_TOP + _PLATE_FLOOR + _GRASP + 0.004)
         above = TABLE_TOP + _GRASP + 0.06
         return [
-            Waypoint(grasp_pose(grasp, _TILT, back=0.10), _OPEN, 1.6),
+            Waypoint(grasp_pose(grasp, _TILT, back=0.045, up=0.06), _OPEN, 1.6),
             Waypoint(grasp_pose(grasp, _TILT), _OPEN, 1.0, straight=True),
             Waypoint(None, _CLOSED, 0.5),
             Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 0.9, straight=True),
-            Waypoint(grasp_pose((*plate[:2], above), _TILT), _CLOSED, 1.4),
+            Waypoint(grasp_pose((*nearer, above), _TILT), _CLOSED, 1.4),
             Waypoint(grasp_pose(on_plate, _TILT), _CLOSED, 0.9, straight=True),
             Waypoint(None, _OPEN, 0.5),
-            Waypoint(grasp_pose(on_plate, _TILT, back=0.07), _OPEN, 0.8, straight=True),
+            Waypoint(grasp_pose(on_plate, _TILT, back=0.045, up=0.06), _OPEN, 0.8, straight=True),
         ]
