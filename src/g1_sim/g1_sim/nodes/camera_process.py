@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import multiprocessing
+import os
 import signal
 import time
 
@@ -42,6 +43,7 @@ def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     node_process = multiprocessing.parent_process()
     assert node_process is not None
+    os.nice(5)  # where cores are few, physics and control come first
     simulation = Simulation(task, seed)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('sim_camera', cli_args=['--ros-args', '-r', '__node:=sim_camera'])

@@ -130,7 +130,6 @@ class SimNode(Node):
         self._camera.start()
         self._physics = threading.Thread(target=self._run, name='physics', daemon=True)
         self._physics.start()
-        self.get_logger().info(f'{parameters.task}, seed {self._seed}: the scene is up')
 
     def destroy_node(self) -> None:
         self._stopping.set()
@@ -223,6 +222,8 @@ class SimNode(Node):
         now, steps, frames = time.monotonic(), self._steps, self._shared.frames
         then, steps_then, frames_then = self._counted
         self._counted = (now, steps, frames)
+        if frames and not frames_then:
+            self.get_logger().info(f'{self._given.task}, seed {self._seed}: the scene is up')
         factor = (steps - steps_then) * self._simulation.model.opt.timestep / (now - then)
         camera_rate = (frames - frames_then) / (now - then)
         problems = []
