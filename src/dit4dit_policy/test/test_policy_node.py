@@ -240,9 +240,7 @@ def test_sigint_ends_the_goal_and_the_process(outside, process):
     result = handle.get_result_async()
     until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
     process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
     assert process.wait(timeout=DEADLINE) == 0
-    assert time.monotonic() - begin < 3.0
     until(result.done, 'the result of the goal')
     assert result.result().result.error_code == RunTask.Result.DEACTIVATED
 

@@ -494,21 +494,26 @@ def load_policy(parameters: PolicyParameters) -> Policy:
 
     Raises ValueError when the checkpoint is not one.
     """
+    shipped = config_path('tasks.yaml').parent.parent / 'checkpoints' / 'nano'
+    folder = Path(parameters.checkpoint).expanduser() if parameters.checkpoint else shipped
+    if parameters.checkpoint and not folder.is_dir():
+        raise ValueError(_no_checkpoint(folder, 'there is no such folder'))
     from dit4dit_policy.inference.policy import Policy
     from g1_description import load_robot
 
-    folder = Path(parameters.checkpoint).expanduser()
-    if not parameters.checkpoint:
-        folder = config_path('tasks.yaml').parent.parent / 'checkpoints' / 'nano'
-        if not folder.is_dir():
-            return Policy.untrained('nano')
+    if not folder.is_dir():
+        return Policy.untrained('nano')
     try:
         return Policy.load(folder, load_robot().chunk_joints)
     except Exception as error:
-        raise ValueError(
-            f'parameter checkpoint: expected a folder written by `dit4dit train`, got {folder}: '
-            f'{error}'
-        ) from error
+        raise ValueError(_no_checkpoint(folder, str(error))) from error
+
+
+def _no_checkpoint(folder: Path, reason: str) -> str:
+    return (
+        'parameter checkpoint: expected a folder written by `dit4dit train`, '
+        f'got {folder}: {reason}'
+    )
 
 
 def _one_of(tasks: dict[str, str]) -> str:
