@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description import Robot
-from g1_description.kinematics import ArmKinematics, Side, UnreachableError
+from g1_description.kinematics import ArmKinematics, Side
 from g1_node.parameters import parameter
 from g1_teleop.devices import SIDES, HandInput, OperatorInput
 
 Array = NDArray[np.float64]
 
 _ENGAGE, _RELEASE = 0.5, 0.4  # of the grip
-_RETRY = 0.1  # between attempts at a pose out of reach [s]; each costs 20 ms
+_ITERATIONS = 3  # of inverse kinematics a call; what is left is done in the next
+_DAMPING = 0.03  # of its steps [m, and 0.3 m per rad]: keeps them small where an arm is stretched
+_TURN = 0.3  # how many metres of error a radian counts as
+_DIFFERENCE = 1e-6  # of a joint for the numerical Jacobian [rad]
+_STEP = 0.1  # largest of a joint in one iteration [rad]
+_FAR = 0.02  # error from which the operator is told that the hand cannot follow [m, 0.3 m per rad]
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Retargeting:
     ) -> None:
         self._robot = robot
         self._parameters = parameters
-        self._hands = {side: _Hand(side, kinematics, parameters) for side in SIDES}
+        self._hands = {side: _Hand(side, robot, kinematics, parameters) for side in SIDES}
         self._targets: Array | None = None  # (16,) as sent
         self._goal = np.zeros(16)  # (16,) before smoothing
         self._time = 0.0
@@ -124,7 +129,7 @@ class Retargeting:
         for index, side in enumerate(SIDES):
             hand, given = self._hands[side], operator.hand(side)
             if side in engaged:
-                self._goal[:14] = hand.follow(given, self._goal[:14], now)
+                self._goal[:14] = hand.follow(given, self._goal[:14])
                 self._goal[14 + index] = self._robot.gripper_stroke * (
                     1 - np.clip(given.trigger, 0, 1)
                 )
@@ -141,13 +146,40 @@ class Retargeting:
         return targets + np.clip(share * (self._goal - targets), -limit, limit)
 
 
+class Plan:
+    """Targets with the time each is due: `DELAY` after it was made.
+
+    Control then knows the way ahead and follows it as it is; a lone newest target it would have to
+    catch up with, again with every message.
+    """
+
+    DELAY = 0.1  # [s]
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, Array]] = []
+
+    def clear(self) -> None:
+        self._points = []
+
+    def add(self, targets: Array, now: float) -> list[tuple[float, Array]]:
+        """All points (time [s], targets (16,)) from the last one already due to `targets`."""
+        if not self._points:
+            self._points = [(now, targets)]
+        self._points.append((now + self.DELAY, targets))
+        due = sum(time <= now for time, _ in self._points)
+        self._points = self._points[max(due - 1, 0) :]
+        return self._points
+
+
 class _Hand:
     """Clutch and inverse kinematics of one side."""
 
     def __init__(
-        self, side: Side, kinematics: ArmKinematics, parameters: RetargetingParameters
+        self, side: Side, robot: Robot, kinematics: ArmKinematics, parameters: RetargetingParameters
     ) -> None:
         self.problem = ''
+        self._joints = slice(0, 7) if side == 'left' else slice(7, 14)
+        self._lower, self._upper = robot.chunk_lower[:14], robot.chunk_upper[:14]
         self._side = side
         self._kinematics = kinematics
         self._parameters = parameters
@@ -155,7 +187,6 @@ class _Hand:
         self._blocked = False  # until the grip opens
         self._last: Array | None = None  # position of the controller [m]
         self._start: tuple[Array, Array] | None = None  # poses of controller and hand when engaged
-        self._retry_at = 0.0
 
     def release(self, until_grip_opens: bool) -> None:
         self._engaged, self._blocked = False, until_grip_opens
@@ -177,22 +208,46 @@ class _Hand:
             self._engaged = True
         return self._engaged
 
-    def follow(self, given: HandInput, q: Array, now: float) -> Array:
-        """Arm posture (14,) that follows the controller, from q; q itself while out of reach."""
+    def follow(self, given: HandInput, q: Array) -> Array:
+        """Arm posture (14,) from q that follows the controller, as near as the arm can."""
         assert given.pose is not None
         if self._start is None:
             self._start = given.pose, self._kinematics.forward(q)[self._side]
-            self._retry_at = now
-        if now < self._retry_at:
-            return q
-        try:
-            q = self._kinematics.inverse(self._side, self._target(given.pose), q)
-        except UnreachableError as error:
-            self.problem = str(error)
-            self._retry_at = now + _RETRY
-        else:
-            self.problem = ''
+        target = self._target(given.pose)
+        for _ in range(_ITERATIONS):
+            q = self._approach(target, q)
+        error = float(np.linalg.norm(self._error(target, q)))
+        far = f'{self._side} hand cannot follow, {error * 100:.0f} cm remain; move it back'
+        self.problem = far if error > _FAR else ''
         return q
+
+    def _approach(self, target: Array, q: Array) -> Array:
+        """A damped least-squares step from q (14,), the smallest motion of the joints that helps.
+
+        Unlike a global solution it never swings the arm over, wherever the arm is.
+        """
+        error = self._error(target, q)
+        jacobian = np.empty((6, 7))
+        for column, joint in enumerate(range(self._joints.start, self._joints.stop)):
+            moved = q.copy()
+            moved[joint] += _DIFFERENCE
+            jacobian[:, column] = (error - self._error(target, moved)) / _DIFFERENCE
+        square = jacobian @ jacobian.T + _DAMPING**2 * np.eye(6)
+        step = jacobian.T @ np.linalg.solve(square, error)
+        step *= min(1.0, _STEP / max(float(np.abs(step).max()), 1e-9))
+        q = q.copy()
+        q[self._joints] += step
+        return np.clip(q, self._lower, self._upper)
+
+    def _error(self, target: Array, q: Array) -> Array:
+        """(6,) from hand to target: position [m] and, weighted, rotation vector."""
+        hand = self._kinematics.forward(q)[self._side]
+        turn = target[:3, :3] @ hand[:3, :3].T
+        sine = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+        length = float(np.linalg.norm(sine))
+        angle = np.arctan2(length, np.trace(turn) - 1)
+        factor = angle / length if length > 1e-9 else 0.5
+        return np.concatenate((target[:3, 3] - hand[:3, 3], _TURN * factor * sine))
 
     def _target(self, pose: Array) -> Array:
         assert self._start is not None

@@ -153,14 +153,14 @@ def test_a_controller_that_is_not_tracked_stops_the_hand() -> None:
     assert operator.run() is None
 
 
-def test_out_of_reach_the_arm_stays_and_the_operator_is_told() -> None:
+def test_out_of_reach_the_arm_stretches_and_the_operator_is_told() -> None:
     operator = Operator()
     operator.set('left', grip=1.0)
     operator.run()
     for _ in range(30):
         operator.move('left', (0.05, 0, 0))
         targets = operator.run()
-    assert 'left hand cannot reach' in operator.retargeting.problems['left']
+    assert 'left hand cannot follow' in operator.retargeting.problems['left']
     assert operator.hand('left', targets)[0, 3] < 1.0
     assert (targets >= ROBOT.chunk_lower - 1e-9).all()
     assert (targets <= ROBOT.chunk_upper + 1e-9).all()

@@ -9,6 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -19,7 +20,7 @@ from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA
 from g1_node.rates import RateMeter, diagnostic
 from g1_teleop.devices import Device, XRoboToolkit
-from g1_teleop.retargeting import Retargeting, RetargetingParameters, Watchdog
+from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 DEVICES: dict[str, type[Device]] = {'xrobotoolkit': XRoboToolkit}
 
@@ -46,7 +47,7 @@ class TeleopParameters:
 class TeleopNode(Node):
     """Publishes teleop/joint_targets while a grip is pressed; else nothing, and control holds.
 
-    Each message starts at the targets of the one before and reaches the newest after 0.1 s.
+    A message holds the targets of the last 0.1 s, each due 0.1 s after it was made.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class TeleopNode(Node):
         self._watchdog = Watchdog(retargeting.stale_after)
         self._measured: np.ndarray | None = None
         self._measured_at = self.get_clock().now()
-        self._sent: np.ndarray | None = None
+        self._plan = Plan()
         self._said = ''
         self._rate = RateMeter()
         self.device = DEVICES[parameters.device]()
@@ -103,20 +104,22 @@ class TeleopNode(Node):
             problems = '; '.join(self._retargeting.problems.values())
             idle = 'ready; press a grip to move that hand, its trigger closes the gripper'
             self._say(problems or ('moving' if targets is not None else idle))
-        if targets is not None:
-            before = targets if self._sent is None else self._sent
-            self._publisher.publish(self._message(clock.to_msg(), before, targets))
+        if targets is None:
+            self._plan.clear()
+        else:
+            self._publisher.publish(self._message(self._plan.add(targets, now)))
             self._rate.tick()
-        self._sent = targets
 
-    def _message(self, stamp: object, before: np.ndarray, targets: np.ndarray) -> JointTrajectory:
+    def _message(self, points: list[tuple[float, np.ndarray]]) -> JointTrajectory:
+        start = points[0][0]
         message = JointTrajectory(joint_names=list(self._robot.chunk_joints))
-        message.header.stamp = stamp
+        message.header.stamp = Time(nanoseconds=round(start * 1e9)).to_msg()
         message.points = [
             JointTrajectoryPoint(
-                positions=positions.tolist(), time_from_start=Duration(seconds=ahead).to_msg()
+                positions=positions.tolist(),
+                time_from_start=Duration(seconds=time - start).to_msg(),
             )
-            for ahead, positions in zip(_AHEAD, (before, targets, targets), strict=True)
+            for time, positions in points
         ]
         return message
 
