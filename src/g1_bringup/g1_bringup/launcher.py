@@ -73,7 +73,7 @@ def command(node: Node, values: Mapping[str, Value]) -> list[str]:
             f'{node.package} has no executable {node.executable} in {executable.parent}; '
             'run scripts/setup.sh'
         )
-    words = [str(executable), *command_line(node), '--ros-args']
+    words = ['nice', '-n', str(node.nice), str(executable), *command_line(node), '--ros-args']
     for name in node.config:
         words += ['--params-file', str(config_path(name))]
     for name, value in parameters(node, values).items():

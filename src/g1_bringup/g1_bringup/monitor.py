@@ -52,6 +52,8 @@ class Monitor:
 
     def __init__(self, node: Node, images: Path) -> None:
         self.record = Record()
+        #: Until this is set, images are counted but not kept.
+        self.keep_images = False
         self._images = images.open('wb')
         self._offset = 0
         self._sources = [
@@ -92,7 +94,7 @@ class Monitor:
         self.record.joint_states.append((info['received_timestamp'], message))
 
     def _keep_image(self, message: bytes, info: dict[str, int]) -> None:
-        size = self._images.write(message)
+        size = self._images.write(message) if self.keep_images else 0
         self.record.images.append((info['received_timestamp'], self._offset, size))
         self._offset += size
 

@@ -43,7 +43,8 @@ def plot_joints(record: Record, run: Run, path: Path) -> None:
         axis.grid(alpha=0.3)
     for axis in axes[-1]:
         axis.set_xlabel('time [s]')
-    axes[0, 0].legend(loc='upper right')
+    for handle in axes[0, 0].legend(loc='upper right').legend_handles:
+        handle.set(alpha=1.0, linewidth=2.0)
     figure.suptitle(f'{run.task}, seed {run.seed}: {len(chunks)} chunks')
     figure.savefig(path, dpi=90)
 

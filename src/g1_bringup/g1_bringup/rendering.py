@@ -102,6 +102,7 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         executable=node.executable,
         parameters=[*(str(config_path(name)) for name in node.config), given],
         arguments=command_line(node),
+        prefix=f'nice -n {node.nice}',
         output='screen',
         sigterm_timeout=str(INTERRUPT_SECONDS),
         sigkill_timeout=str(TERMINATE_SECONDS),

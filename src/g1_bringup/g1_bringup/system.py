@@ -75,7 +75,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Node:
-    """A process. When one that is `required` ends, the whole system is stopped."""
+    """A process. When one that is `required` ends, the whole system is stopped.
+
+    `nice` is how far it stands back where cores are few, so that control meets its deadlines.
+    """
 
     package: str
     executable: str
@@ -84,6 +87,7 @@ class Node:
     arguments: tuple[str | Config, ...] = ()
     when: Condition = ()
     required: bool = True
+    nice: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,12 @@ def systems() -> dict[str, System]:
         parameters=(('task', Given('task')), ('seed', Given('seed')), ('log', Given('sim_log'))),
     )
     robot_sim_node = replace(sim_node, when=SIM)
-    control_node = Node('g1_control', 'control_node', config=('control.yaml', 'safety.yaml'))
+    control_node = Node(
+        'g1_control', 'control_node', config=('control.yaml', 'safety.yaml'), when=G1
+    )
+    # It shares the computer with physics, camera and policy, and no robot is waiting.
+    sim_control_node = replace(control_node, parameters=(('missed_deadlines', 125),), when=SIM)
+    robot_side = (robot_sim_node, control_node, sim_control_node)
     camera = Include(
         'realsense2_camera',
         'rs_launch.py',
@@ -153,8 +162,7 @@ def systems() -> dict[str, System]:
                 log,
             ),
             (
-                robot_sim_node,
-                control_node,
+                *robot_side,
                 Node(
                     'dit4dit_policy',
                     'policy_node',
@@ -163,6 +171,7 @@ def systems() -> dict[str, System]:
                         ('task', Given('task', when=(('run', 'true'),))),
                         ('checkpoint', Given('checkpoint')),
                     ),
+                    nice=10,
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
             ),
@@ -180,8 +189,7 @@ def systems() -> dict[str, System]:
                 rviz,
             ),
             (
-                robot_sim_node,
-                control_node,
+                *robot_side,
                 Node(
                     'g1_teleop',
                     'teleop_node',
@@ -203,7 +211,7 @@ def systems() -> dict[str, System]:
             'robot',
             'The robot, real or simulated, and its control; without a policy.',
             (robot, task, seed, rviz),
-            (robot_sim_node, control_node, *_rviz_nodes(when=(('rviz', 'true'),))),
+            (*robot_side, *_rviz_nodes(when=(('rviz', 'true'),))),
             (camera,),
         ),
         System('rviz', 'A view of a system that is already running.', (), _rviz_nodes()),
