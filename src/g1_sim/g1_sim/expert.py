@@ -39,8 +39,8 @@ _FREE_NOISE, _FINE_NOISE = 0.03, 0.004  # [rad] of the executed motion, far from
 class Expert:
     """A policy (see `rollout`) that follows a plan made when the episode begins.
 
-    The motion it asks for strays a little from the plan, `target` does not: demonstrations show the way back to the plan
-    (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
+    The motion it asks for strays a little from the plan, `target` does not: demonstrations show the
+    way back to the plan (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
     """
 
     def __init__(self, simulation: Simulation, rng: np.random.Generator) -> None:
@@ -74,7 +74,7 @@ class Expert:
 
 @dataclass(frozen=True)
 class Episode:
-    """One demonstration: whether it succeeded, how long it took [s], and what went wrong otherwise."""
+    """One demonstration: whether it succeeded, its length [s], and what went wrong otherwise."""
 
     seed: int
     success: bool
@@ -83,7 +83,7 @@ class Episode:
 
 
 def demonstrate(simulation: Simulation, seed: int, writer: DatasetWriter | None) -> Episode:
-    """Resets the scene to `seed`, lets the expert do the task, and adds it to the dataset if it succeeded."""
+    """Lets the expert do the task in the scene of `seed`; a success is added to the dataset."""
     simulation.reset(seed)
     try:
         expert = Expert(simulation, np.random.default_rng((seed, 1)))
@@ -119,7 +119,7 @@ def _outcome(seed: int, result: Result) -> Episode:
 
 
 def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> Iterator[Episode]:
-    """Demonstrates every seed in `workers` processes; with `out` the dataset is there when the iterator ends."""
+    """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
     context = multiprocessing.get_context('spawn')
     parent = out.parent if out else Path(tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +149,7 @@ def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> I
         shutil.rmtree(parts, ignore_errors=True)
 
 
-def _work(
-    task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue
-) -> None:
+def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue) -> None:
     simulation = Simulation(task, 0)
     writer = None
     if part:
@@ -180,17 +178,34 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`g1 expert TASK --episodes N --out DIR [--seed-start S]` or `--dry-run`. Returns the exit code."""
+    """`g1 expert TASK --episodes N (--out DIR | --dry-run)`. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog='g1 expert',
-        description='Demonstrates a task in simulation with a scripted expert and records a LeRobot v2.1 dataset. '
-        'Failed attempts are left out and counted.',
+        description='Demonstrates a task in simulation with a scripted expert and records a '
+        'LeRobot v2.1 dataset. Failed attempts are left out and counted.',
     )
-    parser.add_argument('task', choices=simulated_tasks(), metavar='TASK', help=', '.join(simulated_tasks()))  # fmt: skip
-    parser.add_argument('--episodes', type=_positive, default=50, metavar='N', help='attempts (default: 50)')  # fmt: skip
+    tasks = simulated_tasks()
+    parser.add_argument('task', choices=tasks, metavar='TASK', help=', '.join(tasks))
+    parser.add_argument(
+        '--episodes',
+        type=_positive,
+        default=50,
+        metavar='N',
+        help='attempts (default: 50)',
+    )
     parser.add_argument('--out', type=Path, metavar='DIR', help='new folder of the dataset')
-    parser.add_argument('--seed-start', type=int, default=0, metavar='S', help='seed of the first attempt (default: 0)')  # fmt: skip
-    parser.add_argument('--dry-run', action='store_true', help='no images, no dataset: only the success rate')  # fmt: skip
+    parser.add_argument(
+        '--seed-start',
+        type=int,
+        default=0,
+        metavar='S',
+        help='first seed (default: 0)',
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='only the success rate: no images, no dataset',
+    )
     arguments = parser.parse_args(argv)
     out = arguments.out
     if (out is None) != arguments.dry_run:
@@ -226,7 +241,7 @@ def _report(console: Console, task: str, episodes: Sequence[Episode], out: Path 
     good = [episode for episode in episodes if episode.success]
     low, high = wilson_interval(len(good), len(episodes))
     table = Table(title=f'Expert: {task}')
-    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', 'duration [s]'):
+    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', r'duration \[s]'):
         table.add_column(name, justify='right')
     table.add_row(
         f'{len(episodes)}',
@@ -238,7 +253,7 @@ def _report(console: Console, task: str, episodes: Sequence[Episode], out: Path 
     console.print(table)
     for episode in episodes:
         if not episode.success:
-            console.print(f'failed: seed {episode.seed}. {episode.text}')
+            console.print(f'failed: seed {episode.seed}. {episode.text}', markup=False)
     if out and good:
         console.print(f'{out}: {len(good)} episodes of {task}')
 

@@ -29,9 +29,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observation:
-    """What a policy sees. joint_positions: (16,) measured, chunk order [rad, m]; image: (H, W, 3) uint8 RGB.
+    """What a policy sees.
 
-    time: simulated [s] since the policy took over.
+    time: simulated [s] since the policy took over. joint_positions: (16,) measured, chunk order
+    [rad, m]. image: (H, W, 3) uint8 RGB of the head camera.
     """
 
     time: float
@@ -46,7 +47,10 @@ Policy = Callable[[Observation], Array]
 
 @dataclass(frozen=True)
 class Result:
-    """How it went. success_time: when the task was first done for good [s], None: never; status: the controller's."""
+    """How it went.
+
+    success_time: when the task was done for good [s], None: never. status: the controller's.
+    """
 
     success: bool
     success_time: float | None
@@ -150,7 +154,7 @@ class _Rollout:
         return Observation(time, positions, image, self._instruction)
 
     def _stamped(self, positions: Array, stamp: float) -> Chunk:
-        times = np.arange(len(positions)) * CHUNK_STEP
+        times = np.arange(len(positions), dtype=np.float64) * CHUNK_STEP
         return Chunk(stamp, self._robot.chunk_joints, times, positions)
 
     def _arm(self) -> None:

@@ -1,4 +1,4 @@
-"""What the scenes of the tasks are made of: room, table, containers of wall segments, light and camera variation."""
+"""What scenes are made of: room, table, hollow containers, light and camera variation."""
 
 from __future__ import annotations
 
@@ -47,9 +47,14 @@ def add_room(spec: mujoco.MjSpec) -> None:
         for y in (-0.54, 0.54):
             half = (TABLE_TOP - 0.04) / 2
             world.add_geom(
-                type=_BOX, size=(0.02, 0.02, half), pos=(x, y, half), rgba=_LEG,
-                group=_VISIBLE, contype=0, conaffinity=0,
-            )  # fmt: skip
+                type=_BOX,
+                size=(0.02, 0.02, half),
+                pos=(x, y, half),
+                rgba=_LEG,
+                group=_VISIBLE,
+                contype=0,
+                conaffinity=0,
+            )
 
 
 _TABLE = (0.80, 0.76, 0.70, 1.0)
@@ -75,7 +80,10 @@ def add_solid(
     yaw: float = 0.0,
     friction: float = 0.8,
 ) -> mujoco.MjsGeom:
-    """A visible shape that touches. size [m] as MuJoCo's geom sizes (half lengths), position [m] in the body, mass [kg]."""
+    """A visible shape that touches, at `position` [m] in the body, of `mass` [kg].
+
+    size: as MuJoCo's geom sizes, half lengths [m].
+    """
     size = [*size, 0.0, 0.0][:3]
     return body.add_geom(
         name=name,
@@ -119,12 +127,15 @@ def add_container(
     colour: Sequence[float],
     segments: int = 12,
 ) -> None:
-    """A round container, open at the top, standing on the body's origin: a disc with a ring of upright boxes on it.
+    """A round container, open at the top, standing on the body's origin.
 
-    inside: radius of the largest cylinder that fits in. wall, floor: thickness. height: from the ground to the rim. All [m], mass [kg].
+    A disc with a ring of upright boxes on it. inside: radius of the largest cylinder that fits in;
+    wall, floor: thickness; height: from the ground to the rim [m]; mass [kg].
     """
     outside = inside + wall
-    add_solid(body, f'{name}_floor', _CYLINDER, (outside, floor / 2), (0, 0, floor / 2), colour, mass=mass)  # fmt: skip
+    add_solid(
+        body, f'{name}_floor', _CYLINDER, (outside, floor / 2), (0, 0, floor / 2), colour, mass=mass
+    )
     for index in range(segments):
         angle = 2 * np.pi * index / segments
         radius = inside + wall / 2
@@ -161,7 +172,7 @@ def paint(model: mujoco.MjModel, names: Sequence[str], colour: Sequence[float]) 
 
 
 def warm_colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    """A saturated red, orange, yellow or magenta: never the blue of the targets or the table's beige."""
+    """A saturated red, orange, yellow or magenta: unlike the blue targets and the table."""
     return colorsys.hsv_to_rgb(rng.uniform(-0.12, 0.15) % 1.0, rng.uniform(0.85, 1.0), 0.95)
 
 
@@ -173,12 +184,14 @@ def sample_pair(
     apart: float,
     reach: float = 0.42,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Places of an object and its target on the table (x, y) [m], uniform in two ranges ((low x, y), (high x, y)).
+    """Places of an object and its target on the table (x, y) [m].
 
-    Both at most `reach` from the shoulder, and the target `apart` from the way on which the hand gets to the object.
+    Uniform in two ranges ((low x, low y), (high x, high y)), but both at most `reach` from the
+    shoulder, and the target at least `apart` from the way of the hand to the object.
     """
     while True:
-        a, b = rng.uniform(*first), rng.uniform(*second)
+        a = rng.uniform(first[0], first[1])
+        b = rng.uniform(second[0], second[1])
         if max(np.linalg.norm(a - SHOULDER), np.linalg.norm(b - SHOULDER)) > reach:
             continue
         way = a - SHOULDER
@@ -210,7 +223,7 @@ def settled(data: mujoco.MjData, body: str) -> bool:
 
 
 def vary_view(model: mujoco.MjModel, rng: np.random.Generator) -> None:
-    """Light direction and brightness; camera pose by up to 5 mm and 0.5 degrees (how well one mounts a camera)."""
+    """Light direction and brightness; camera pose by up to 5 mm and 0.5 degrees, as mounted."""
     brightness = rng.uniform(0.85, 1.15)
     light, camera = model.light('room'), model.camera('head')
     light.diffuse[:] = 0.6 * brightness * rng.uniform(0.95, 1.05, 3)

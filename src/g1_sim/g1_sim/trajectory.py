@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pinocchio
-from g1_description.kinematics import ArmKinematics
 from numpy.typing import NDArray
 
+from g1_description.kinematics import ArmKinematics
 from g1_sim.tasks import Waypoint
 
 Array = NDArray[np.float64]
@@ -29,9 +29,10 @@ class _Segment:
 
 
 class Trajectory:
-    """Joint positions over time from a posture through waypoints, at rest at each (minimum jerk in between).
+    """Joint positions over time from a posture through waypoints.
 
-    Chunk order [rad, m]. `duration` [s]: when the last waypoint is reached; from then on the last posture is held.
+    Minimum jerk from rest to rest between them, chunk order [rad, m]. `duration` [s]: when the last
+    waypoint is reached; its posture is held from then on.
     """
 
     def __init__(
@@ -41,7 +42,10 @@ class Trajectory:
         kinematics: ArmKinematics,
         pelvis: Array,
     ) -> None:
-        """start: (16,) posture. pelvis: (3,) its place in the world. Raises UnreachableError for a pose out of reach."""
+        """start: (16,) posture. pelvis: (3,) its place in the world.
+
+        Raises UnreachableError for a pose out of reach.
+        """
         self._segments: list[_Segment] = []
         self.duration = 0.0
         posture = np.array(start, float)
@@ -52,7 +56,14 @@ class Trajectory:
             path[:, _RIGHT_GRIPPER] += share[:, 0] * (waypoint.gripper - posture[_RIGHT_GRIPPER])
             fastest = np.abs(np.diff(arms, axis=0)).max(initial=0.0) * (len(arms) - 1)
             duration = max(waypoint.duration, _PEAK * fastest / MAX_JOINT_SPEED)
-            self._segments.append(_Segment(self.duration, duration, path, waypoint.pose is not None and not waypoint.straight))
+            self._segments.append(
+                _Segment(
+                    self.duration,
+                    duration,
+                    path,
+                    waypoint.pose is not None and not waypoint.straight,
+                )
+            )
             self.duration += duration
             posture = path[-1]
 
@@ -66,7 +77,7 @@ class Trajectory:
         return before + (position - index) * (after - before)
 
     def freedom(self, time: float) -> float:
-        """How little precision matters at `time`: 1 midway through a free motion, 0 near its ends and elsewhere."""
+        """How little precision matters at `time`: 1 midway through a free motion, 0 elsewhere."""
         segment, share = self._at(time)
         return float(np.sin(np.pi * share) ** 2) if segment.free else 0.0
 

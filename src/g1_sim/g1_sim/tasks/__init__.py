@@ -18,9 +18,10 @@ from g1_sim import scenery
 class Waypoint:
     """One goal of the scripted expert.
 
-    pose: (4, 4) grasp frame of the right hand in the world (x out of the fingers, y the closing direction), or None: stay.
-    gripper: opening per finger on arrival [m]. duration: time to get there [s], lengthened where a joint would be too fast.
-    straight: the hand moves along a line, otherwise the joints move in proportion.
+    pose: (4, 4) grasp frame of the right hand in the world (x out of the fingers, y the closing
+    direction), or None: stay. gripper: opening per finger on arrival [m]. duration: time to get
+    there [s], lengthened where a joint would be too fast. straight: the hand moves along a line,
+    otherwise the joints move in proportion.
     """
 
     pose: NDArray[np.float64] | None
@@ -29,9 +30,12 @@ class Waypoint:
     straight: bool = False
 
 
-def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0, up: float = 0.0) -> NDArray[np.float64]:
-    """A hand (4, 4) that reaches from the right shoulder straight towards `position` [m], fingers level, `tilt` [rad] downwards.
+def grasp_pose(
+    position: ArrayLike, tilt: float, back: float = 0.0, up: float = 0.0
+) -> NDArray[np.float64]:
+    """A hand (4, 4) that reaches from the right shoulder straight towards `position` [m].
 
+    tilt: of its approach, downwards [rad]; the closing direction is level.
     back, up: how far the hand still is from `position`, towards the shoulder and above [m].
     """
     point = np.array(position, float)
@@ -46,7 +50,10 @@ def grasp_pose(position: ArrayLike, tilt: float, back: float = 0.0, up: float = 
 
 
 class SimTask(ABC):
-    """What a task adds to the robot's simulation. World frame: x forward, y left, the robot's pelvis above the origin."""
+    """What a task adds to the robot's simulation.
+
+    World frame: x forward, y left, z up from the floor, the robot's pelvis above the origin.
+    """
 
     #: Name of the task's file.
     name: str
@@ -67,12 +74,12 @@ class SimTask(ABC):
 
     @abstractmethod
     def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
-        """The expert's way from the robot's home posture, made from the poses of the objects alone."""
+        """The expert's way, made from the poses of the objects alone."""
 
     def randomise(
         self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
     ) -> None:
-        """A new scene from the model as it was built: objects (`arrange`), light and a slightly different camera pose."""
+        """A new scene from the model as it was built: objects, light, a slightly moved camera."""
         scenery.vary_view(model, rng)
         self.arrange(model, data, rng)
         mujoco.mj_forward(model, data)

@@ -28,24 +28,56 @@ class Task(SimTask):
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
         scenery.add_container(
-            scenery.add_body(spec, 'vase'), 'vase', inside=_VASE_INSIDE, wall=0.006,
-            floor=_VASE_FLOOR, height=_VASE_HEIGHT, mass=0.5, colour=_VASE_COLOUR,
-        )  # fmt: skip
+            scenery.add_body(spec, 'vase'),
+            'vase',
+            inside=_VASE_INSIDE,
+            wall=0.006,
+            floor=_VASE_FLOOR,
+            height=_VASE_HEIGHT,
+            mass=0.5,
+            colour=_VASE_COLOUR,
+        )
         scenery.add_container(
-            scenery.add_body(spec, 'stand'), 'stand', inside=_STEM_RADIUS + 0.003, wall=0.008,
-            floor=_STAND_FLOOR, height=_STAND_HEIGHT, mass=0.4, colour=_STAND_COLOUR, segments=8,
-        )  # fmt: skip
-        flower = scenery.add_body(
-            spec, 'flower'
-        )  # origin at the tip of the stem, z towards the head
+            scenery.add_body(spec, 'stand'),
+            'stand',
+            inside=_STEM_RADIUS + 0.003,
+            wall=0.008,
+            floor=_STAND_FLOOR,
+            height=_STAND_HEIGHT,
+            mass=0.4,
+            colour=_STAND_COLOUR,
+            segments=8,
+        )
+        # The flower's origin is the tip of its stem, z points to its head.
+        flower = scenery.add_body(spec, 'flower')
         half = _STEM_LENGTH / 2
-        scenery.add_solid(flower, 'stem', mujoco.mjtGeom.mjGEOM_CYLINDER, (_STEM_RADIUS, half), (0, 0, half), _STEM_COLOUR, mass=0.03)  # fmt: skip
+        scenery.add_solid(
+            flower,
+            'stem',
+            mujoco.mjtGeom.mjGEOM_CYLINDER,
+            (_STEM_RADIUS, half),
+            (0, 0, half),
+            _STEM_COLOUR,
+            mass=0.03,
+        )
         sphere, top = mujoco.mjtGeom.mjGEOM_ELLIPSOID, _STEM_LENGTH + 0.01
-        scenery.add_solid(flower, 'flower_head', sphere, (_HEAD, _HEAD, 0.02), (0, 0, top), _VASE_COLOUR, mass=0.01)  # fmt: skip
-        scenery.add_decoration(flower, 'heart', sphere, (0.014, 0.014, 0.012), (0, 0, top + 0.012), _HEART_COLOUR)  # fmt: skip
+        scenery.add_solid(
+            flower,
+            'flower_head',
+            sphere,
+            (_HEAD, _HEAD, 0.02),
+            (0, 0, top),
+            _VASE_COLOUR,
+            mass=0.01,
+        )
+        scenery.add_decoration(
+            flower, 'heart', sphere, (0.014, 0.014, 0.012), (0, 0, top + 0.012), _HEART_COLOUR
+        )
         for index, angle in enumerate(np.arange(6) * np.pi / 3):
             place = (0.028 * np.cos(angle), 0.028 * np.sin(angle), top + 0.002)
-            scenery.add_decoration(flower, f'petal_{index}', sphere, (0.02, 0.013, 0.006), place, _VASE_COLOUR, angle)  # fmt: skip
+            scenery.add_decoration(
+                flower, f'petal_{index}', sphere, (0.02, 0.013, 0.006), place, _VASE_COLOUR, angle
+            )
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         flower, vase = scenery.sample_pair(

@@ -23,14 +23,37 @@ class Task(SimTask):
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
         scenery.add_container(
-            scenery.add_body(spec, 'plate'), 'plate', inside=_PLATE_INSIDE, wall=0.008,
-            floor=_PLATE_FLOOR, height=_PLATE_HEIGHT, mass=0.4, colour=_PLATE_COLOUR, segments=16,
-        )  # fmt: skip
+            scenery.add_body(spec, 'plate'),
+            'plate',
+            inside=_PLATE_INSIDE,
+            wall=0.008,
+            floor=_PLATE_FLOOR,
+            height=_PLATE_HEIGHT,
+            mass=0.4,
+            colour=_PLATE_COLOUR,
+            segments=16,
+        )
         can = scenery.add_body(spec, 'object')  # origin at the centre of its foot
         cylinder, half = mujoco.mjtGeom.mjGEOM_CYLINDER, _HEIGHT / 2
-        scenery.add_solid(can, 'can', cylinder, (_RADIUS, half), (0, 0, half), _PLATE_COLOUR, mass=0.12)  # fmt: skip
-        scenery.add_decoration(can, 'label', mujoco.mjtGeom.mjGEOM_BOX, (0.004, 0.008, 0.035), (_RADIUS - 0.002, 0, half), _LABEL_COLOUR)  # fmt: skip
-        scenery.add_decoration(can, 'lid', mujoco.mjtGeom.mjGEOM_BOX, (_RADIUS - 0.004, 0.004, 0.001), (0, 0, _HEIGHT), _LABEL_COLOUR)  # fmt: skip
+        scenery.add_solid(
+            can, 'can', cylinder, (_RADIUS, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
+        )
+        scenery.add_decoration(
+            can,
+            'label',
+            mujoco.mjtGeom.mjGEOM_BOX,
+            (0.004, 0.008, 0.035),
+            (_RADIUS - 0.002, 0, half),
+            _LABEL_COLOUR,
+        )
+        scenery.add_decoration(
+            can,
+            'lid',
+            mujoco.mjtGeom.mjGEOM_BOX,
+            (_RADIUS - 0.004, 0.004, 0.001),
+            (0, 0, _HEIGHT),
+            _LABEL_COLOUR,
+        )
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         can, plate = scenery.sample_pair(
@@ -55,9 +78,11 @@ class Task(SimTask):
         )
 
     def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
-        grasp = data.body('object').xpos + (0.0, 0.0, _GRASP)
+        grasp = data.body('object').xpos + np.array([0.0, 0.0, _GRASP])
         plate = data.body('plate').xpos
-        nearer = grasp_pose(plate, 0.0, back=0.015)[:2, 3]  # a little before its centre: easier to reach
+        nearer = grasp_pose(plate, 0.0, back=0.015)[
+            :2, 3
+        ]  # a little before its centre: easier to reach
         on_plate = (*nearer, TABLE_TOP + _PLATE_FLOOR + _GRASP + 0.004)
         above = TABLE_TOP + _GRASP + 0.06
         return [

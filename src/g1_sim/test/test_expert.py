@@ -1,0 +1,95 @@
+"""The scripted expert: it succeeds, moves within bounds, and what it records can be read."""
+
+import numpy as np
+import pytest
+
+from g1_data.dataset import Dataset
+from g1_description import load_robot
+from g1_node.config import load_tasks
+from g1_sim.expert import Expert, demonstrate, main, wilson_interval
+from g1_sim.rollout import Observation, rollout
+from g1_sim.simulation import Simulation
+from g1_sim.trajectory import MAX_JOINT_SPEED
+
+TASKS = ('arrange_flower', 'pick_and_place')
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_the_expert_succeeds(task):
+    simulation = Simulation(task, 0)
+    for seed in (1000, 1001):
+        episode = demonstrate(simulation, seed, None)
+        assert episode.success, episode.text
+        assert 5.0 < episode.duration < simulation.task.time_limit
+
+
+def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
+    simulation = Simulation('arrange_flower', 3)
+    expert = Expert(simulation, np.random.default_rng(0))
+    times = np.arange(0.0, expert.duration + 1.0, 0.01)
+    arms = np.array([expert.target(time)[:14] for time in times])
+    assert np.abs(np.diff(arms, axis=0)).max() / 0.01 < 1.3 * MAX_JOINT_SPEED
+    np.testing.assert_array_equal(arms[-1], arms[-50])  # at rest after the end
+    robot = load_robot()
+    assert (arms >= robot.chunk_lower[:14]).all() and (arms <= robot.chunk_upper[:14]).all()
+
+
+def test_the_same_seed_is_demonstrated_the_same_way():
+    simulation = Simulation('pick_and_place', 0)
+    chunks = []
+    for _ in range(2):
+        simulation.reset(4)
+        expert = Expert(simulation, np.random.default_rng(4))
+        chunks.append(expert(Observation(2.0, expert.start, None, '')))
+    np.testing.assert_array_equal(*chunks)
+
+
+def test_a_policy_that_stands_still_fails_and_is_asked_five_times_a_second():
+    simulation = Simulation('pick_and_place', 0)
+    asked = []
+
+    def stand_still(observation):
+        asked.append(observation.time)
+        return np.tile(load_robot().home, (16, 1))
+
+    result = rollout(simulation, stand_still, time_limit=2.0)
+    assert not result.success and result.success_time is None
+    np.testing.assert_allclose(asked, np.arange(10) * 0.2)
+    assert result.status.chunks_accepted == 10 and result.status.chunks_rejected == 0
+
+
+def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
+    out = tmp_path / 'flowers'
+    assert main(['arrange_flower', '--episodes', '2', '--out', str(out)]) == 0
+    dataset = Dataset(out)
+    assert len(dataset.episodes) == 2 and dataset.fps == 10
+    assert dataset.episodes[0].task == load_tasks()['arrange_flower']
+    columns = dataset.read_episode(0)
+    length = dataset.episodes[0].length
+    assert columns['action'].shape == columns['observation.state'].shape == (length, 16)
+    assert np.abs(columns['action'] - columns['observation.state'])[:, :14].max() < 0.15
+    images = list(dataset.frames(1))
+    assert len(images) == dataset.episodes[1].length
+    assert images[0].shape == (240, 320, 3) and images[0].std() > 10
+    assert list(tmp_path.iterdir()) == [out]  # nothing else stays behind
+    assert '100.0%' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['dance', '--dry-run'], 'arrange_flower'),
+        (['arrange_flower'], '--out DIR or --dry-run'),
+        (['arrange_flower', '--out', '.'], 'exists'),
+        (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
+    ],
+)
+def test_wrong_arguments_are_refused_with_what_is_expected(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_the_interval_of_a_success_rate():
+    low, high = wilson_interval(48, 50)
+    assert low == pytest.approx(0.865, abs=0.002) and high == pytest.approx(0.989, abs=0.002)

@@ -1,0 +1,113 @@
+"""The simulated tasks: one file each, reproducible scenes, honest success."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from g1_node.config import load_tasks
+from g1_sim import tasks
+from g1_sim.simulation import Simulation
+from g1_sim.tasks import load_task, simulated_tasks
+
+MOVED = {'arrange_flower': ('flower', 'vase'), 'pick_and_place': ('object', 'plate')}
+NAMES = sorted(MOVED)
+
+
+@pytest.fixture(scope='module', params=NAMES)
+def simulation(request):
+    return Simulation(request.param, 0)
+
+
+def scene(simulation, seed):
+    simulation.reset(seed)
+    model = simulation.model
+    return np.concatenate(
+        [
+            simulation.data.qpos,
+            model.geom_rgba.ravel(),
+            model.light_dir.ravel(),
+            model.cam_pos.ravel(),
+        ]
+    )
+
+
+def settle(simulation, seconds=0.5):
+    for _ in range(round(seconds / simulation.model.opt.timestep)):
+        simulation.step()
+
+
+def test_every_simulated_task_has_an_instruction():
+    assert set(NAMES) <= set(simulated_tasks()) <= set(load_tasks())
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match='arrange_flower, pick_and_place'):
+        load_task('dance')
+
+
+def test_a_new_file_is_a_new_task(tmp_path, monkeypatch):
+    (tmp_path / 'ring_bell.py').write_text(
+        'from g1_sim.tasks.pick_and_place import Task as PickAndPlace\n'
+        'class Task(PickAndPlace):\n    pass\n'
+    )
+    monkeypatch.setattr(tasks, '__path__', [*tasks.__path__, str(tmp_path)])
+    assert 'ring_bell' in simulated_tasks()
+    assert load_task('ring_bell').name == 'ring_bell'
+
+
+def test_a_seed_gives_the_same_scene_again(simulation):
+    first = scene(simulation, 7)
+    other = scene(simulation, 8)
+    np.testing.assert_array_equal(scene(simulation, 7), first)
+    assert not np.allclose(first, other)
+
+
+def test_object_and_target_move_by_several_centimetres_each_way(simulation):
+    for body in MOVED[simulation.task.name]:
+        places = []
+        for seed in range(60):
+            simulation.reset(seed)
+            places.append(simulation.data.body(body).xpos[:2].copy())
+        forward, sideways = np.ptp(places, axis=0)
+        assert forward > 0.10 and sideways > 0.145, body  # of 0.16 each; corners are out of reach
+
+
+def test_nothing_is_done_at_the_start_and_objects_stay_where_they_are(simulation):
+    for seed in range(5):
+        simulation.reset(seed)
+        before = {b: simulation.data.body(b).xpos.copy() for b in MOVED[simulation.task.name]}
+        assert not simulation.success()
+        settle(simulation)
+        assert not simulation.success()
+        for body, place in before.items():
+            assert np.linalg.norm(simulation.data.body(body).xpos - place) < 0.01
+
+
+def put(simulation, offset, quaternion=(1.0, 0.0, 0.0, 0.0)):
+    """Puts the object relative to its target and lets it come to rest."""
+    thing, target = MOVED[simulation.task.name]
+    joint = simulation.data.joint(thing)
+    joint.qpos[:3] = simulation.data.body(target).xpos + offset
+    joint.qpos[3:] = quaternion
+    joint.qvel[:] = 0.0
+    mujoco.mj_forward(simulation.model, simulation.data)
+    settle(simulation, 2.0)
+
+
+def test_success_is_the_object_in_or_on_its_target_at_rest(simulation):
+    simulation.reset(0)
+    put(simulation, (0.01, 0.0, 0.012))
+    assert simulation.success()
+
+
+def test_success_is_not_the_object_beside_its_target(simulation):
+    simulation.reset(0)
+    put(simulation, (0.13, 0.0, 0.01))
+    assert not simulation.success()
+
+
+def test_success_is_not_a_falling_object(simulation):
+    simulation.reset(0)
+    put(simulation, (0.0, 0.0, 0.25))
+    simulation.data.joint(MOVED[simulation.task.name][0]).qvel[2] = -0.5
+    assert not simulation.success()
