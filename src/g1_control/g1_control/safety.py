@@ -483,11 +483,7 @@ class StateMachine:
     def update(self, fault: Fault | None, moving: bool, now: float, dt: float) -> None:
         """One cycle of `dt` s; `moving` as long as a chunk has targets to come."""
         if self.mode is Mode.ARMING:
-            self.weight = min(1.0, self.weight + dt / self._parameters.weight_ramp)
-            if fault:
-                self.disarm(fault.reason, fault.text)
-            elif self.weight == 1.0:
-                self._enter(Mode.HOLD, Reason.NONE, 'armed, waiting for a chunk')
+            self._update_arming(fault, now, dt)
         elif self.mode in (Mode.ACTIVE, Mode.HOLD):
             self._update_armed(fault, moving, now)
         elif self.mode is Mode.DISARMING:
@@ -497,18 +493,37 @@ class StateMachine:
         elif self.mode is Mode.ESTOP:
             self.weight = max(0.0, self.weight - dt / self._parameters.estop_ramp)
 
+    def _update_arming(self, fault: Fault | None, now: float, dt: float) -> None:
+        if self._gives_up(fault, now):
+            return
+        if fault:
+            self._enter(Mode.ARMING, fault.reason, f'weight waits: {fault.text}')
+            return
+        self.weight = min(1.0, self.weight + dt / self._parameters.weight_ramp)
+        if self.weight == 1.0:
+            self._enter(Mode.HOLD, Reason.NONE, 'armed, waiting for a chunk')
+        else:
+            self._enter(Mode.ARMING, Reason.OPERATOR, 'weight ramps up')
+
     def _update_armed(self, fault: Fault | None, moving: bool, now: float) -> None:
+        if self._gives_up(fault, now):
+            return
+        if fault:
+            self._hold(fault.reason, fault.text)
+        elif self.mode is Mode.ACTIVE and not moving:
+            self._hold(Reason.CHUNK_EXPIRED, 'the last chunk ran out')
+
+    def _gives_up(self, fault: Fault | None, now: float) -> bool:
+        """Disarms for a fault that calls for it or lasts; whether it did."""
         if fault is None:
             self._fault_since = None
-            if self.mode is Mode.ACTIVE and not moving:
-                self._hold(Reason.CHUNK_EXPIRED, 'the last chunk ran out')
-            return
+            return False
         if self._fault_since is None:
             self._fault_since = now
         if fault.disarms or now - self._fault_since > self._parameters.fault_patience:
             self.disarm(fault.reason, fault.text)
-        else:
-            self._hold(fault.reason, fault.text)
+            return True
+        return False
 
     def _hold(self, reason: Reason, text: str) -> None:
         self.holds += self.mode is Mode.ACTIVE

@@ -298,6 +298,22 @@ def test_arming_and_disarming_ramp_the_weight_at_the_measured_pose():
     assert not bench.commands[-1].on_wire
 
 
+def test_a_short_gap_in_lowstate_while_arming_makes_the_weight_wait():
+    bench = Bench()
+    bench.run(0.1)
+    bench.controller.arm(bench.time)
+    bench.run(0.5)
+    bench.seen = False
+    bench.run(0.1)
+    weight = bench.status.weight
+    assert (bench.status.mode, bench.status.reason) == (Mode.ARMING, Reason.LOWSTATE_STALE)
+    bench.run(0.05)
+    assert bench.status.weight == weight
+    bench.seen = True
+    bench.run(1.2)
+    assert bench.status.mode is Mode.HOLD
+
+
 def test_disarming_in_motion_brakes_within_the_limits():
     bench = Bench().armed()
     bench.send(bump(bench.time, height=1.0))
