@@ -7,6 +7,7 @@ thread does everything else.
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
@@ -528,4 +529,6 @@ def _start() -> PolicyNode:
 
 
 def main(args: list[str] | None = None) -> int:
-    return run(_start, args)
+    code = run(_start, args)
+    gc.freeze()  # or the interpreter searches all of torch for garbage before it ends: seconds
+    return code
