@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -150,6 +151,7 @@ def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> I
 
 
 def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     simulation = Simulation(task, 0)
     writer = None
     if part:
@@ -217,11 +219,15 @@ def main(argv: Sequence[str]) -> int:
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
     workers = min(os.cpu_count() or 1, len(seeds))
     console, episodes = Console(), []
-    with _progress(console) as progress:
-        bar = progress.add_task(arguments.task, total=len(seeds), done=0)
-        for episode in record(arguments.task, seeds, out, workers):
-            episodes.append(episode)
-            progress.update(bar, advance=1, done=sum(e.success for e in episodes))
+    try:
+        with _progress(console) as progress:
+            bar = progress.add_task(arguments.task, total=len(seeds), done=0)
+            for episode in record(arguments.task, seeds, out, workers):
+                episodes.append(episode)
+                progress.update(bar, advance=1, done=sum(e.success for e in episodes))
+    except KeyboardInterrupt:
+        console.print('interrupted; no dataset was written')
+        return 130
     _report(console, arguments.task, episodes, out)
     return 0 if any(episode.success for episode in episodes) else 1
 
