@@ -131,7 +131,9 @@ def node(ros_domain: int) -> Iterator[subprocess.Popen]:
             *(sys.executable, '-c', 'from g1_control.nodes.control_node import main; main()'),
             '--ros-args',
             *(word for file in files for word in ('--params-file', file)),
-            *('-p', 'missed_deadlines:=250'),  # a busy machine must not end in HOLD here
+            # A busy machine, whose fake robot stutters, must not end in HOLD here.
+            *('-p', 'missed_deadlines:=250', '-p', 'lowstate_stale:=0.5'),
+            *('-p', 'lowstate_lost:=1.0'),
         ],
     )
     yield process
