@@ -13,7 +13,13 @@ root=$PWD
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*" >&2; }
 fail() { printf '\033[1;31m[setup]\033[0m %s\n' "$*" >&2; exit 1; }
 
-sourced_ros() { [ -n "${ROS_DISTRO:-}" ] && command -v ros2 >/dev/null; }
+# The setup.bash of the ROS 2 this shell has sourced; fails where it has none.
+sourced_ros() {
+    local ros2 prefix
+    [ -n "${ROS_DISTRO:-}" ] && ros2=$(command -v ros2) || return 1
+    prefix=$(dirname "$(dirname "$ros2")")
+    [ -f "$prefix/setup.bash" ] && echo "$prefix/setup.bash"
+}
 
 check_tools() {
     local python=${PYTHON:-python3}
@@ -39,7 +45,7 @@ install_python_packages() {
     wanted=$(cat requirements/*.txt scripts/setup.sh | sha256sum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
     local python=${PYTHON:-python3} options=(-r requirements/base.txt)
-    if sourced_ros; then
+    if sourced_ros >/dev/null; then
         say 'using the sourced ROS 2 Jazzy; installing Python packages into .venv (about 2 minutes)'
         "$python" -c 'import pinocchio' 2>/dev/null ||
             fail "pinocchio is missing; install it with: sudo apt-get install ros-jazzy-pinocchio"
@@ -87,7 +93,7 @@ build_workspace() {
     local stamp=install/.setup-workspace wanted
     # Python modules are linked, not copied: only what is generated or listed at build time asks for a new build.
     wanted=$({
-        find src launch config scripts -type f -not -name '*.pyc' | LC_ALL=C sort
+        find src launch config checkpoints scripts -type f -not -name '*.pyc' | LC_ALL=C sort
         find src -type f \( -name '*.msg' -o -name '*.action' -o -name CMakeLists.txt -o -name package.xml \
             -o -name 'setup.*' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
         cat scripts/setup.sh .venv/.setup-requirements
@@ -114,9 +120,9 @@ underlay_has() {
 }
 
 write_setup_bash() {
-    local ros_lines
-    if sourced_ros; then
-        ros_lines="[ -n \"\${ROS_DISTRO:-}\" ] || source /opt/ros/jazzy/setup.bash"
+    local ros_lines underlay
+    if underlay=$(sourced_ros); then
+        ros_lines="source \"$underlay\""
     else
         ros_lines="export AMENT_PREFIX_PATH=\"$root/.venv\" CMAKE_PREFIX_PATH=\"$root/.venv\" ROS_DISTRO=jazzy
 export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\""
