@@ -142,11 +142,10 @@ class _Session:
         self._listener = Node('demo_monitor')
         self._monitor = Monitor(self._listener, images)
         self.record = self._monitor.record
-        self._console = console
+        self._console, self._phase = console, 'starting'
         self._live = Live(
             console=console, get_renderable=self._line, auto_refresh=False, transient=True
         )
-        self._enter('starting')
 
     def __enter__(self) -> _Session:
         self._live.start()

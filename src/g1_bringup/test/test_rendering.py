@@ -1,0 +1,67 @@
+"""The launch files under the real `ros2 launch`, where there is one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from g1_bringup import cli
+from g1_bringup.system import systems
+
+if shutil.which('ros2') is None:
+    pytest.skip('ros2 launch is not installed here', allow_module_level=True)
+
+
+def ros2_launch(*words, timeout=60):
+    return subprocess.run(
+        ['ros2', 'launch', 'g1_bringup', *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize('name', sorted(systems()))
+def test_g1_launch_shows_the_arguments_word_for_word_as_ros2_launch(name):
+    shown = ros2_launch(f'{name}.launch.py', '--show-args')
+    assert shown.stdout == cli.show_arguments(systems()[name]) + '\n'
+
+
+@pytest.mark.parametrize(
+    ('words', 'named'),
+    [
+        (['policy.launch.py', 'task:=nonsense'], 'arrange_flower'),
+        (['policy.launch.py', 'task:=stack_cups'], 'pick_and_place'),
+        (['sim.launch.py', 'sede:=3'], 'task, seed, sim_log'),
+        (['sim.launch.py', 'seed:=-3'], 'a whole number from 0'),
+    ],
+)
+def test_ros2_launch_refuses_the_same_before_anything_starts(words, named):
+    refused = ros2_launch(*words)
+    assert refused.returncode != 0
+    assert named in refused.stderr + refused.stdout
+    assert 'process started' not in refused.stderr + refused.stdout
+
+
+def test_ros2_launch_starts_the_nodes_and_stops_them(tmp_path, ros_domain):
+    log = tmp_path / 'log.txt'
+    with log.open('w') as file:
+        launched = subprocess.Popen(
+            ['ros2', 'launch', 'g1_bringup', 'sim.launch.py', 'seed:=3'],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        )
+    deadline = time.monotonic() + 60
+    while 'seed 3: the scene is up' not in log.read_text():
+        assert time.monotonic() < deadline and launched.poll() is None, log.read_text()
+        time.sleep(0.05)
+    began = time.monotonic()
+    launched.send_signal(signal.SIGINT)
+    launched.wait(20)
+    assert time.monotonic() - began < 5
+    assert 'process has finished cleanly' in log.read_text()
