@@ -19,11 +19,7 @@ test: lint  ## every test that needs no GPU and takes no minutes
 	@source setup.bash && python -m pytest -m 'not slow and not gpu'
 
 lint: setup  ## ruff and mypy
-	@source setup.bash && ruff check . && ruff format --check . && \
-		for package in src/*/setup.py src/g1_bringup/setup.py; do \
-			name=$$(basename $$(dirname $$package)); \
-			[ -d src/$$name/$$name ] && { mypy src/$$name/$$name || exit 1; }; \
-		done; true
+	@source setup.bash && ruff check . && ruff format --check . && mypy $$(dirname src/*/*/__init__.py)
 
 clean:  ## removes what set-up made (not runs/)
 	rm -rf .venv build install log setup.bash

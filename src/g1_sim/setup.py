@@ -15,7 +15,7 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='A stand-in for the hardware: MuJoCo G1 with the same topics, tasks and scripted experts.',
+    description='A stand-in for the hardware: MuJoCo G1 with the same topics.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
