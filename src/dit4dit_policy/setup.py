@@ -10,6 +10,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        ('bin', ['bin/dit4dit']),
     ],
     install_requires=['setuptools'],
     zip_safe=True,

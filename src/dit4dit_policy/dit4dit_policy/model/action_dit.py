@@ -10,6 +10,7 @@ N feature tokens.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ class ActionDiT(nn.Module):
         self.position_embedding = nn.Embedding(config.positions, config.width)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
         if config.future_tokens:
-            self.future_tokens: nn.Embedding = nn.Embedding(config.future_tokens, config.width)
+            self.future_tokens = nn.Embedding(config.future_tokens, config.width)
             nn.init.normal_(self.future_tokens.weight, std=0.02)
         self.model = _Transformer(config)
 
@@ -76,7 +77,7 @@ class _Transformer(nn.Module):
         super().__init__()
         width = config.width
         self.timestep_encoder = _TimestepEncoder(width)
-        self.transformer_blocks = nn.ModuleList(
+        self.transformer_blocks: Any = nn.ModuleList(
             _Block(config, crosses=i % 2 == 0) for i in range(config.layers)
         )
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)

@@ -241,9 +241,9 @@ def _build(kind: Any, values: Any, where: str) -> Any:
 _NANO = ModelConfig(
     video=VideoConfig(
         transformer=TransformerConfig(
-            num_attention_heads=6,
+            num_attention_heads=4,
             attention_head_dim=32,
-            num_layers=5,
+            num_layers=4,
             text_embed_dim=64,
             adaln_lora_dim=32,
             crossattn_proj_in_channels=128,
@@ -255,7 +255,7 @@ _NANO = ModelConfig(
             extra_pos_embed_type='learnable',
         ),
         vae=VaeConfig(
-            base_dim=32,
+            base_dim=24,
             dim_mult=(1, 2),
             num_res_blocks=1,
             temperal_downsample=(False,),
@@ -267,15 +267,16 @@ _NANO = ModelConfig(
         ),
         text=TextConfig(encoder='bytes', layers=2, hidden=64, tokens=64),
         image=(96, 128),
-        hook=2,
+        hook=1,
+        latent_frames=2,
         frame_step=8,
     ),
     action=ActionConfig(
-        width=160,
-        heads=5,
-        layers=6,
+        width=128,
+        heads=4,
+        layers=4,
         hidden=256,
-        features=192,
+        features=128,
         action=16,
         state=16,
         future_tokens=8,

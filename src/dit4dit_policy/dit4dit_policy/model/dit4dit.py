@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ class Batch:
     state: Tensor
     actions: Tensor
     mask: Tensor
+
+    def first(self, count: int) -> Batch:
+        return Batch(*(getattr(self, f.name)[:count] for f in fields(self)))
 
 
 class DiT4DiT(nn.Module):

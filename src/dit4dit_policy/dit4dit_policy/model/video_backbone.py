@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+from diffusers.models.transformers.transformer_cosmos import CosmosAdaLayerNormZero
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2Model
 
-from dit4dit_policy.model.config import TextConfig, VaeConfig, VideoConfig
+from dit4dit_policy.model.config import TextConfig, TransformerConfig, VaeConfig, VideoConfig
 
 
 class VideoBackbone(nn.Module):
@@ -31,12 +32,9 @@ class VideoBackbone(nn.Module):
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
         self.config = config
-        self.vae: Any = make_vae(config.vae).requires_grad_(False)
+        self.vae = make_vae(config.vae).requires_grad_(False)
         self.text_encoder = ByteTextEncoder(config.text).requires_grad_(False)
-        self.transformer: Any = CosmosTransformer3DModel(**asdict(config.transformer))
-        if self.transformer.learnable_pos_embed is not None:
-            for table in self.transformer.learnable_pos_embed.parameters():
-                nn.init.normal_(table, std=0.3)  # it is normalised later: zeros have no direction
+        self.transformer = make_transformer(config.transformer)
         std = torch.tensor(config.vae.latents_std)
         scale = 1 / std if config.scale == 'divide_by_std' else std
         mean = torch.tensor(config.vae.latents_mean)
@@ -108,7 +106,9 @@ class VideoBackbone(nn.Module):
         times = self._times(tau_B, frames)
         layers = len(self.transformer.transformer_blocks)
         hidden, modulation = self._blocks(latents_BCThw, times, prompt_BLE, layers)
-        hidden = self.transformer.proj_out(self.transformer.norm_out(hidden, *modulation))
+        tokens = hidden.shape[1] // frames
+        embedded, temb = (m.repeat_interleave(tokens, 1) for m in modulation)
+        hidden = self.transformer.proj_out(self.transformer.norm_out(hidden, embedded, temb))
         patch = self.config.transformer.patch_size
         grid = (frames // patch[0], height // patch[1], width // patch[2])
         # The released weights read a token's outputs as (ph, pw, pt, C), unlike the patch that went
@@ -130,7 +130,7 @@ class VideoBackbone(nn.Module):
         early.
         """
         net = self.transformer
-        batch, _, frames = latents_BCThw.shape[:3]
+        frames = latents_BCThw.shape[2]
         mask = torch.zeros_like(latents_BCThw[:, :1])
         mask[:, :, 0] = 1
         x = torch.cat([latents_BCThw, mask], dim=1)
@@ -140,15 +140,23 @@ class VideoBackbone(nn.Module):
         positions = None if net.learnable_pos_embed is None else net.learnable_pos_embed(x)
         x = net.patch_embed(x).flatten(1, 3)
         temb, embedded = net.time_embed(x, times_BT.flatten())
-        tokens = x.shape[1] // frames
-        temb, embedded = (
-            t.view(batch, frames, 1, -1).expand(-1, -1, tokens, -1).flatten(1, 2)
-            for t in (temb, embedded)
-        )
+        temb, embedded = (t.unflatten(0, (-1, frames)) for t in (temb, embedded))
         text = net.crossattn_proj(prompt_BLE) if net.config.use_crossattn_projection else prompt_BLE
         for block in net.transformer_blocks[:blocks]:
             x = block(x, text, embedded, temb, rotary, positions)
         return x, (embedded, temb)
+
+
+def make_transformer(config: TransformerConfig) -> Any:
+    """`CosmosTransformer3DModel` of `config`, which modulates once a frame."""
+    transformer: Any = CosmosTransformer3DModel(**asdict(config))
+    for module in transformer.modules():
+        if isinstance(module, CosmosAdaLayerNormZero):
+            module.__class__ = _FrameModulation
+    if transformer.learnable_pos_embed is not None:
+        for table in transformer.learnable_pos_embed.parameters():
+            nn.init.normal_(table, std=0.3)  # it is normalised later: zeros have no direction
+    return transformer
 
 
 def make_vae(config: VaeConfig) -> Any:
@@ -175,6 +183,19 @@ class _CausalConv(WanCausalConv3d):
             return super().forward(x, cache_x)
         frame = F.pad(x[:, :, 0], [int(p) for p in self._padding[:4]])
         return F.conv2d(frame, self.weight[:, :, -1], self.bias, self.stride[1:]).unsqueeze(2)
+
+
+class _FrameModulation(CosmosAdaLayerNormZero):
+    """All tokens of a frame have its flow time, so their modulation is computed once a frame."""
+
+    def forward(  # type: ignore[override]
+        self, x_BND: Tensor, embedded_BTD: Tensor, temb_BTD: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        modulation = self.linear_2(self.linear_1(self.activation(embedded_BTD))) + temb_BTD
+        shift, scale, gate = modulation.unsqueeze(2).chunk(3, dim=-1)
+        x_BTND = self.norm(x_BND).unflatten(1, (embedded_BTD.shape[1], -1))
+        x_BTND = x_BTND * (1 + scale) + shift
+        return x_BTND.flatten(1, 2), gate.expand_as(x_BTND).flatten(1, 2)
 
 
 class ByteTextEncoder(nn.Module):

@@ -1,0 +1,103 @@
+"""The command `dit4dit`: each subcommand is a function below, registered in `_COMMANDS`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dit4dit_policy.evaluation import evaluate
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one subcommand. Mistakes in files or arguments are one line and exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog='dit4dit', description='Train and look into DiT4DiT policies.'
+    )
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    for name, command in _COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _train(options: argparse.Namespace) -> int:
+    from dit4dit_policy.training.train import TrainConfig, train
+
+    folder = train(TrainConfig.read(options.config))
+    print(f'checkpoint: {folder}')
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dit4dit_policy.inference.policy import Policy
+
+    policy = Policy.load(options.checkpoint)
+    model = policy.model
+    table = Table(title=str(options.checkpoint), show_header=False)
+    parts = {
+        'video DiT': model.video.transformer,
+        'action DiT': model.action,
+        'VAE (frozen)': model.video.vae,
+        'text encoder (frozen)': model.video.text_encoder,
+    }
+    for name, part in parts.items():
+        table.add_row(name, f'{sum(p.numel() for p in part.parameters()):,} parameters')
+    video, action = model.config.video, model.config.action
+    table.add_row(
+        'image', f'{video.image[1]} x {video.image[0]} of {", ".join(policy.processor.cameras)}'
+    )
+    table.add_row(
+        'features',
+        f'block {video.hook + 1} of {video.transformer.num_layers}, tau {video.feature_time}',
+    )
+    table.add_row(
+        'chunk', f'{action.horizon} steps of {policy.step} s, {len(policy.joint_names)} joints'
+    )
+    for name, instruction in policy.tasks.items():
+        table.add_row(name, instruction)
+    for name, value in policy.training.items():
+        table.add_row(name, str(value))
+    Console().print(table)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Command:
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], object]
+    run: Callable[[argparse.Namespace], int]
+
+
+_COMMANDS = {
+    'train': _Command(
+        'Train a policy on LeRobot datasets.',
+        lambda p: p.add_argument(
+            '--config', type=Path, required=True, metavar='FILE', help='see config/train_nano.yaml'
+        ),
+        _train,
+    ),
+    'info': _Command(
+        'Show what a checkpoint is and how it was trained.',
+        lambda p: p.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='its folder'),
+        _info,
+    ),
+    'eval': _Command(
+        'Let a policy do a task in simulation, and count how often it succeeds.',
+        evaluate.add_arguments,
+        evaluate.main,
+    ),
+}

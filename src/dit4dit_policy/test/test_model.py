@@ -1,0 +1,207 @@
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model.dit4dit import DiT4DiT
+
+_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
+toy = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(toy)
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    return DiT4DiT(toy.tiny()).eval()
+
+
+@pytest.fixture
+def batch():
+    return toy.batch(toy.tiny())
+
+
+def test_shapes(model, batch):
+    channels, frames, height, width = model.config.video.latent_shape
+    image = torch.rand(4, 3, 1, 32, 48)
+    assert model.video.encode(image).shape == (4, channels, 1, height, width)
+    assert model.video.decode(batch.latents).shape == (4, 3, frames, 32, 48)
+    assert model.video.velocity(batch.latents, batch.prompt, torch.rand(4)).shape == (
+        batch.latents.shape
+    )
+    features = model.video.features(
+        batch.latents[:, :, :1], batch.latents, batch.prompt, torch.rand(4)
+    )
+    assert features.shape == (4, frames * height * width // 4, model.config.action.features)
+    assert model.sample_actions(features, batch.state, batch.actions).shape == (4, 16, 16)
+
+
+def test_features_are_what_the_hooked_block_gives_in_the_whole_pass(model, batch):
+    seen = []
+    block = model.video.transformer.transformer_blocks[model.config.video.hook]
+    hook = block.register_forward_hook(lambda _m, _i, out: seen.append(out))
+    tau = torch.full((4,), 0.7)
+    model.video.velocity(batch.latents, batch.prompt, tau)
+    hook.remove()
+    features = model.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
+    assert torch.equal(features, seen[0])
+
+
+def test_blocks_after_the_hook_are_not_run_for_features(model, batch):
+    ran = []
+    blocks = model.video.transformer.transformer_blocks
+    hooks = [b.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, b in enumerate(blocks)]
+    model.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, torch.ones(4))
+    for hook in hooks:
+        hook.remove()
+    assert ran == list(range(model.config.video.hook + 1))
+
+
+def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
+    """Against the class's own forward, which computes the modulation of every token."""
+    from diffusers import CosmosTransformer3DModel
+    from diffusers.models.transformers.transformer_cosmos import CosmosAdaLayerNormZero
+
+    plain = CosmosTransformer3DModel(**dict(model.video.transformer.config)).eval()
+    assert any(type(m) is CosmosAdaLayerNormZero for m in plain.modules())
+    plain.load_state_dict(model.video.transformer.state_dict())
+    tau = torch.rand(4)
+    times = tau[:, None].repeat(1, batch.latents.shape[2])
+    times[:, 0] = model.config.video.condition_time
+    mask = torch.zeros_like(batch.latents[:, :1])
+    mask[:, :, 0] = 1
+    with torch.no_grad():
+        expected = plain(
+            batch.latents,
+            times[:, None, :, None, None],
+            batch.prompt,
+            condition_mask=mask,
+            return_dict=False,
+        )[0]
+        got = model.video.velocity(batch.latents, batch.prompt, tau)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_one_frame_encodes_as_the_first_frame_of_a_clip_does():
+    from dit4dit_policy.model.video_backbone import make_vae
+
+    vae = make_vae(replace(preset('released').video.vae, base_dim=4, num_res_blocks=1)).eval()
+    clip = torch.rand(1, 3, 5, 32, 32)
+    with torch.no_grad():
+        whole = vae.encode(clip).latent_dist.mean
+        single = vae.encode(clip[:, :, :1]).latent_dist.mean
+    torch.testing.assert_close(single, whole[:, :, :1], atol=1e-5, rtol=1e-5)
+
+
+def test_every_instruction_gets_its_own_embedding(model):
+    one, other, again = model.video.embed(['Pick it up.', 'Put it down.', 'Pick it up.'])
+    assert torch.equal(one, again)
+    assert (one - other).abs().max() > 0.1
+
+
+def _reached(module):
+    return {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_hook(model, batch):
+    model.zero_grad()
+    model.action_loss(batch).backward()
+    video = _reached(model.video)
+    assert any('transformer_blocks.1.' in n for n in video)  # the hooked one
+    assert not any('transformer_blocks.2.' in n or 'proj_out' in n for n in video)
+    assert not any(n.startswith(('vae', 'text_encoder')) for n in video)
+    assert len(_reached(model.action)) == len(list(model.action.parameters()))
+
+
+def test_action_loss_leaves_the_video_dit_alone_where_features_are_detached(batch):
+    model = DiT4DiT(toy.tiny(feature_gradient=False))
+    model.action_loss(batch).backward()
+    assert not _reached(model.video)
+    assert _reached(model.action)
+
+
+def test_video_loss_trains_the_whole_video_dit_only(model, batch):
+    model.zero_grad()
+    model.video_loss(batch).backward()
+    reached = _reached(model.video)
+    assert any('transformer_blocks.2.' in n for n in reached)
+    assert not any(n.startswith(('vae', 'text_encoder')) for n in reached)
+    assert not _reached(model.action)
+
+
+def test_what_is_predicted_for_masked_dimensions_does_not_matter(batch):
+    model = DiT4DiT(toy.tiny())
+    mask = batch.mask.clone()
+    mask[:, :, 8:] = 0
+    batch = replace(batch, mask=mask)
+
+    def loss():
+        return model.action_loss(batch, 1, torch.Generator().manual_seed(0)).item()
+
+    before = loss()
+    with torch.no_grad():
+        model.action.action_decoder.layer2.bias[8:] += 100
+    assert loss() == before
+    with torch.no_grad():
+        model.action.action_decoder.layer2.bias[:8] += 100
+    assert loss() > before + 1000
+
+
+def test_same_seed_same_loss_and_same_actions(model, batch):
+    def run(seed):
+        g = torch.Generator().manual_seed(seed)
+        return model.action_loss(batch, 2, g).item(), model.video_loss(batch, g).item()
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_overfits_one_batch():
+    """The joint loss starts at the variance of noise and targets."""
+    config = toy.tiny()
+    config = replace(config, action=replace(config.action, width=128, hidden=128, heads=4))
+    torch.manual_seed(0)
+    model, g = DiT4DiT(config), torch.Generator().manual_seed(0)
+    batch = toy.batch(config, 2)
+    batch = replace(batch, actions=batch.actions[:, :1].expand_as(batch.actions))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    losses = []
+    for _ in range(100):
+        loss = model.action_loss(batch, 8, g) + 0.1 * model.video_loss(batch, g)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 1
+    assert sum(losses[-10:]) / 10 < 0.6 * losses[0]
+
+
+def test_imagined_video_keeps_the_condition_frame(model, batch):
+    condition = batch.latents[:, :, :1]
+    video = model.sample_video(condition, batch.prompt, torch.randn_like(batch.latents), steps=2)
+    assert torch.equal(video[:, :, :1], condition)
+    assert video.isfinite().all()
+
+
+def test_config_survives_json():
+    for name in ('nano', 'g1', 'released'):
+        config = preset(name)
+        assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_impossible_configurations_are_refused():
+    nano = preset('nano')
+    with pytest.raises(ValueError, match=r'hook: expected a block from 0 to 3, got 9'):
+        replace(nano.video, hook=9)
+    with pytest.raises(ValueError, match='image: expected multiples of 16'):
+        replace(nano.video, image=(90, 128))
+    with pytest.raises(ValueError, match='even number'):
+        replace(nano.action, layers=5)
+    with pytest.raises(ValueError, match=r'action\.features: the video DiT gives 128, got 64'):
+        replace(nano, action=replace(nano.action, features=64))
+    with pytest.raises(ValueError, match='there are: nano, g1, released'):
+        preset('huge')

@@ -1,0 +1,153 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.dit4dit import DiT4DiT
+
+_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
+toy = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(toy)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    config = toy.tiny()
+    checkpoint.save(DiT4DiT(config), tmp_path, {'trained': True, 'steps': 3})
+    toy.processor(config).save(tmp_path / 'processor.json')
+    return tmp_path
+
+
+def _observation(seed=0):
+    rng = np.random.default_rng(seed)
+    image = toy.scene(rng.uniform(size=2), 0.5, (480, 640))
+    return Observation(image, rng.uniform(-1, 1, size=16), toy.INSTRUCTION)
+
+
+def test_a_chunk_has_sixteen_targets_within_the_demonstrated_range(folder):
+    policy = Policy.load(folder, toy.JOINTS)
+    chunk = policy.infer(_observation())
+    assert chunk.shape == (16, 16)
+    assert chunk.dtype == np.float64
+    assert chunk.min() >= -0.5
+    assert chunk.max() <= 1.5
+    assert policy.trained
+    assert policy.step == 0.1
+    assert policy.tasks == {'touch': toy.INSTRUCTION}
+    assert set(policy.durations) == {'vae', 'video_dit', 'action_dit', 'rest'}
+
+
+def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folder):
+    policy, again = Policy.load(folder), Policy.load(folder)
+    first = policy.infer(_observation())
+    policy.infer(_observation(1))
+    assert np.array_equal(policy.infer(_observation()), first)
+    assert np.array_equal(again.infer(_observation()), first)
+    assert not np.array_equal(policy.infer(_observation(1)), first)
+
+
+def test_an_instruction_is_embedded_once(folder, monkeypatch):
+    policy = Policy.load(folder)
+    policy.infer(_observation())
+
+    def embed(_prompts):
+        raise AssertionError('embedded again')
+
+    monkeypatch.setattr(policy.model.video, 'embed', embed)
+    policy.infer(_observation(1))
+
+
+def test_weights_survive_the_file(folder):
+    model, training = checkpoint.load(folder)
+    again = folder / 'again'
+    checkpoint.save(model, again, training)
+    for name, tensor in checkpoint.load(again)[0].state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    assert training == {'trained': True, 'steps': 3}
+
+
+def test_untrained_nano_moves_near_the_robots_home():
+    from g1_description import load_robot
+
+    robot, policy = load_robot(), Policy.untrained('nano')
+    assert not policy.trained
+    assert policy.joint_names == tuple(robot.chunk_joints)
+    chunk = policy.infer(Observation(_observation().image, robot.home, 'Do something.'))
+    assert np.abs(chunk - robot.home).max() <= 0.05 + 1e-9
+    assert np.array_equal(
+        chunk, Policy.untrained('nano').infer(
+            Observation(_observation().image, robot.home, 'Do something.')
+        ),
+    )  # fmt: skip
+
+
+def _weights(folder, change):
+    weights = load_file(folder / 'model.safetensors')
+    change(weights)
+    save_file(weights, folder / 'model.safetensors')
+
+
+def _json(folder, name, **changes):
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _spoil_nan(folder):
+    def change(weights):
+        weights['action.position_embedding.weight'][0, 0] = float('nan')
+
+    _weights(folder, change)
+
+
+def _spoil_shape(folder):
+    def change(weights):
+        weights['action.position_embedding.weight'] = torch.zeros(3, 32)
+
+    _weights(folder, change)
+
+
+def _spoil_size(folder):
+    path = folder / 'model.safetensors'
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'error', 'message'),
+    [
+        (lambda f: (f / 'processor.json').unlink(), FileNotFoundError, r'no processor\.json in'),
+        (lambda f: (f / 'model.safetensors').unlink(), FileNotFoundError, 'no model.safetensors'),
+        (lambda f: _json(f, 'config.json', format=7), ValueError, 'expected format 1, got 7'),
+        (lambda f: _json(f, 'processor.json', image=[64, 64]), ValueError, 'does not belong'),
+        (
+            lambda f: _weights(f, lambda w: w.pop('action.position_embedding.weight')),
+            ValueError,
+            r'1 weights are missing, the first is action\.position_embedding\.weight',
+        ),
+        (
+            lambda f: _weights(f, lambda w: w.update(extra=torch.zeros(1))),
+            ValueError,
+            '1 weights are unknown, the first is extra',
+        ),
+        (_spoil_nan, ValueError, r'action\.position_embedding\.weight is not finite'),
+        (_spoil_shape, ValueError, r'should be \(16, 32\) by config\.json, is \(3, 32\)'),
+        (_spoil_size, ValueError, 'cut short'),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_with_what_is_wrong(folder, spoil, error, message):
+    spoil(folder)
+    with pytest.raises(error, match=message):
+        Policy.load(folder)
+
+
+def test_a_robot_with_other_joints_is_refused(folder):
+    with pytest.raises(
+        ValueError, match=r'trained on the joints joint_0, .*this robot has joint_1'
+    ):
+        Policy.load(folder, (*toy.JOINTS[1:], toy.JOINTS[0]))

@@ -1,0 +1,91 @@
+"""A toy robot and its demonstrations: joints go to where a red square is in the picture."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model.dit4dit import Batch
+from g1_data.writer import DatasetWriter
+
+JOINTS = tuple(f'joint_{i}' for i in range(16))
+INSTRUCTION = 'Touch the red square.'
+SIZE = (96, 128)
+
+
+def tiny(**changes: object) -> ModelConfig:
+    """`nano`, as small as its parts allow."""
+    nano = preset('nano')
+    transformer = replace(
+        nano.video.transformer, num_attention_heads=1, num_layers=3, adaln_lora_dim=8, mlp_ratio=2.0
+    )
+    video = replace(
+        nano.video,
+        transformer=transformer,
+        vae=replace(nano.video.vae, base_dim=8),
+        image=(32, 48),
+    )
+    action = replace(
+        nano.action, width=32, heads=2, layers=2, hidden=32, features=32, future_tokens=2
+    )
+    return replace(nano, video=video, action=action, **changes)
+
+
+def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
+    g = torch.Generator().manual_seed(seed)
+    action, text = config.action, config.video.text
+    return Batch(
+        latents=torch.randn(size, *config.video.latent_shape, generator=g),
+        prompt=torch.randn(size, text.tokens, text.width, generator=g),
+        state=torch.randn(size, 1, action.state, generator=g),
+        actions=torch.rand(size, action.horizon, action.action, generator=g) * 2 - 1,
+        mask=torch.ones(size, action.horizon, action.action),
+    )
+
+
+def processor(config: ModelConfig) -> Processor:
+    return Processor(
+        joint_names=JOINTS,
+        state_lower=(-1.0,) * 16,
+        state_upper=(1.0,) * 16,
+        action_lower=(-0.5,) * 16,
+        action_upper=(1.5,) * 16,
+        image=config.video.image,
+        state_dim=config.action.state,
+        action_dim=config.action.action,
+        state_encoding=config.state_encoding,
+        tasks={'touch': INSTRUCTION},
+    )
+
+
+def scene(place: np.ndarray, arm: float, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """The square at `place` (x, y in 0..1) and a grey arm reaching `arm` (0..1) up."""
+    height, width = size
+    image = np.full((height, width, 3), (150, 110, 60), dtype=np.uint8)
+    x, y = int(place[0] * (width - 12)), int(place[1] * (height - 12))
+    image[y : y + 12, x : x + 12] = (220, 20, 20)
+    image[height - int(arm * height / 2) :, 60:66] = 90
+    return image
+
+
+def demonstration(place: np.ndarray, length: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """States and targets (length, 16): joints 0 and 1 move from 0 to the square's place."""
+    way = np.minimum(np.arange(length + 1) / 16, 1.0)[:, None]
+    path = np.zeros((length + 1, 16))
+    path[:, :2] = way * place
+    return path[:-1], path[1:]
+
+
+def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = JOINTS) -> Path:
+    rng = np.random.default_rng(seed)
+    writer = DatasetWriter.create(root, 10, joints, SIZE)
+    for _ in range(episodes):
+        place = rng.uniform(size=2)
+        with writer.episode(INSTRUCTION) as episode:
+            for k, (state, action) in enumerate(zip(*demonstration(place), strict=True)):
+                arm = min(k / 16, 1.0)
+                episode.add(state.astype(np.float32), action.astype(np.float32), scene(place, arm))
+    return root
