@@ -16,7 +16,7 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='The DiT4DiT video-action model: inference, training, evaluation and the policy node.',
+    description='The DiT4DiT video-action model: inference, training, evaluation, policy node.',
     license='Apache-2.0',
     entry_points={'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main']},
 )
