@@ -7,14 +7,12 @@ for 0.2 s of weight 0 after disarming. When the node is stopped while armed, it 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -45,8 +43,8 @@ from g1_node.main import run
 from g1_node.parameters import declare
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
+from g1_node.real_time import ask_for_real_time
 
-_REAL_TIME_PRIORITY = 20  # SCHED_FIFO, below the kernel's own threads
 _SIDES = ('left', 'right')
 
 
@@ -223,12 +221,6 @@ class ControlNode(Node):
     # --- control thread
 
     def _run_control(self) -> None:
-        try:  # of this thread only
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REAL_TIME_PRIORITY))
-        except PermissionError:
-            self.get_logger().info(
-                'control runs without real-time priority, which needs the right to it (ulimit -r)'
-            )
         try:
             self._control()
         except Exception as error:
@@ -337,14 +329,6 @@ class _Polled(CallbackGroup):
 
 def main() -> None:
     """Entry point of `control_node`."""
-    _ask_for_real_time()
+    # All threads: one that holds the interpreter must not be the one that waits for a processor.
+    ask_for_real_time()
     sys.exit(run(ControlNode))
-
-
-def _ask_for_real_time() -> None:
-    """Goes before everything else on this computer, where that is allowed (limits.conf: rtprio).
-
-    Without it a busy computer starts some cycles several milliseconds late; those are counted.
-    """
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))

@@ -23,6 +23,7 @@ from g1_node import qos
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
 from g1_node.rates import RateMeter, diagnostic
+from g1_node.real_time import ask_for_real_time
 from g1_sim.nodes.camera_process import run_camera
 from g1_sim.replay import Log
 from g1_sim.shared_state import SharedState
@@ -144,6 +145,7 @@ class SimNode(Node):
 
     def _run(self) -> None:
         """One step every 2 ms of the wall clock; a step that comes late is caught up at once."""
+        ask_for_real_time()  # a robot does not wait for the computer
         timestep = self._simulation.model.opt.timestep
         deadline = time.monotonic()
         while not self._stopping.is_set():
