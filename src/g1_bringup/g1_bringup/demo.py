@@ -35,6 +35,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from std_srvs.srv import Trigger
@@ -83,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         with TemporaryDirectory(prefix='scratch-', dir=folder) as scratch:
             content = _demo(folder, Path(scratch), values, given.duration, console)
     except DemoError as error:
-        console.print(f'[bold red]error:[/] {error}', soft_wrap=True, highlight=False)
+        console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True, highlight=False)
         console.print(f'All output of the nodes is in {folder / "log.txt"}', soft_wrap=True)
         return 1
     except KeyboardInterrupt:

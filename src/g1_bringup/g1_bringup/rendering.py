@@ -103,6 +103,7 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         parameters=[*(str(config_path(name)) for name in node.config), given],
         arguments=command_line(node),
         prefix=f'nice -n {node.nice}',
+        exec_name=node.executable,
         output='screen',
         sigterm_timeout=str(INTERRUPT_SECONDS),
         sigkill_timeout=str(TERMINATE_SECONDS),

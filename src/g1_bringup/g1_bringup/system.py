@@ -171,7 +171,7 @@ def systems() -> dict[str, System]:
                         ('task', Given('task', when=(('run', 'true'),))),
                         ('checkpoint', Given('checkpoint')),
                     ),
-                    nice=10,
+                    nice=5,
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
             ),
