@@ -77,6 +77,7 @@ def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     first = train(settings)
     second = train(replace(settings, init_from=str(first), output=str(tmp_path / 'second')))
     assert Policy.load(second).model.config == Policy.load(first).model.config
+    assert Policy.load(second).training['before']['steps'] == 4
 
 
 def test_chunks_and_clips_end_with_their_episode(recorded):

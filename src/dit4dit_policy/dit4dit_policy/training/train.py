@@ -95,13 +95,13 @@ def train(config: TrainConfig) -> Path:
     data = Demonstrations.read(
         [Path(d) for d in config.datasets], start.video.image, config.step, _progress
     )
-    model = _make_model(config, data, output)
+    model, before = _make_model(config, data, output)
     processor = data.processor(model.config, config.step, config.tasks)
     prompts = model.video.embed(list(data.instructions))
     latents = encode(model.video, data, config.variants, _progress)
     examples = Examples.make(model.config, data, processor, latents, prompts)
     training, held_out = split(data, config.held_out)
-    run = Run(config, model, processor, examples, training, held_out, data.source)
+    run = Run(config, model, processor, examples, training, held_out, data.source, before)
     run.resume(output / 'state.pt')
     with _bar() as bar:
         line = bar.add_task('training', total=config.steps, completed=run.step)
@@ -127,10 +127,11 @@ class Run:
         training: Tensor,
         held_out: Tensor,
         source: dict[str, Any],
+        before: dict[str, Any] | None,
     ) -> None:
         self.config, self.model, self.processor = config, model, processor
         self.examples, self.training, self.held_out = examples, training, held_out
-        self.source = source
+        self.source, self.before = source, before
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -190,6 +191,7 @@ class Run:
             'seconds': round(self.seconds),
             **self.source,
             'metrics': record,
+            'before': self.before,
         }
         checkpoint.save(self.ema, output / 'checkpoint', facts)
         self.processor.save(output / 'checkpoint' / 'processor.json')
@@ -310,13 +312,16 @@ def plot(history: list[dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _make_model(config: TrainConfig, data: Demonstrations, output: Path) -> DiT4DiT:
-    """The model of `init_from`, or a new one of the preset behind an autoencoder trained on the
-    frames.
+def _make_model(
+    config: TrainConfig, data: Demonstrations, output: Path
+) -> tuple[DiT4DiT, dict[str, Any] | None]:
+    """The model of `init_from` and its training record, or a new one of the preset.
+
+    A new one stands behind an autoencoder trained on the frames.
     """
     torch.manual_seed(config.seed)
     if config.init_from:
-        return checkpoint.load(Path(config.init_from))[0]
+        return checkpoint.load(Path(config.init_from))
     start = preset(config.preset)
     path = output / 'autoencoder.pt'
     if path.is_file():
@@ -338,7 +343,7 @@ def _make_model(config: TrainConfig, data: Demonstrations, output: Path) -> DiT4
         replace(start, video=replace(start.video, vae=replace(start.video.vae, **statistics)))
     )
     model.video.vae.load_state_dict(weights)
-    return model
+    return model, None
 
 
 def _bar() -> Bar:
