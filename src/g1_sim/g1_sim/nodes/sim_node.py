@@ -129,6 +129,7 @@ class SimNode(Node):
             daemon=True,
         )
         self._camera.start()
+        ask_for_real_time()  # from here on: the robot never waits, its camera may
         self._physics = threading.Thread(target=self._run, name='physics', daemon=True)
         self._physics.start()
 
@@ -145,7 +146,6 @@ class SimNode(Node):
 
     def _run(self) -> None:
         """One step every 2 ms of the wall clock; a step that comes late is caught up at once."""
-        ask_for_real_time()  # a robot does not wait for the computer
         timestep = self._simulation.model.opt.timestep
         deadline = time.monotonic()
         while not self._stopping.is_set():
