@@ -63,7 +63,7 @@ install_python_packages() {
 }
 
 install_packages() {
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2)
+    .venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2)
 }
 
 # The wheels' exported CMake files name the include folders of the machine that built them.
