@@ -52,7 +52,8 @@ class Argument:
 class Given:
     """In place of a parameter's value: that of the argument `name`, passed on under a condition.
 
-    An empty text is not passed on, so that the node's parameter file decides.
+    An empty text is not passed on, nor what the system does not have as an argument: then the
+    node's parameter file decides.
     """
 
     name: str
@@ -289,7 +290,7 @@ def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
     resolved: dict[str, Value] = {}
     for name, source in node.parameters:
         if isinstance(source, Given):
-            if holds(source.when, values) and values[source.name] != '':
+            if holds(source.when, values) and values.get(source.name, '') != '':
                 resolved[name] = values[source.name]
         elif isinstance(source, Computed):
             module, function = source.function.split(':')

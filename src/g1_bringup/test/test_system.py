@@ -70,6 +70,19 @@ def test_the_real_robot_comes_with_its_camera_and_without_a_simulation():
         assert {'sim_node', 'control_node'} <= set(nodes) and not includes
 
 
+@pytest.mark.parametrize('robot', ['sim', 'g1'])
+@pytest.mark.parametrize('name', ALL)
+def test_every_node_of_ours_is_installed_and_has_a_command(name, robot):
+    system = systems()[name]
+    has_robot = any(argument.name == 'robot' for argument in system.arguments)
+    nodes, _, values = started(name, **({'robot': robot} if has_robot else {}))
+    for node in nodes.values():
+        if node.package.startswith(('g1_', 'dit4dit_')):
+            words = launcher.command(node, values)
+            assert words.count('--params-file') == len(node.config)
+            assert node.executable in ' '.join(words)
+
+
 def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
     nodes, _, values = started('policy', task='pick_and_place')
     assert parameters(nodes['policy_node'], values) == {'task': 'pick_and_place'}
