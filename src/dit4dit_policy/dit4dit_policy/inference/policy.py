@@ -23,8 +23,7 @@ class Observation:
     """What the robot sees and feels at one moment.
 
     image (H, W, 3) uint8 RGB of the head camera; joint_positions in the order of
-    `Policy.joint_names` [rad, m];
-    instruction: what to do, in words.
+    `Policy.joint_names` [rad, m]; instruction: what to do, in words.
     """
 
     image: NDArray[np.uint8]
@@ -37,8 +36,7 @@ class Policy:
     """A model with the processor that belongs to it. Not thread-safe: one thread infers.
 
     Its noise is drawn once, from `seed`, so that the same observation always gives the same chunk
-    and successive
-    chunks are of one mind.
+    and successive chunks are of one mind.
     """
 
     model: DiT4DiT
@@ -63,8 +61,7 @@ class Policy:
 
     @classmethod
     def load(cls, folder: str | Path, joint_names: tuple[str, ...] | None = None) -> Policy:
-        """The checkpoint in `folder`, made for a robot whose chunks have `joint_names`, if given,
-        in this order.
+        """The checkpoint in `folder`; with `joint_names`, it has to be for these, in this order.
 
         FileNotFoundError or ValueError says what was expected and what is there.
         """
@@ -80,9 +77,7 @@ class Policy:
 
     @classmethod
     def untrained(cls, name: str) -> Policy:
-        """The preset `name` with seeded random weights, for this robot. Its targets stay close to
-        the robot's home.
-        """
+        """The preset `name` with seeded random weights; its targets stay close to home."""
         from g1_description import load_robot
 
         config, robot = preset(name), load_robot()
@@ -127,8 +122,7 @@ class Policy:
         """(horizon, joints) targets [rad, m]; row k is the target `k * step` after the observation.
 
         ValueError where image or joint positions are not what `Observation` says. After Algorithm
-        2: the features of
-        one denoising pass, then Euler steps of the actions.
+        2: the features of one denoising pass, then Euler steps of the actions.
         """
         clock = [time.perf_counter()]
         image = self.processor.encode_image(observation.image)

@@ -1,6 +1,4 @@
-"""Between the robot's units and the model's: images, joint states and actions, with the names they
-belong to.
-"""
+"""Images, joint states and actions: from the robot's units to the model's, and back."""
 
 from __future__ import annotations
 
@@ -24,11 +22,9 @@ class Processor:
     """All that a checkpoint has to know about its robot and its data; `processor.json`.
 
     `joint_names` is the order of every state and action vector [rad, m]. The four bounds, one value
-    a joint, map
-    to [-1, 1]. `step` [s] lies between two targets of a chunk. `tasks` are names and the
-    instructions trained on.
-    `dataset` says where the bounds come from: names, episodes and a hash, or nothing for an
-    untrained model.
+    a joint, map to [-1, 1]. `step` [s] lies between two targets of a chunk. `tasks` are names and
+    the instructions trained on. `dataset` says where the bounds come from: names, episodes and a
+    hash, or nothing for an untrained model.
     """
 
     joint_names: tuple[str, ...]

@@ -1,10 +1,8 @@
-"""The action DiT: state token, future tokens and noisy actions in, their velocity out (paper,
-Section 4.3).
+"""The action DiT: state, future tokens and noisy actions in, their velocity out (Section 4.3).
 
 Built of `diffusers` layers and named as in the released checkpoints. Blocks alternate: even ones
-look at the video
-features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A action, S state, W width,
-N feature tokens.
+look at the video features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A action,
+S state, W width, N feature tokens.
 """
 
 from __future__ import annotations
@@ -61,9 +59,7 @@ class ActionDiT(nn.Module):
     def forward(
         self, actions_BKA: Tensor, tau_B: Tensor, tokens_BNW: Tensor, context: Context
     ) -> Tensor:
-        """Velocity (B, K, A) at the noisy `actions_BKA` and the times `tau_B`, which the network
-        sees as int(1000 tau).
-        """
+        """Velocity (B, K, A) at noisy `actions_BKA` and `tau_B`, seen as int(1000 tau)."""
         timestep_B = (tau_B * 1000).long()
         actions_BKW = self.action_encoder(actions_BKA, timestep_B)
         horizon = actions_BKA.shape[1]
@@ -94,9 +90,7 @@ class _Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention (to the video features, or to the tokens themselves) under AdaLN with tau, then a
-    feed-forward layer.
-    """
+    """Cross- or self-attention under AdaLN with tau, then a feed-forward layer."""
 
     def __init__(self, config: ActionConfig, crosses: bool) -> None:
         super().__init__()

@@ -21,9 +21,7 @@ FORMAT = 1
 
 
 def save(model: DiT4DiT, folder: Path, training: dict[str, Any]) -> None:
-    """Writes `config.json` and `model.safetensors`. `training` says honestly how the weights came
-    to be.
-    """
+    """Writes `config.json`, with `training` saying how the weights came to be, and the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {'format': FORMAT, 'model': model.config.to_dict(), 'training': training}
     (folder / 'config.json').write_text(json.dumps(config, indent=2) + '\n')
@@ -34,9 +32,7 @@ def save(model: DiT4DiT, folder: Path, training: dict[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """The model's configuration and its training record. FileNotFoundError or ValueError says what
-    is wrong.
-    """
+    """The model's configuration and its training record; an error says what is wrong."""
     path = _file(folder, 'config.json')
     try:
         config = json.loads(path.read_text())
@@ -51,8 +47,7 @@ def load(folder: Path) -> tuple[DiT4DiT, dict[str, Any]]:
     """The model in evaluation mode and its training record.
 
     FileNotFoundError where a file is missing; ValueError where it is cut short, or a weight is
-    missing, unknown, of
-    another shape than the configuration says, or not finite.
+    missing, unknown, of another shape than the configuration says, or not finite.
     """
     config, training = read_config(folder)
     path = _file(folder, 'model.safetensors')

@@ -41,9 +41,7 @@ class TransformerConfig:
 
 @dataclass(frozen=True)
 class VaeConfig:
-    """Video autoencoder; the fields are arguments of `diffusers.AutoencoderKLWan`, their defaults
-    Wan 2.1's.
-    """
+    """Video autoencoder; the fields are those of `diffusers.AutoencoderKLWan`, as in Wan 2.1."""
 
     base_dim: int = 96
     z_dim: int = 16
@@ -68,8 +66,7 @@ class VaeConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Text encoder: every layer's hidden state is normalised and concatenated, so `width` = layers
-    * hidden.
+    """Text encoder: the hidden states of all layers, each normalised, are concatenated.
 
     `encoder` is 'bytes', a frozen untrained Qwen2 over UTF-8 bytes, or the folder or hub name of
     Qwen2.5-VL.
@@ -90,13 +87,10 @@ class VideoConfig:
     """The video backbone: what it sees, and where its features come from (paper, Section 4.2).
 
     `image` is (height, width) in pixels. A clip is the current frame and the frames that follow it
-    every
-    `frame_step` steps of the data, `latent_frames` frames of latents. `hook` is the index of the
-    block whose output
-    is the feature. `feature_time` is the flow time of the one denoising pass at inference; training
-    draws from
-    `feature_times`. `condition_time` is the flow time that the clean condition frame is labelled
-    with.
+    every `frame_step` steps of the data, `latent_frames` frames of latents. `hook` is the index of
+    the block whose output is the feature. `feature_time` is the flow time of the one denoising pass
+    at inference; training draws from `feature_times`. `condition_time` is the flow time that the
+    clean condition frame is labelled with.
     """
 
     transformer: TransformerConfig
@@ -156,8 +150,7 @@ class VideoConfig:
 
 @dataclass(frozen=True)
 class ActionConfig:
-    """The action DiT (paper, Section 4.3). `width` of its tokens, `hidden` of the encoder and
-    decoder MLPs.
+    """The action DiT (Section 4.3): `width` of its tokens, `hidden` of its MLPs.
 
     `time` turns a Beta(alpha, beta) draw s into tau: 'paper' 1 - s, 'released' s / 0.999 up to 1.
     """
@@ -189,8 +182,9 @@ class ActionConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A whole DiT4DiT. `video_weight` is lambda of Algorithm 1; `feature_gradient`: the action loss
-    trains the video DiT.
+    """A whole DiT4DiT.
+
+    `video_weight` is lambda of Algorithm 1. `feature_gradient`: the action loss trains the video DiT.
     """
 
     video: VideoConfig
@@ -216,9 +210,7 @@ class ModelConfig:
 
 
 def preset(name: str) -> ModelConfig:
-    """The configuration called `name`: 'nano', 'g1' (paper) or 'released' (the published
-    checkpoints).
-    """
+    """The configuration `name`: 'nano', 'g1' (paper) or 'released' (published checkpoints)."""
     try:
         return _PRESETS[name]
     except KeyError:

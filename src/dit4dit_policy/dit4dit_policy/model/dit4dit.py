@@ -64,9 +64,7 @@ class DiT4DiT(nn.Module):
         return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), mask)
 
     def video_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
-        """Flow-matching loss of the future frames; the condition frame stays clean and counts for
-        nothing.
-        """
+        """Flow-matching loss of the future frames; the condition frame stays clean, uncounted."""
         latents = batch.latents
         tau = self._video_times(len(latents), generator)
         noise = torch.randn(latents.shape, generator=generator)

@@ -1,10 +1,8 @@
-"""Flow matching: the path, its target, the times, the solver. The convention of the whole suite is
-stated here.
+"""Flow matching: path, target, times, solver; and the convention of the whole suite.
 
 tau = 0 is data, tau = 1 is noise. The path is straight, x_tau = (1 - tau) x_0 + tau z, so its
-velocity
-dx/dtau = z - x_0 is what a network learns, and sampling walks from tau = 1 down to 0 (paper,
-Section 4.1).
+velocity dx/dtau = z - x_0 is what a network learns, and sampling walks from tau = 1 down to 0
+(paper, Section 4.1).
 """
 
 from __future__ import annotations

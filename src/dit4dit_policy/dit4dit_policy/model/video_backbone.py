@@ -1,10 +1,8 @@
-"""The video backbone: frozen VAE and text encoder, video DiT, and the hook that turns it into a
-feature extractor.
+"""The video backbone: frozen VAE and text encoder, video DiT, and the hook for its features.
 
 Shapes: B batch, C latent channels, T latent frames, h w latent size, L text tokens, D width of the
-video DiT.
-Latents are normalised; the condition frame, which is the current image, is frame 0. Pixels lie in
-[0, 1].
+video DiT. Latents are normalised; the condition frame, which is the current image, is frame 0.
+Pixels lie in [0, 1].
 """
 
 from __future__ import annotations
@@ -48,9 +46,8 @@ class VideoBackbone(nn.Module):
         """Normalised latents (B, C, T, h, w) of frames in [0, 1]: the mean of the VAE's posterior.
 
         The VAE is causal, so one frame, the condition frame, is encoded alone. Where the VAE does
-        not compress
-        time, every frame of a clip is: a frame then has the same latent wherever in a clip it
-        stands.
+        not compress time, every frame of a clip is: a frame then has the same latent wherever in a
+        clip it stands.
         """
         pixels = frames_BCTHW * 2 - 1
         if self.config.vae.temporal_compression == 1:
@@ -75,9 +72,7 @@ class VideoBackbone(nn.Module):
 
     @torch.no_grad()
     def embed(self, prompts: list[str]) -> Tensor:
-        """(B, L, text width) of instructions. The same sentence always gives the same embedding, so
-        cache it.
-        """
+        """(B, L, text width) of instructions; a sentence always has the same embedding: cache it."""
         return self.text_encoder(prompts)
 
     # --- video DiT --------------------------------------------------------------------------------
@@ -85,12 +80,10 @@ class VideoBackbone(nn.Module):
     def features(
         self, condition_BC1hw: Tensor, noise_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor
     ) -> Tensor:
-        """Hidden features (B, T*h*w / patch, D) of one denoising pass: what the action DiT looks
-        at.
+        """Hidden features (B, T*h*w / patch, D) of one denoising pass, for the action DiT.
 
         The condition frame's latent, `noise_BCThw` of the frames to come (its frame 0 is ignored),
-        the flow times of that
-        noise. Blocks after the hooked one are not run.
+        the flow times of that noise. Blocks after the hooked one are not run.
         """
         frames = noise_BCThw.shape[2]
         latents = torch.cat([condition_BC1hw, noise_BCThw[:, :, 1:]], dim=2)
@@ -99,9 +92,7 @@ class VideoBackbone(nn.Module):
         return hidden
 
     def velocity(self, latents_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor) -> Tensor:
-        """Flow velocity (B, C, T, h, w) of a clip whose frame 0 is clean and whose others are at
-        `tau_B`.
-        """
+        """Flow velocity (B, C, T, h, w) of a clip: frame 0 is clean, the others are at `tau_B`."""
         _, _, frames, height, width = latents_BCThw.shape
         times = self._times(tau_B, frames)
         layers = len(self.transformer.transformer_blocks)
@@ -111,8 +102,7 @@ class VideoBackbone(nn.Module):
         hidden = self.transformer.proj_out(self.transformer.norm_out(hidden, embedded, temb))
         patch = self.config.transformer.patch_size
         grid = (frames // patch[0], height // patch[1], width // patch[2])
-        # The released weights read a token's outputs as (ph, pw, pt, C), unlike the patch that went
-        # in.
+        # Cosmos reads a token's outputs as (ph, pw, pt, C), unlike the patch that went in.
         hidden = hidden.unflatten(2, (*patch[1:], patch[0], -1)).unflatten(1, grid)
         hidden = hidden.permute(0, 7, 1, 6, 2, 4, 3, 5)
         return hidden.flatten(6, 7).flatten(4, 5).flatten(2, 3)
@@ -126,9 +116,7 @@ class VideoBackbone(nn.Module):
     def _blocks(
         self, latents_BCThw: Tensor, times_BT: Tensor, prompt_BLE: Tensor, blocks: int
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The first `blocks` blocks of `CosmosTransformer3DModel.forward`, which itself cannot stop
-        early.
-        """
+        """`CosmosTransformer3DModel.forward` up to some block; itself it cannot stop early."""
         net = self.transformer
         frames = latents_BCThw.shape[2]
         mask = torch.zeros_like(latents_BCThw[:, :1])
@@ -174,9 +162,7 @@ def make_vae(config: VaeConfig) -> Any:
 
 
 class _CausalConv(WanCausalConv3d):
-    """A first frame has only zeros before it, so of a kernel's three time steps just the last one
-    touches data.
-    """
+    """Before a first frame are only zeros: of a kernel's time steps just the last touches data."""
 
     def forward(self, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
         if x.shape[2] > 1 or cache_x is not None or self._padding[4] != self.kernel_size[0] - 1:
@@ -199,8 +185,7 @@ class _FrameModulation(CosmosAdaLayerNormZero):
 
 
 class ByteTextEncoder(nn.Module):
-    """A small frozen Qwen2 over UTF-8 bytes; seeded and untrained, it tells sentences apart and
-    needs no download.
+    """A small frozen Qwen2 over UTF-8 bytes: untrained, it tells sentences apart.
 
     Like the paper's encoder it returns every layer's hidden state, normalised and concatenated: (B,
     L, layers * hidden).

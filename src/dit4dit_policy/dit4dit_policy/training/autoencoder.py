@@ -22,12 +22,12 @@ def train_autoencoder(
     seed: int,
     progress: Progress,
 ) -> tuple[Any, dict[str, tuple[float, ...]], float]:
-    """Learns to reconstruct `frames` (N, H, W, 3). Returns the VAE, the
-    latents' statistics as entries of `VaeConfig`, and the PSNR [dB].
+    """Learns to reconstruct `frames` (N, H, W, 3).
+
+    Returns the VAE, its latents' statistics as entries of `VaeConfig`, and the PSNR [dB].
 
     A pixel counts more the further it is from the average frame: the table is most of the picture,
-    and the
-    objects on it are what the policy has to find.
+    and the objects on it are what the policy has to find.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)

@@ -1,6 +1,4 @@
-"""Demonstrations in memory: frames for the autoencoder, then latents, states and targets for the
-model.
-"""
+"""Demonstrations in memory: frames, and the latents, states and targets made of them."""
 
 from __future__ import annotations
 
@@ -32,8 +30,7 @@ class Demonstrations:
     """All frames of some datasets, one after the other, at the model's image size and step.
 
     frames (N, H, W, 3) uint8; state, action (N, joints) [rad, m]; `last` is the index of the last
-    frame of each
-    frame's episode, `episode` and `task` which one it is of.
+    frame of each frame's episode, `episode` and `task` which one it is of.
     """
 
     frames: NDArray[np.uint8]
@@ -54,9 +51,7 @@ class Demonstrations:
     def read(
         cls, roots: list[Path], image: tuple[int, int], step: float, progress: Progress
     ) -> Demonstrations:
-        """Reads LeRobot v2.1 datasets; ValueError where they don't agree on joints or their rate
-        doesn't fit `step`.
-        """
+        """Reads LeRobot v2.1 datasets; ValueError where joints differ or `step` doesn't fit."""
         datasets = [Dataset(root) for root in roots]
         names = datasets[0].joint_names
         frames, states, actions, lasts, episodes, tasks = [], [], [], [], [], []
@@ -134,8 +129,7 @@ class Demonstrations:
 
 
 def augmented(frames: NDArray[np.uint8], episode: NDArray[np.int64], variant: int) -> Tensor:
-    """Frames (N, 3, H, W) in [0, 1] with the light of each episode changed a little; variant 0 is
-    unchanged.
+    """Frames (N, 3, H, W) in [0, 1], each episode's light changed a little, in variant 0 not.
 
     An episode has one gain a colour and one shift of at most a pixel, so a clip of it stays a film.
     """
@@ -197,9 +191,7 @@ class Examples:
         latents: Tensor,
         prompts: Tensor,
     ) -> Examples:
-        """`latents` from `encode`, `prompts` (instructions, L, E) the embeddings of
-        `data.instructions`.
-        """
+        """`latents` of `encode`; `prompts` (instructions, L, E) embed `data.instructions`."""
         return cls(
             config=config,
             latents=latents,

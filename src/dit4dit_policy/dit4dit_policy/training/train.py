@@ -1,6 +1,4 @@
-"""Training: demonstrations in, a checkpoint out. Read it from top to bottom; `train` is the whole
-story.
-"""
+"""Training: demonstrations in, a checkpoint out. `train` is the whole story, top to bottom."""
 
 from __future__ import annotations
 
@@ -36,10 +34,8 @@ class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
     datasets: LeRobot v2.x folders. output: gets `checkpoint/`, `metrics.jsonl`, `loss.png` and
-    `state.pt`.
-    tasks: name to instruction of the tasks in the datasets. init_from: a checkpoint to go on from
-    (its
-    autoencoder is kept), '' to start new.
+    `state.pt`. tasks: name to instruction of the tasks in the datasets. init_from: a checkpoint to
+    go on from (its autoencoder is kept), '' to start new.
     """
 
     preset: str
@@ -83,9 +79,7 @@ class TrainConfig:
 
 
 def train(config: TrainConfig) -> Path:
-    """Trains, or goes on where a killed run with the same output left off. Returns the checkpoint's
-    folder.
-    """
+    """Trains, or goes on where a killed run left off. Returns the checkpoint's folder."""
     torch.set_num_threads(config.threads)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -114,9 +108,7 @@ def train(config: TrainConfig) -> Path:
 
 
 class Run:
-    """A model being trained: everything that changes from step to step, so that a resumed run
-    equals an unbroken one.
-    """
+    """Everything that changes from step to step; resumed, it goes on bit by bit the same."""
 
     def __init__(
         self,
@@ -173,9 +165,7 @@ class Run:
         return losses
 
     def save(self, output: Path) -> None:
-        """Evaluates the averaged weights and writes them, the metrics so far, and all that `resume`
-        needs.
-        """
+        """Evaluates and writes the averaged weights, the metrics, and all that `resume` needs."""
         means = {k: float(np.mean([r[k] for r in self._recent])) for k in self._recent[0]}
         self._recent = []
         record = {'step': self.step, 'seconds': round(self.seconds), **means, **self.evaluate()}
@@ -227,10 +217,8 @@ class Run:
         """Errors on held-out episodes, of sampled chunks in the robot's units.
 
         `error` is the mean absolute error [rad]. `error_wrong_image` is the same with images of
-        other examples, and
-        `error_state_only` that of the chunk of the training example with the nearest state: a
-        policy that sees is
-        well below both.
+        other examples, and `error_state_only` that of the chunk of the training example with the
+        nearest state: a policy that sees is well below both.
         """
         generator = torch.Generator().manual_seed(0)
         rows = self.held_out[torch.randperm(len(self.held_out), generator=generator)[:128]]
@@ -263,9 +251,7 @@ class Run:
         return rows, torch.zeros_like(rows)
 
     def _batch(self) -> Batch:
-        """A random batch; its states are noisy, some hidden, so that the policy cannot just copy
-        them.
-        """
+        """A random batch, its states noisy and some hidden: the policy cannot just copy them."""
         config, g = self.config, self.generator
         rows = self.training[torch.randint(len(self.training), (config.batch,), generator=g)]
         variant = torch.randint(config.variants, (config.batch,), generator=g)
