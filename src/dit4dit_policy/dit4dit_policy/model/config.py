@@ -184,7 +184,8 @@ class ActionConfig:
 class ModelConfig:
     """A whole DiT4DiT.
 
-    `video_weight` is lambda of Algorithm 1. `feature_gradient`: the action loss trains the video DiT.
+    `video_weight` is lambda of Algorithm 1; with `feature_gradient` the action loss trains the
+    video DiT too.
     """
 
     video: VideoConfig

@@ -72,7 +72,7 @@ class VideoBackbone(nn.Module):
 
     @torch.no_grad()
     def embed(self, prompts: list[str]) -> Tensor:
-        """(B, L, text width) of instructions; a sentence always has the same embedding: cache it."""
+        """(B, L, text width) of instructions; a sentence always has the same: cache it."""
         return self.text_encoder(prompts)
 
     # --- video DiT --------------------------------------------------------------------------------
