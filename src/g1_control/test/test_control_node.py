@@ -39,6 +39,7 @@ class FakeRobot:
         self.state.mode_machine = 5
         self.state.q[ARM_MOTORS] = ROBOT.home[:14]
         self.commands: list[LowCmd] = []
+        self.arrivals: list[float] = []  # of the commands [s]
         self.joint_states: list[JointState] = []
         self.gripper_commands: list[float] = []
         self.status = SafetyStatus()
@@ -109,6 +110,7 @@ class FakeRobot:
         command = LowCmd()
         command.load(data)
         self.commands.append(command)
+        self.arrivals.append(time.monotonic())
         if command.weight == 1.0:
             self.state.q[ARM_MOTORS] = command.q[ARM_MOTORS]
 
@@ -201,7 +203,8 @@ def test_stopped_while_armed_it_ramps_the_weight_down_first(robot, node):
     assert node.wait(timeout=6) == 0
     robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'weight 0')
     weights = np.array([command.weight for command in robot.commands])
-    assert np.abs(np.diff(weights)).max() <= 5 * 0.004 / 1.5 + 1e-6
+    stutter = 0.15  # a busy machine may keep this test from hearing single commands [s]
+    assert (np.abs(np.diff(weights)) <= (np.diff(robot.arrivals) + stutter) / 1.5).all()
 
 
 def test_a_corrupt_lowstate_is_as_good_as_none(robot, node):
