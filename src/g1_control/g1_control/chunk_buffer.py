@@ -1,10 +1,10 @@
 """From chunks of targets to one smooth motion: where each joint should be at a moment. No ROS.
 
 A chunk's targets are knots of a cubic spline (twice continuously differentiable) at stamp + time,
-so a chunk that comes late loses its first targets and nothing shifts. The newest chunk wins; where
-it takes over, the difference from the motion so far decays along a quintic, so that position,
-velocity and acceleration are continuous and nothing stops. After its last target a chunk brakes to
-rest.
+so a chunk that comes late loses its first targets and nothing shifts. The newest chunk wins: the
+motion passes from the one before to it by a weight that rises smoothly, so that position, velocity
+and acceleration are continuous, nothing stops, and the motion never leaves what the two ask for,
+however much chunks contradict each other. After its last target a chunk brakes to rest.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_MOST_TRANSITIONS = 4  # under way at once; each costs as much as the motion itself
 _SHORTEST_KNOT_INTERVAL = 0.02  # [s] below which the way to the first target is no spline piece
 
 
@@ -44,39 +45,52 @@ class ChunkBuffer:
 
     def __init__(self, blend: float, velocity: Array, acceleration: Array) -> None:
         self._blend, self._velocity, self._acceleration = blend, velocity, acceleration
-        self.brake(0.0, np.zeros((3, len(velocity))))
+        self.brake(0.0, np.zeros((2, len(velocity))))
 
     def brake(self, now: float, state: Array) -> None:
-        """Comes to rest from `state`: (3, J) position, velocity, acceleration at `now`."""
-        self._motion = self._until_rest([now], state[:1], state[1:2])
-        self._offset: _Polynomial | None = None
+        """Comes to rest from `state`: (2, J) position and velocity at `now`."""
+        self._motion: _Polynomial | _Transition = self._until_rest([now], state[:1], state[1:2])
         self.stamp = self.end = -np.inf
 
-    def follow(
-        self, stamp: float, times: Array, positions: Array, now: float, state: Array
-    ) -> None:
-        """Takes over a chunk from `state`: (3, J) position, velocity, acceleration at `now`.
+    def follow(self, stamp: float, times: Array, positions: Array, now: float) -> None:
+        """Takes over a chunk at `now`.
 
         times (K,) are absolute and increasing; positions (K, J). Afterwards `end` is the time of
         the last target.
         """
+        before = self._before(now)
+        state = before.at(now)
         velocities = _end_velocities(times, positions)
         if times[0] - now > _SHORTEST_KNOT_INTERVAL:
             times = np.concatenate(([now], times))
             positions = np.concatenate((state[:1], positions))
             velocities = (state[1], velocities[1])
-        self._motion = self._until_rest(
+        chunk = self._until_rest(
             times.tolist(), positions, _knot_velocities(times, positions, *velocities)
         )
-        self._offset = self._decay(now, state - self._motion.at(now))
+        duration = self._duration(np.abs(state[0] - chunk.at(now)[0]))
+        self._motion = _Transition(before, chunk, now, duration)
         self.stamp, self.end = stamp, float(times[-1])
 
     def sample(self, now: float) -> Array:
         """(2, J) position and velocity wanted at `now`."""
-        wanted = self._motion.at(now)[:2]
-        if self._offset is None or now >= self._offset.end:
-            return wanted
-        return wanted + self._offset.at(now)[:2]
+        return self._motion.at(now)[:2]
+
+    def _before(self, now: float) -> _Polynomial | _Transition:
+        """The motion to pass over from; of a flood of chunks, only its present state is kept."""
+        motion = self._motion.trimmed(now)
+        if motion.depth < _MOST_TRANSITIONS:
+            return motion
+        state = motion.at(now)
+        return self._until_rest([now], state[:1], state[1:2])
+
+    def _duration(self, gap: Array) -> float:
+        """Of passing over `gap` (J,): slow enough for the limits given."""
+        return max(
+            self._blend,
+            float(np.max(1.875 * gap / self._velocity)),  # peak velocity of a quintic, rest to rest
+            float(np.sqrt(np.max(5.774 * gap / self._acceleration))),  # and its peak acceleration
+        )
 
     def _until_rest(self, times: list[float], positions: Array, velocities: Array) -> _Polynomial:
         """Cubics through the knots, then constant deceleration to rest."""
@@ -88,56 +102,68 @@ class ChunkBuffer:
             np.concatenate((velocities, [np.zeros_like(rest)])),
         )
 
-    def _decay(self, now: float, offset: Array) -> _Polynomial:
-        """Quintic from `offset` (3, J) at `now` to zero, slow enough for the limits given."""
-        gap = np.abs(offset[0])
-        time = max(
-            self._blend,
-            float(
-                np.max(1.875 * gap / self._velocity)
-            ),  # peak velocity of a quintic at rest at both ends
-            float(np.sqrt(np.max(5.774 * gap / self._acceleration))),  # and its peak acceleration
-        )
-        p, v, a = offset[0], offset[1] * time, offset[2] * time**2
-        coefficients = [
-            p,
-            v,
-            a / 2,
-            -10 * p - 6 * v - 1.5 * a,
-            15 * p + 8 * v + 1.5 * a,
-            -6 * p - 3 * v - 0.5 * a,
-        ]
-        return _Polynomial([now, now + time], np.array([coefficients]))
-
 
 class _Polynomial:
-    """Pieces between `knots`, each over 0 to 1; `coefficients` (pieces, degree + 1, J)."""
+    """Cubic pieces between `knots`, each over 0 to 1; `coefficients` (pieces, 4, J)."""
+
+    depth: int = 0
 
     def __init__(self, knots: list[float], coefficients: Array) -> None:
-        self.end = knots[-1]
+        self._end = knots[-1]
         self._knots, self._coefficients = knots, coefficients
-        self._cubic = coefficients.shape[1] == 4
+
+    def trimmed(self, _now: float) -> _Polynomial:
+        return self
 
     def at(self, time: float) -> Array:
         """(3, J) value and first two derivatives; at rest at the last value after the end."""
         piece = min(max(bisect_right(self._knots, time) - 1, 0), len(self._coefficients) - 1)
         start = self._knots[piece]
         width = self._knots[piece + 1] - start
-        s = (min(time, self.end) - start) / width
+        s = (min(time, self._end) - start) / width
         s = max(s, -_SHORTEST_KNOT_INTERVAL / width)
-        powers = [
-            [1.0, s, s**2, s**3, s**4, s**5],
-            [0.0, 1.0, 2 * s, 3 * s**2, 4 * s**3, 5 * s**4],
-            [0.0, 0.0, 2.0, 6 * s, 12 * s**2, 20 * s**3],
-        ]
-        if self._cubic:
-            powers = [row[:4] for row in powers]
-        basis = np.array(powers)
+        basis = np.array(
+            [[1.0, s, s**2, s**3], [0.0, 1.0, 2 * s, 3 * s**2], [0.0, 0.0, 2.0, 6 * s]]
+        )
         basis[1] /= width
         basis[2] /= width**2
         value = basis @ self._coefficients[piece]
-        if time >= self.end:
+        if time >= self._end:
             value[1:] = 0.0
+        return value
+
+
+class _Transition:
+    """From one motion to another, by a weight that rises from 0 to 1 along a quintic."""
+
+    def __init__(
+        self, before: _Polynomial | _Transition, after: _Polynomial, start: float, duration: float
+    ) -> None:
+        self._before, self._after, self._start, self._duration = before, after, start, duration
+        self.depth: int = before.depth + 1
+
+    def trimmed(self, now: float) -> _Polynomial | _Transition:
+        """The same motion from `now` on, without what is past."""
+        if now >= self._start + self._duration:
+            return self._after
+        before = self._before.trimmed(now)
+        return _Transition(before, self._after, self._start, self._duration)
+
+    def at(self, time: float) -> Array:
+        """(3, J) value and first two derivatives."""
+        after = self._after.at(time)
+        s = (time - self._start) / self._duration
+        if s >= 1:
+            return after
+        before = self._before.at(time)
+        s = max(s, 0.0)
+        weight = s**3 * (10 - 15 * s + 6 * s**2)
+        rate = 30 * s**2 * (1 - s) ** 2 / self._duration
+        curvature = 60 * s * (1 - s) * (1 - 2 * s) / self._duration**2
+        gap = after - before
+        value = before + weight * gap
+        value[1] += rate * gap[0]
+        value[2] += 2 * rate * gap[1] + curvature * gap[0]
         return value
 
 

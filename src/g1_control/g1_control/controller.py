@@ -273,9 +273,7 @@ class Controller:
         if len(clamped):
             self._clamped += len(clamped)
             self._limiting_joint = self._limits.names[int(clamped[0][1])]
-        state = self._limiter.state
-        state[1] += state[2] * (self._period / 2)  # from the mean of the last cycle to its end
-        self._buffer.follow(chunk.stamp, times, positions, start, state)
+        self._buffer.follow(chunk.stamp, times, positions, start)
 
     def _fault(self, now: float) -> Fault | None:
         if self.other_publisher:

@@ -148,6 +148,21 @@ def test_a_seam_between_chunks_that_disagree_has_no_step_in_velocity_and_no_stop
     np.testing.assert_allclose(position[-1], ramp(bench.time)[:14] + offset[:14], atol=2e-3)
 
 
+@pytest.mark.parametrize('noise', [0.03, 0.1])
+def test_chunks_that_contradict_each_other_never_swing_the_arms_beyond_what_they_ask(noise):
+    bench = Bench().armed()
+    random = np.random.default_rng(0)
+    first = len(bench.commands)
+    for _ in range(60):
+        targets = ROBOT.home + random.uniform(-noise, noise, (16, 16))
+        targets[:, 14:] = ROBOT.home[14:]
+        assert bench.send(still, latency=0.15, positions=targets)
+        bench.run(0.2)
+    excursion = np.abs(bench.positions[first:, :14] - ROBOT.home[:14]).max()
+    assert 0.5 * noise < excursion < 2 * noise
+    assert bench.status.chunks_rejected == 0
+
+
 def test_after_the_last_chunk_the_arms_brake_to_hold_and_the_next_chunk_resumes():
     bench = Bench().armed()
     start = bench.time
