@@ -48,7 +48,7 @@ from .report import Run, nanoseconds, report
 from .system import Value, check, environment, find
 
 #: How long each step may take [s], on a slow machine that is doing something else too.
-READY_SECONDS, ARM_SECONDS, STOP_SECONDS = 90.0, 15.0, 10.0
+READY_SECONDS, ARM_SECONDS, STOP_SECONDS = 180.0, 15.0, 10.0
 #: The weight ramps up within this [s], with time to spare.
 ARMING_SECONDS = 4.0
 _POLL_SECONDS = 0.05

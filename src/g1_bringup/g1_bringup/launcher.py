@@ -26,6 +26,9 @@ from .system import Include, Node, System, Value, command_line, environment, hol
 #: within 5 s.
 INTERRUPT_SECONDS = 3.0
 TERMINATE_SECONDS = 1.0
+#: Each node is a session, and Linux shares processors evenly among sessions, whatever their
+#: processes' niceness: the session has one of its own (sched(7), autogroup).
+_STAND_BACK = '{{ echo {nice} >/proc/self/autogroup; }} 2>/dev/null; exec nice -n {nice} "$@"'
 
 
 def missing_packages(system: System, values: Mapping[str, Value]) -> str:
@@ -73,7 +76,9 @@ def command(node: Node, values: Mapping[str, Value]) -> list[str]:
             f'{node.package} has no executable {node.executable} in {executable.parent}; '
             'run scripts/setup.sh'
         )
-    words = ['nice', '-n', str(node.nice), str(executable), *command_line(node), '--ros-args']
+    words = [str(executable), *command_line(node), '--ros-args']
+    if node.nice:
+        words = ['sh', '-c', _STAND_BACK.format(nice=node.nice), node.executable, *words]
     for name in node.config:
         words += ['--params-file', str(config_path(name))]
     for name, value in parameters(node, values).items():

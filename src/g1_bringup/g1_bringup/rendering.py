@@ -102,7 +102,7 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         executable=node.executable,
         parameters=[*(str(config_path(name)) for name in node.config), given],
         arguments=command_line(node),
-        prefix=f'nice -n {node.nice}',
+        prefix=f'nice -n {node.nice}' if node.nice else None,
         exec_name=node.executable,
         output='screen',
         sigterm_timeout=str(INTERRUPT_SECONDS),

@@ -30,13 +30,13 @@ def nodes_in(domain: str) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_a_run_of_four_seconds_leaves_report_plot_and_videos(tmp_path, ros_domain):
     ran = subprocess.run(
         command('--duration', '4', '--seed', '5', '--out', str(tmp_path)),
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=340,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
