@@ -22,7 +22,9 @@ from g1_data.layout import ACTION_KEY, STATE_KEY
 #: Wraps an iterable in a progress bar: (items, what they are, how many).
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
-_SMALLEST_RANGE = 0.02  # of a joint that hardly moves [rad or m], so that its noise is not blown up
+# Of a joint that did not move [rad, m]: so wide that noise in its measured state does not matter,
+_SMALLEST_STATE_RANGE = 0.02
+_SMALLEST_ACTION_RANGE = 1e-5  # and so narrow that its targets are what they always were
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class Demonstrations:
 
     def processor(self, config: ModelConfig, step: float, tasks: dict[str, str]) -> Processor:
         """Joint order, bounds and instructions as these demonstrations have them."""
-        state_lower, state_upper = _bounds(self.state)
-        action_lower, action_upper = _bounds(self.action)
+        state_lower, state_upper = _bounds(self.state, _SMALLEST_STATE_RANGE)
+        action_lower, action_upper = _bounds(self.action, _SMALLEST_ACTION_RANGE)
         return Processor(
             joint_names=self.joint_names,
             state_lower=state_lower,
@@ -220,7 +222,9 @@ class Examples:
         )
 
 
-def _bounds(values: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _bounds(
+    values: NDArray[np.float64], smallest: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of each column; one that hardly changes gets the range `smallest`, below its largest."""
     lower, upper = values.min(axis=0), values.max(axis=0)
-    middle, half = (lower + upper) / 2, np.maximum((upper - lower) / 2, _SMALLEST_RANGE / 2)
-    return tuple((middle - half).tolist()), tuple((middle + half).tolist())
+    return tuple(np.minimum(lower, upper - smallest).tolist()), tuple(upper.tolist())
