@@ -49,7 +49,7 @@ class ChunkBuffer:
 
     def brake(self, now: float, state: Array) -> None:
         """Comes to rest from `state`: (2, J) position and velocity at `now`."""
-        self._motion: _Polynomial | _Transition = self._until_rest([now], state[:1], state[1:2])
+        self._motion: _Polynomial | _Transition = self._until_rest([now], state[:1], state[1:])
         self.stamp = self.end = -np.inf
 
     def follow(self, stamp: float, times: Array, positions: Array, now: float) -> None:
@@ -74,7 +74,7 @@ class ChunkBuffer:
 
     def sample(self, now: float) -> Array:
         """(2, J) position and velocity wanted at `now`."""
-        return self._motion.at(now)[:2]
+        return self._motion.at(now)
 
     def _before(self, now: float) -> _Polynomial | _Transition:
         """The motion to pass over from; of a flood of chunks, only its present state is kept."""
@@ -82,7 +82,7 @@ class ChunkBuffer:
         if motion.depth < _MOST_TRANSITIONS:
             return motion
         state = motion.at(now)
-        return self._until_rest([now], state[:1], state[1:2])
+        return self._until_rest([now], state[:1], state[1:])
 
     def _duration(self, gap: Array) -> float:
         """Of passing over `gap` (J,): slow enough for the limits given."""
@@ -116,20 +116,17 @@ class _Polynomial:
         return self
 
     def at(self, time: float) -> Array:
-        """(3, J) value and first two derivatives; at rest at the last value after the end."""
+        """(2, J) value and its derivative; at rest at the last value after the end."""
         piece = min(max(bisect_right(self._knots, time) - 1, 0), len(self._coefficients) - 1)
         start = self._knots[piece]
         width = self._knots[piece + 1] - start
         s = (min(time, self._end) - start) / width
         s = max(s, -_SHORTEST_KNOT_INTERVAL / width)
-        basis = np.array(
-            [[1.0, s, s**2, s**3], [0.0, 1.0, 2 * s, 3 * s**2], [0.0, 0.0, 2.0, 6 * s]]
-        )
+        basis = np.array([[1.0, s, s**2, s**3], [0.0, 1.0, 2 * s, 3 * s**2]])
         basis[1] /= width
-        basis[2] /= width**2
         value = basis @ self._coefficients[piece]
         if time >= self._end:
-            value[1:] = 0.0
+            value[1] = 0.0
         return value
 
 
@@ -150,7 +147,7 @@ class _Transition:
         return _Transition(before, self._after, self._start, self._duration)
 
     def at(self, time: float) -> Array:
-        """(3, J) value and first two derivatives."""
+        """(2, J) value and its derivative."""
         after = self._after.at(time)
         s = (time - self._start) / self._duration
         if s >= 1:
@@ -159,11 +156,9 @@ class _Transition:
         s = max(s, 0.0)
         weight = s**3 * (10 - 15 * s + 6 * s**2)
         rate = 30 * s**2 * (1 - s) ** 2 / self._duration
-        curvature = 60 * s * (1 - s) * (1 - 2 * s) / self._duration**2
         gap = after - before
         value = before + weight * gap
         value[1] += rate * gap[0]
-        value[2] += 2 * rate * gap[1] + curvature * gap[0]
         return value
 
 

@@ -119,7 +119,6 @@ class Controller:
         self._safety, self._kinematics = safety, kinematics
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
-        self._range = (robot.chunk_lower, robot.chunk_upper)
         self._limiter = Limiter(self._limits)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
@@ -312,7 +311,7 @@ class Controller:
         assert self._time is not None
         state = self._limiter.state
         state[1] += state[2] * (self._period / 2)
-        self._buffer.brake(self._time, state)
+        self._buffer.brake(self._time, state[:2])
 
     def _command(self, on_wire: bool) -> Command:
         arms = self._limits.arms
