@@ -62,7 +62,7 @@ def _info(options: argparse.Namespace) -> int:
     )
     table.add_row(
         'features',
-        f'block {video.hook + 1} of {video.transformer.num_layers}, tau {video.feature_time}',
+        f'hook {video.hook} of {video.transformer.num_layers} blocks, tau {video.feature_time}',
     )
     table.add_row(
         'chunk', f'{action.horizon} steps of {policy.step} s, {len(policy.joint_names)} joints'

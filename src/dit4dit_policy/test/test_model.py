@@ -51,6 +51,44 @@ def test_features_are_what_the_hooked_block_gives_in_the_whole_pass(model, batch
     assert torch.equal(features, seen[0])
 
 
+def test_features_can_be_the_mean_over_all_blocks(model, batch):
+    seen = []
+    blocks = model.video.transformer.transformer_blocks
+    hooks = [b.register_forward_hook(lambda _m, _i, out: seen.append(out)) for b in blocks]
+    tau = torch.full((4,), 0.7)
+    model.video.velocity(batch.latents, batch.prompt, tau)
+    for hook in hooks:
+        hook.remove()
+    mean = _with(model, hook='mean')
+    features = mean.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
+    torch.testing.assert_close(features, sum(seen) / len(seen))
+
+
+def test_features_after_several_denoising_steps_are_those_of_a_partly_denoised_clip(model, batch):
+    condition, tau = batch.latents[:, :, :1], torch.full((4,), 0.9)
+    with torch.no_grad():
+        velocity = model.video.velocity(batch.latents, batch.prompt, tau)
+    later = batch.latents - 0.3 * velocity
+    steps = _with(model, feature_steps=3)
+    with torch.no_grad():
+        velocity = model.video.velocity(
+            torch.cat([condition, later[:, :, 1:]], dim=2), batch.prompt, tau - 0.3
+        )
+    expected = model.video.features(condition, later - 0.3 * velocity, batch.prompt, tau - 0.6)
+    features = steps.video.features(condition, batch.latents, batch.prompt, tau)
+    torch.testing.assert_close(features, expected)
+    features.sum().backward()
+    assert 'video.transformer.patch_embed.proj.weight' in _reached(steps)
+
+
+def _with(model, **changes):
+    """The same weights with another video configuration."""
+    config = replace(model.config, video=replace(model.config.video, **changes))
+    other = DiT4DiT(config).eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
 def test_blocks_after_the_hook_are_not_run_for_features(model, batch):
     ran = []
     blocks = model.video.transformer.transformer_blocks
@@ -195,7 +233,7 @@ def test_config_survives_json():
 
 def test_impossible_configurations_are_refused():
     nano = preset('nano')
-    with pytest.raises(ValueError, match=r'hook: expected a block from 0 to 3, got 9'):
+    with pytest.raises(ValueError, match=r"hook: expected a block from 0 to 3 or 'mean', got 9"):
         replace(nano.video, hook=9)
     with pytest.raises(ValueError, match='image: expected multiples of 16'):
         replace(nano.video, image=(90, 128))

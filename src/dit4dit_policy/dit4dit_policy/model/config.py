@@ -88,29 +88,32 @@ class VideoConfig:
 
     `image` is (height, width) in pixels. A clip is the current frame and the frames that follow it
     every `frame_step` steps of the data, `latent_frames` frames of latents. `hook` is the index of
-    the block whose output is the feature. `feature_time` is the flow time of the one denoising pass
-    at inference; training draws from `feature_times`. `condition_time` is the flow time that the
-    clean condition frame is labelled with.
+    the block whose output is the feature, or 'mean' of all blocks. `feature_time` is the flow time
+    of the denoising pass at inference, from which `feature_steps` of them walk towards 0 where
+    there are several; training draws it from `feature_times`. `condition_time` is the flow time
+    that the clean condition frame is labelled with.
     """
 
     transformer: TransformerConfig
     vae: VaeConfig
     text: TextConfig
     image: tuple[int, int]
-    hook: int
+    hook: int | Literal['mean']
     latent_frames: int = 3
     frame_step: int = 2
     feature_time: float = 0.995
     feature_times: tuple[float, ...] = (0.995,)
+    feature_steps: int = 1
     condition_time: float = 1e-4
     time: Literal['uniform', 'logit_normal'] = 'uniform'
     scale: Literal['divide_by_std', 'multiply_by_std'] = 'divide_by_std'
 
     def __post_init__(self) -> None:
         transformer, vae = self.transformer, self.vae
-        if not 0 <= self.hook < transformer.num_layers:
+        if self.hook != 'mean' and self.hook not in range(transformer.num_layers):
             raise ValueError(
-                f'hook: expected a block from 0 to {transformer.num_layers - 1}, got {self.hook}'
+                f"hook: expected a block from 0 to {transformer.num_layers - 1} or 'mean', "
+                f'got {self.hook!r}'
             )
         if transformer.crossattn_proj_in_channels != self.text.width:
             raise ValueError(
@@ -130,6 +133,11 @@ class VideoConfig:
                     f'image: expected multiples of {vae.spatial_compression * patch} pixels, '
                     f'got {self.image}'
                 )
+
+    @property
+    def feature_blocks(self) -> int:
+        """How many blocks the pass runs whose features are taken."""
+        return self.transformer.num_layers if self.hook == 'mean' else self.hook + 1
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

@@ -80,23 +80,32 @@ class VideoBackbone(nn.Module):
     def features(
         self, condition_BC1hw: Tensor, noise_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor
     ) -> Tensor:
-        """Hidden features (B, T*h*w / patch, D) of one denoising pass, for the action DiT.
+        """Hidden features (B, T*h*w / patch, D) for the action DiT, of the last denoising pass.
 
         The condition frame's latent, `noise_BCThw` of the frames to come (its frame 0 is ignored),
-        the flow times of that noise. Blocks after the hooked one are not run.
+        the flow times of that noise. One pass at `tau_B`, or `feature_steps` of them, which walk
+        from there towards 0 in equal Euler steps (the ablation of Section 5); only the last has a
+        gradient. Blocks after the hooked one are not run in it.
         """
-        frames = noise_BCThw.shape[2]
+        config, frames = self.config, noise_BCThw.shape[2]
         latents = torch.cat([condition_BC1hw, noise_BCThw[:, :, 1:]], dim=2)
+        step_B = tau_B / config.feature_steps
+        for _ in range(config.feature_steps - 1):
+            with torch.no_grad():
+                velocity = self.velocity(latents, prompt_BLE, tau_B)
+            future = latents[:, :, 1:] - step_B.view(-1, 1, 1, 1, 1) * velocity[:, :, 1:]
+            latents, tau_B = torch.cat([condition_BC1hw, future], dim=2), tau_B - step_B
         times = self._times(tau_B, frames)
-        hidden, _ = self._blocks(latents, times, prompt_BLE, self.config.hook + 1)
-        return hidden
+        outputs, _ = self._blocks(latents, times, prompt_BLE, config.feature_blocks)
+        return torch.stack(outputs).mean(0) if config.hook == 'mean' else outputs[-1]
 
     def velocity(self, latents_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor) -> Tensor:
         """Flow velocity (B, C, T, h, w) of a clip: frame 0 is clean, the others are at `tau_B`."""
         _, _, frames, height, width = latents_BCThw.shape
         times = self._times(tau_B, frames)
         layers = len(self.transformer.transformer_blocks)
-        hidden, modulation = self._blocks(latents_BCThw, times, prompt_BLE, layers)
+        outputs, modulation = self._blocks(latents_BCThw, times, prompt_BLE, layers)
+        hidden = outputs[-1]
         tokens = hidden.shape[1] // frames
         embedded, temb = (m.repeat_interleave(tokens, 1) for m in modulation)
         hidden = self.transformer.proj_out(self.transformer.norm_out(hidden, embedded, temb))
@@ -115,8 +124,11 @@ class VideoBackbone(nn.Module):
 
     def _blocks(
         self, latents_BCThw: Tensor, times_BT: Tensor, prompt_BLE: Tensor, blocks: int
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`CosmosTransformer3DModel.forward` up to some block; itself it cannot stop early."""
+    ) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+        """`CosmosTransformer3DModel.forward` up to some block; itself it cannot stop early.
+
+        Each block's output, and the modulation.
+        """
         net = self.transformer
         frames = latents_BCThw.shape[2]
         mask = torch.zeros_like(latents_BCThw[:, :1])
@@ -130,9 +142,11 @@ class VideoBackbone(nn.Module):
         temb, embedded = net.time_embed(x, times_BT.flatten())
         temb, embedded = (t.unflatten(0, (-1, frames)) for t in (temb, embedded))
         text = net.crossattn_proj(prompt_BLE) if net.config.use_crossattn_projection else prompt_BLE
+        outputs = []
         for block in net.transformer_blocks[:blocks]:
             x = block(x, text, embedded, temb, rotary, positions)
-        return x, (embedded, temb)
+            outputs.append(x)
+        return outputs, (embedded, temb)
 
 
 def make_transformer(config: TransformerConfig) -> Any:
