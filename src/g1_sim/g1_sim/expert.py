@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -27,14 +28,15 @@ from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
 from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Observation, Result, rollout
 from g1_sim.simulation import Simulation
-from g1_sim.tasks import simulated_tasks
+from g1_sim.tasks import Waypoint, simulated_tasks
 from g1_sim.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
 IMAGE_SHAPE = (240, 320)
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
-_FREE_NOISE, _FINE_NOISE = 0.03, 0.004  # [rad] of the executed motion, far from and near objects
+_FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
+_NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
 
 
 class Expert:
@@ -48,11 +50,15 @@ class Expert:
         """simulation: freshly reset. Raises UnreachableError when the plan is out of reach."""
         robot = load_robot()
         self._steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
-        self.start = robot.home.copy()
-        self.start[:14] += rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
-        pelvis = simulation.data.body('pelvis').xpos
+        kinematics, pelvis = ArmKinematics(), simulation.data.body('pelvis').xpos
         plan = simulation.task.plan(simulation.model, simulation.data)
-        self._trajectory = Trajectory(self.start, plan, ArmKinematics(), pelvis)
+        self.start = robot.home.copy()
+        if rng.uniform() < _NEAR_STARTS:
+            with suppress(UnreachableError):  # then from home
+                near = _near(plan[0], rng)
+                self.start = Trajectory(self.start, [near], kinematics, pelvis)(np.inf)
+        self.start[:14] += rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        self._trajectory = Trajectory(self.start, plan, kinematics, pelvis)
         self.duration = self._trajectory.duration
         self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
         self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))
@@ -71,6 +77,14 @@ class Expert:
             _FINE_NOISE + (_FREE_NOISE - _FINE_NOISE) * self._trajectory.freedom(time)
         )
         return position
+
+
+def _near(approach: Waypoint, rng: np.random.Generator) -> Waypoint:
+    """Somewhere around the first waypoint, the gripper anything between shut and open."""
+    assert approach.pose is not None
+    pose = approach.pose.copy()
+    pose[:3, 3] += pose[:3, :3] @ rng.uniform((-0.08, -0.04, 0.0), (-0.02, 0.04, 0.05))
+    return Waypoint(pose, rng.uniform(0.0, approach.gripper), approach.duration)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def sample_pair(
     second: NDArray[np.float64],
     *,
     apart: float,
-    reach: float = 0.42,
+    reach: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places of an object and its target on the table (x, y) [m].
 

@@ -25,7 +25,7 @@ class _Segment:
     start: float  # [s]
     duration: float  # [s]
     path: Array  # (points, 16), evenly spaced
-    free: bool  # far from everything: neither a straight line nor standing still
+    still: bool  # the hand stands, its gripper opens or closes
 
 
 class Trajectory:
@@ -61,7 +61,7 @@ class Trajectory:
                     self.duration,
                     duration,
                     path,
-                    waypoint.pose is not None and not waypoint.straight,
+                    waypoint.pose is None,
                 )
             )
             self.duration += duration
@@ -77,9 +77,11 @@ class Trajectory:
         return before + (position - index) * (after - before)
 
     def freedom(self, time: float) -> float:
-        """How little precision matters at `time`: 1 midway through a free motion, 0 elsewhere."""
-        segment, share = self._at(time)
-        return float(np.sin(np.pi * share) ** 2) if segment.free else 0.0
+        """How little precision matters at `time`: 0 where the gripper works, 1 a second from it."""
+        gaps = [
+            max(s.start - time, time - s.start - s.duration, 0.0) for s in self._segments if s.still
+        ]
+        return min(1.0, *gaps)
 
     def _at(self, time: float) -> tuple[_Segment, float]:
         """The segment at `time` and the share of it that has passed."""

@@ -82,9 +82,10 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         flower, vase = scenery.sample_pair(
             rng,
-            np.array([[0.28, -0.185], [0.44, -0.025]]),
-            np.array([[0.28, -0.06], [0.44, 0.10]]),
+            np.array([[0.26, -0.185], [0.42, -0.025]]),
+            np.array([[0.26, -0.06], [0.42, 0.10]]),
             apart=0.115,
+            reach=0.43,
         )
         scenery.place(model, data, 'vase', (*vase, TABLE_TOP))
         scenery.place(model, data, 'stand', (*flower, TABLE_TOP))

@@ -17,6 +17,7 @@ _LABEL_COLOUR = (0.95, 0.95, 0.95, 1.0)
 _GRASP = 0.074  # above the can's foot [m]
 _TILT = np.radians(28)
 _OPEN, _CLOSED = 0.040, 0.012
+_REACH = 0.405  # from the shoulder, to put the can down [m]
 
 
 class Task(SimTask):
@@ -58,10 +59,10 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         can, plate = scenery.sample_pair(
             rng,
-            np.array([[0.27, -0.185], [0.43, -0.025]]),
-            np.array([[0.295, -0.06], [0.43, 0.10]]),
+            np.array([[0.26, -0.185], [0.42, -0.025]]),
+            np.array([[0.275, -0.06], [0.435, 0.10]]),
             apart=0.12,
-            reach=0.415,
+            reach=0.435,
         )
         scenery.place(model, data, 'plate', (*plate, TABLE_TOP))
         scenery.place(model, data, 'object', (*can, TABLE_TOP), rng.uniform(-np.pi, np.pi))
@@ -80,9 +81,9 @@ class Task(SimTask):
     def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
         grasp = data.body('object').xpos + np.array([0.0, 0.0, _GRASP])
         plate = data.body('plate').xpos
-        nearer = grasp_pose(plate, 0.0, back=0.015)[
-            :2, 3
-        ]  # a little before its centre: easier to reach
+        # A little before the plate's centre, more where that is far: easier to reach.
+        distance = float(np.linalg.norm(plate[:2] - scenery.SHOULDER))
+        nearer = grasp_pose(plate, 0.0, back=max(0.015, distance - _REACH))[:2, 3]
         on_plate = (*nearer, TABLE_TOP + _PLATE_FLOOR + _GRASP + 0.004)
         above = TABLE_TOP + _GRASP + 0.06
         return [
