@@ -21,6 +21,7 @@ setup(
         'console_scripts': [
             'control_node = g1_control.nodes.control_node:main',
             'plan_markers = g1_control.nodes.plan_markers:main',
+            'shadow_node = g1_control.nodes.shadow_node:main',
         ]
     },
 )

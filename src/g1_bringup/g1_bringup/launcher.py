@@ -83,6 +83,8 @@ def command(node: Node, values: Mapping[str, Value]) -> list[str]:
         words += ['--params-file', str(config_path(name))]
     for name, value in parameters(node, values).items():
         words += ['-p', f'{name}:={json.dumps(value)}']
+    for name, other in node.remappings:
+        words += ['-r', f'{name}:={other}']
     return words
 
 

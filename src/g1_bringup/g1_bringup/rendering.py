@@ -101,6 +101,7 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         package=node.package,
         executable=node.executable,
         parameters=[*(str(config_path(name)) for name in node.config), given],
+        remappings=node.remappings,
         arguments=command_line(node),
         prefix=f'nice -n {node.nice}' if node.nice else None,
         exec_name=node.executable,

@@ -12,19 +12,25 @@ import importlib.util
 import math
 import os
 import pkgutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from g1_node.config import config_path, load_tasks
 
 Value = str | int | float | bool
-#: Holds when every named argument has the value given beside it; the empty condition always holds.
+#: Holds when every argument named has the value beside it, or one of several split by |; the empty
+#: condition always holds.
 Condition = tuple[tuple[str, str], ...]
 
 SIM: Condition = (('robot', 'sim'),)
 G1: Condition = (('robot', 'g1'),)
+#: With an argument `machine`, what runs on the robot's computer and what on the policy's.
+ROBOT_SIDE: Condition = (('machine', 'both|robot'),)
+POLICY_SIDE: Condition = (('machine', 'both|workstation'),)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class Node:
     executable: str
     config: tuple[str, ...] = ()
     parameters: tuple[tuple[str, Value | Given | Computed], ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str | Config, ...] = ()
     when: Condition = ()
     required: bool = True
@@ -99,6 +106,9 @@ class Include:
     file: str
     arguments: tuple[tuple[str, str], ...] = ()
     when: Condition = ()
+
+
+Item = TypeVar('Item', bound='Node | Include')
 
 
 @dataclass(frozen=True)
@@ -126,28 +136,60 @@ def systems() -> dict[str, System]:
     log = Argument('sim_log', '', 'File for the motion of the simulation, to render it later.')
     rviz = Argument('rviz', False, 'Show robot, camera, planned motion and safety state in rviz2.')
 
+    machine = Argument(
+        'machine',
+        'both',
+        "Which part to start here: robot and control on the robot's computer, the policy on the "
+        'workstation, or both on this one.',
+        ('both', 'robot', 'workstation'),
+    )
+    camera = Argument(
+        'camera',
+        'realsense',
+        'Head camera of the real robot; replay plays camera_file. A simulated robot has its own.',
+        ('realsense', 'replay', 'none'),
+    )
+    camera_file = Argument(
+        'camera_file', '', 'Video file, or folder of images, that camera:=replay plays.'
+    )
+    interface = Argument(
+        'network_interface', '', 'Network interface towards the robot, as eth0; empty: all.'
+    )
+    hardware = (camera, camera_file, interface)
+
     sim_node = Node(
         'g1_sim',
         'sim_node',
         config=('sim.yaml',),
         parameters=(('task', Given('task')), ('seed', Given('seed')), ('log', Given('sim_log'))),
     )
-    robot_sim_node = replace(sim_node, when=SIM)
-    control_node = Node(
-        'g1_control', 'control_node', config=('control.yaml', 'safety.yaml'), when=G1
+    control_node = Node('g1_control', 'control_node', config=('control.yaml', 'safety.yaml'))
+    robot_side = (
+        replace(sim_node, when=SIM),
+        # It shares the computer with physics, camera and policy, and no robot is waiting.
+        replace(control_node, parameters=(('missed_deadlines', 125),), when=SIM),
+        replace(control_node, when=G1),
     )
-    # It shares the computer with physics, camera and policy, and no robot is waiting.
-    sim_control_node = replace(control_node, parameters=(('missed_deadlines', 125),), when=SIM)
-    robot_side = (robot_sim_node, control_node, sim_control_node)
-    camera = Include(
+    realsense = Include(
         'realsense2_camera',
         'rs_launch.py',
         arguments=(
             ('rgb_camera.color_profile', '640x480x30'),
             ('rgb_camera.color_format', 'RGB8'),
             ('enable_depth', 'false'),
+            ('publish_tf', 'false'),
         ),
-        when=G1,
+        when=(*G1, ('camera', 'realsense')),
+    )
+    policy_node = Node(
+        'dit4dit_policy',
+        'policy_node',
+        config=('policy.yaml',),
+        parameters=(
+            ('task', Given('task', when=(('run', 'true'),))),
+            ('checkpoint', Given('checkpoint')),
+        ),
+        nice=5,
     )
     described = (
         System(
@@ -156,27 +198,37 @@ def systems() -> dict[str, System]:
             (
                 task,
                 robot,
+                machine,
                 seed,
                 Argument('checkpoint', '', 'Folder of the policy; empty: the one in policy.yaml.'),
                 Argument('run', True, 'Run the task at once; false: wait for a RunTask goal.'),
+                Argument(
+                    'shadow',
+                    False,
+                    'The policy only watches: nobody executes its chunks, they are compared with '
+                    'what the robot does.',
+                ),
+                *hardware,
                 rviz,
                 log,
             ),
             (
-                *robot_side,
-                Node(
-                    'dit4dit_policy',
-                    'policy_node',
-                    config=('policy.yaml',),
-                    parameters=(
-                        ('task', Given('task', when=(('run', 'true'),))),
-                        ('checkpoint', Given('checkpoint')),
+                *_only(ROBOT_SIDE, robot_side),
+                *_only(
+                    POLICY_SIDE,
+                    (
+                        replace(policy_node, when=(('shadow', 'false'),)),
+                        replace(
+                            policy_node,
+                            remappings=(('policy/action_chunk', 'shadow/action_chunk'),),
+                            when=(('shadow', 'true'),),
+                        ),
+                        Node('g1_control', 'shadow_node', when=(('shadow', 'true'),)),
                     ),
-                    nice=5,
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
             ),
-            (camera,),
+            _only(ROBOT_SIDE, (realsense,)),
         ),
         System(
             'teleop_record',
@@ -187,6 +239,7 @@ def systems() -> dict[str, System]:
                 seed,
                 Argument('device', 'xrobotoolkit', 'What the operator holds.', ('xrobotoolkit',)),
                 Argument('dataset', '', 'Folder of the dataset; empty: the one in teleop.yaml.'),
+                *hardware,
                 rviz,
             ),
             (
@@ -205,19 +258,24 @@ def systems() -> dict[str, System]:
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
             ),
-            (camera,),
+            (realsense,),
         ),
         System('sim', 'The simulated robot alone.', (task, seed, log), (sim_node,)),
         System(
             'robot',
             'The robot, real or simulated, and its control; without a policy.',
-            (robot, task, seed, rviz),
+            (robot, task, seed, *hardware, rviz),
             (*robot_side, *_rviz_nodes(when=(('rviz', 'true'),))),
-            (camera,),
+            (realsense,),
         ),
         System('rviz', 'A view of a system that is already running.', (), _rviz_nodes()),
     )
     return {system.name: system for system in described}
+
+
+def _only(condition: Condition, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The same nodes or includes, under one condition more."""
+    return tuple(replace(item, when=(*condition, *item.when)) for item in items)
 
 
 def _rviz_nodes(when: Condition = ()) -> tuple[Node, ...]:
@@ -278,11 +336,30 @@ def check(system: System, given: Mapping[str, str]) -> dict[str, Value]:
                 f'task:={text} cannot be simulated; choose one of: {", ".join(simulated_tasks())}'
             )
         values[argument.name] = _value(argument, text)
+    _check_hardware(values)
     return values
 
 
+def _check_hardware(values: Mapping[str, Value]) -> None:
+    """What has to be on this computer, and fit together, before anything starts."""
+    camera, file = values.get('camera', ''), str(values.get('camera_file', ''))
+    if camera == 'replay' and values['robot'] == 'sim':
+        raise ArgumentError('camera:=replay needs robot:=g1; a simulated robot has its own camera')
+    if camera == 'replay' and not (file and Path(file).exists()):
+        raise ArgumentError(
+            f'camera_file:={file} is not there; camera:=replay needs a video file or a folder of '
+            'images'
+        )
+    interface = values.get('network_interface', '')
+    interfaces = [name for _, name in socket.if_nameindex()]
+    if interface and interface not in interfaces:
+        raise ArgumentError(
+            f'network_interface:={interface} is not valid; choose one of: {", ".join(interfaces)}'
+        )
+
+
 def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
-    return all(_text(values[name]) == text for name, text in condition)
+    return all(_text(values[name]) in texts.split('|') for name, texts in condition)
 
 
 def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -309,12 +386,12 @@ def command_line(node: Node) -> list[str]:
 def environment(values: Mapping[str, Value]) -> dict[str, str]:
     """What the nodes find in their environment, where it does not say otherwise already.
 
-    Room for camera images in the middleware. And as a simulated robot has the real one's topics,
-    nothing of a simulation may reach a robot that hangs on the same network: it stays on this
-    machine.
+    Room for camera images in the middleware, which speaks on the network interface named. And as a
+    simulated robot has the real one's topics, nothing of a simulation may reach a robot that hangs
+    on the same network: it stays on this machine, unless it is asked to run on two.
     """
     wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(config_path('fastdds.xml'))}
-    if values.get('robot', 'sim') == 'sim':
+    if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
         wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     return {name: value for name, value in wanted.items() if name not in os.environ}
 

@@ -43,6 +43,11 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         (['policy.launch.py', 'rviz:=yes'], ['true', 'false']),
         (['policy.launch.py', 'task'], ['name:=value']),
         (['rviz.launch.py', 'task:=arrange_flower'], ['no arguments']),
+        (['policy.launch.py', 'machine:=laptop'], ['both', 'robot', 'workstation']),
+        (['robot.launch.py', 'robot:=g1', 'camera:=webcam'], ['realsense', 'replay', 'none']),
+        (['robot.launch.py', 'robot:=g1', 'camera:=replay'], ['camera_file', 'video']),
+        (['robot.launch.py', 'camera:=replay', 'camera_file:=.'], ['robot:=g1']),
+        (['robot.launch.py', 'network_interface:=eth99'], ['eth99', 'lo']),
         (['polcy.launch.py'], ['policy.launch.py', 'sim.launch.py']),
         ([], ['policy.launch.py']),
     ],
@@ -83,6 +88,33 @@ def test_every_node_of_ours_is_installed_and_has_a_command(name, robot):
             assert node.executable in ' '.join(words)
 
 
+def test_the_camera_of_the_real_robot_can_be_left_out():
+    _, includes, _ = started('robot', robot='g1', camera='none')
+    assert not includes
+
+
+@pytest.mark.parametrize('robot', ['sim', 'g1'])
+def test_two_machines_share_out_what_one_machine_runs(robot):
+    parts = {
+        machine: set(nodes) | includes
+        for machine in ('both', 'robot', 'workstation')
+        for nodes, includes, _ in [started('policy', robot=robot, machine=machine)]
+    }
+    assert parts['workstation'] == {'policy_node'}
+    assert 'control_node' in parts['robot'] and 'policy_node' not in parts['robot']
+    assert parts['robot'] | parts['workstation'] == parts['both']
+
+
+def test_in_shadow_mode_nobody_executes_the_chunks_of_the_policy():
+    nodes, _, values = started('policy', shadow='true')
+    words = launcher.command(nodes['policy_node'], values)
+    assert 'policy/action_chunk:=shadow/action_chunk' in words
+    assert 'shadow_node' in nodes
+    nodes, _, values = started('policy')
+    assert '-r' not in launcher.command(nodes['policy_node'], values)
+    assert 'shadow_node' not in nodes
+
+
 def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
     nodes, _, values = started('policy', task='pick_and_place')
     assert parameters(nodes['policy_node'], values) == {'task': 'pick_and_place'}
@@ -106,6 +138,7 @@ def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
     monkeypatch.delenv(name, raising=False)
     assert environment({'robot': 'sim'})[name] == 'LOCALHOST'
     assert name not in environment({'robot': 'g1'})
+    assert name not in environment({'robot': 'sim', 'machine': 'workstation'})
     monkeypatch.setenv(name, 'SUBNET')
     assert name not in environment({'robot': 'sim'})
 
