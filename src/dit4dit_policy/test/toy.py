@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from dit4dit_policy.inference.processor import Processor
-from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
 from dit4dit_policy.model.dit4dit import Batch
 from g1_data.writer import DatasetWriter
 
 JOINTS = tuple(f'joint_{i}' for i in range(16))
 INSTRUCTION = 'Touch the red square.'
 SIZE = (96, 128)
+QWEN = TextConfig(encoder='qwen2_5_vl', layers=3, hidden=32, tokens=320)
 
 
 def tiny(**changes: object) -> ModelConfig:
@@ -88,4 +89,44 @@ def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = J
             for k, (state, action) in enumerate(zip(*demonstration(place), strict=True)):
                 arm = min(k / 16, 1.0)
                 episode.add(state.astype(np.float32), action.astype(np.float32), scene(place, arm))
+    return root
+
+
+def qwen(root: Path) -> Path:
+    """A folder with `text_encoder/` and `tokenizer/`: a tiny random Qwen2.5-VL that reads bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+    )
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ['<|pad|>', '<|im_start|>', '<|im_end|>']
+    tokens = Tokenizer(models.BPE({t: i for i, t in enumerate(letters + special)}, []))
+    tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokens.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokens, pad_token=special[0], additional_special_tokens=special[1:]
+    )
+    tokenizer.chat_template = (
+        '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content[0].text }}<|im_end|>\n'
+        '{% endfor %}'
+    )
+    tokenizer.save_pretrained(root / 'tokenizer')
+    config = Qwen2_5_VLConfig(
+        text_config={
+            'vocab_size': len(letters + special), 'hidden_size': QWEN.hidden,
+            'intermediate_size': 64, 'num_hidden_layers': QWEN.layers, 'num_attention_heads': 2,
+            'num_key_value_heads': 1, 'max_position_embeddings': 512, 'initializer_range': 0.2,
+            'rope_parameters': {'rope_type': 'default', 'mrope_section': [2, 3, 3]},
+            'bos_token_id': 0, 'eos_token_id': 0,
+        },
+        vision_config={
+            'depth': 1, 'hidden_size': 16, 'intermediate_size': 16, 'num_heads': 2,
+            'out_hidden_size': QWEN.hidden, 'fullatt_block_indexes': [0],
+        },
+    )  # fmt: skip
+    torch.manual_seed(0)
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(root / 'text_encoder')
     return root

@@ -68,11 +68,11 @@ class VaeConfig:
 class TextConfig:
     """Text encoder: the hidden states of all layers, each normalised, are concatenated.
 
-    `encoder` is 'bytes', a frozen untrained Qwen2 over UTF-8 bytes, or the folder or hub name of
-    Qwen2.5-VL.
+    `encoder` is 'qwen2_5_vl', the paper's, which comes with Cosmos-Predict2.5, or 'bytes', a frozen
+    untrained Qwen2 over UTF-8 bytes.
     """
 
-    encoder: str
+    encoder: Literal['qwen2_5_vl', 'bytes']
     layers: int
     hidden: int
     tokens: int
@@ -300,7 +300,7 @@ _G1 = ModelConfig(
             max_size=(128, 240, 240),
         ),
         vae=VaeConfig(),
-        text=TextConfig(encoder='Qwen/Qwen2.5-VL-7B-Instruct', layers=28, hidden=3584, tokens=512),
+        text=TextConfig(encoder='qwen2_5_vl', layers=28, hidden=3584, tokens=512),
         image=(224, 224),
         hook=17,
     ),

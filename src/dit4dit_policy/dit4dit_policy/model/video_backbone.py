@@ -8,6 +8,7 @@ Pixels lie in [0, 1].
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,26 +17,33 @@ from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from diffusers.models.transformers.transformer_cosmos import CosmosAdaLayerNormZero
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2Model
 
-from dit4dit_policy.model.config import TextConfig, TransformerConfig, VaeConfig, VideoConfig
+from dit4dit_policy.model.config import TransformerConfig, VaeConfig, VideoConfig
+from dit4dit_policy.model.text_encoder import ByteTextEncoder, QwenTextEncoder
 
 
 class VideoBackbone(nn.Module):
-    """What the policy sees (`features`) and what it imagines (`velocity`), by the same weights."""
+    """What the policy sees (`features`) and what it imagines (`velocity`), by the same weights.
+
+    `text_folder` holds Qwen2.5-VL, where that is the text encoder; the first `embed` loads it.
+    """
 
     latents_mean: Tensor
     latents_scale: Tensor
+    text_folder: Path | None = None
 
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
         self.config = config
         self.vae = make_vae(config.vae).requires_grad_(False)
-        self.text_encoder = ByteTextEncoder(config.text).requires_grad_(False)
+        self.text_encoder: ByteTextEncoder | QwenTextEncoder | None = None
+        if config.text.encoder == 'bytes':
+            self.text_encoder = ByteTextEncoder(config.text).requires_grad_(False)
         self.transformer = make_transformer(config.transformer)
-        std = torch.tensor(config.vae.latents_std)
+        # These are no weights: they have values even where weights are only outlined (`meta`).
+        std = torch.tensor(config.vae.latents_std, device='cpu')
         scale = 1 / std if config.scale == 'divide_by_std' else std
-        mean = torch.tensor(config.vae.latents_mean)
+        mean = torch.tensor(config.vae.latents_mean, device='cpu')
         self.register_buffer('latents_mean', mean.view(-1, 1, 1, 1), persistent=False)
         self.register_buffer('latents_scale', scale.view(-1, 1, 1, 1), persistent=False)
 
@@ -72,8 +80,20 @@ class VideoBackbone(nn.Module):
 
     @torch.no_grad()
     def embed(self, prompts: list[str]) -> Tensor:
-        """(B, L, text width) of instructions; a sentence always has the same: cache it."""
-        return self.text_encoder(prompts)
+        """(B, L, text width) of instructions; a sentence always has the same: cache it.
+
+        FileNotFoundError where the text encoder has to be loaded, and is not there.
+        """
+        if self.text_encoder is None:
+            if self.text_folder is None:
+                raise FileNotFoundError(
+                    f'{prompts}: no embedding at hand, and no folder of Cosmos-Predict2.5-2B to '
+                    'load its text encoder from; expected `text_encoder` in config.json to name it'
+                )
+            self.text_encoder = QwenTextEncoder(
+                self.config.text, self.text_folder, self.transformer.device
+            )
+        return self.text_encoder(prompts).to(self.transformer.dtype)
 
     # --- video DiT --------------------------------------------------------------------------------
 
@@ -196,40 +216,3 @@ class _FrameModulation(CosmosAdaLayerNormZero):
         x_BTND = self.norm(x_BND).unflatten(1, (embedded_BTD.shape[1], -1))
         x_BTND = x_BTND * (1 + scale) + shift
         return x_BTND.flatten(1, 2), gate.expand_as(x_BTND).flatten(1, 2)
-
-
-class ByteTextEncoder(nn.Module):
-    """A small frozen Qwen2 over UTF-8 bytes: untrained, it tells sentences apart.
-
-    Like the paper's encoder it returns every layer's hidden state, normalised and concatenated: (B,
-    L, layers * hidden).
-    """
-
-    padding = 256
-
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.config = config
-        generator_state = torch.get_rng_state()
-        torch.manual_seed(0)
-        self.model = Qwen2Model(
-            Qwen2Config(
-                vocab_size=257,
-                hidden_size=config.hidden,
-                intermediate_size=2 * config.hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.hidden // 32,
-                num_key_value_heads=config.hidden // 32,
-                max_position_embeddings=config.tokens,
-                initializer_range=0.2,
-            )
-        ).eval()
-        torch.set_rng_state(generator_state)
-
-    def forward(self, prompts: list[str]) -> Tensor:
-        ids = torch.full((len(prompts), self.config.tokens), self.padding)
-        for row, prompt in zip(ids, prompts, strict=True):
-            code = prompt.encode()[: self.config.tokens]
-            row[: len(code)] = torch.tensor(list(code))
-        states = self.model(ids, output_hidden_states=True).hidden_states[1:]
-        return torch.cat([F.layer_norm(s, s.shape[-1:]) for s in states], dim=-1)
