@@ -15,7 +15,7 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='Episodes on disk: LeRobot v2.1 writer and reader, statistics.',
+    description='Episodes on disk: LeRobot v2.1 writer and reader, statistics, v3.0 conversion.',
     license='Apache-2.0',
     entry_points={'console_scripts': []},
 )

@@ -1,20 +1,22 @@
-"""The command `g1 dataset`: looks at datasets, checks them, joins them."""
+"""The command `g1 dataset`: looks at datasets, checks, joins, divides and converts them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from g1_data import assemble, version3
 from g1_data.contact_sheet import contact_sheet
 from g1_data.dataset import Dataset
-from g1_data.merge import merge
+from g1_data.repair import rewrite_statistics
 from g1_data.validate import validate
 
 
@@ -33,6 +35,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     join.add_argument('parts', type=Path, nargs='+', help='folders of the datasets to join')
     join.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
     join.set_defaults(run=lambda a: _merge(a.parts, a.out))
+    divide = commands.add_parser('split', help='write a dataset as two new ones')
+    divide.add_argument('root', type=Path, help='folder of the dataset')
+    divide.add_argument('share', type=float, help="part of every task's episodes, 0 to 1")
+    divide.add_argument('--rest', type=Path, required=True, help='new dataset of the other ones')
+    divide.add_argument('--out', type=Path, required=True, help='new dataset of that part')
+    divide.set_defaults(run=lambda a: _split(a.root, a.share, a.rest, a.out))
+    leave = commands.add_parser('drop', help='write a dataset without some of its episodes')
+    leave.add_argument('root', type=Path, help='folder of the dataset')
+    leave.add_argument('episodes', type=int, nargs='+', help='episodes to leave out')
+    leave.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
+    leave.set_defaults(run=lambda a: _drop(a.root, a.episodes, a.out))
+    count = commands.add_parser('stats', help='compute the statistics from the data again')
+    count.add_argument('root', type=Path, help='folder of the dataset; the old file is kept')
+    count.set_defaults(run=lambda a: _stats(a.root))
+    turn = commands.add_parser('convert', help='write a dataset in the other LeRobot format')
+    turn.add_argument('root', type=Path, help='folder of the dataset, v2.1 or v3.0')
+    turn.add_argument('--to', choices=('v2.1', 'v3.0'), required=True, help='format to write')
+    turn.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
+    turn.set_defaults(run=lambda a: _convert(a.root, a.to, a.out))
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -86,12 +107,7 @@ def _joints(dataset: Dataset) -> Table:
 
 def _validate(root: Path) -> int:
     console = Console()
-    faults = validate(
-        root,
-        lambda episodes: track(
-            tuple(episodes), 'checking', console=console, disable=not console.is_terminal
-        ),
-    )
+    faults = validate(root, lambda episodes: _track(episodes, 'checking'))
     for fault in faults:
         console.print(fault, markup=False, highlight=False, soft_wrap=True)
     if faults:
@@ -102,6 +118,36 @@ def _validate(root: Path) -> int:
 
 
 def _merge(parts: list[Path], out: Path) -> int:
-    merged = merge(parts, out)
+    merged = assemble.merge(parts, out, lambda picks: _track(picks, 'copying'))
     print(f'{out}: {len(merged.episodes)} episodes of {len(parts)} datasets')
     return 0
+
+
+def _split(root: Path, share: float, rest: Path, out: Path) -> int:
+    for made in assemble.split(root, share, (rest, out), lambda picks: _track(picks, 'copying')):
+        print(f'{made.root}: {len(made.episodes)} episodes')
+    return 0
+
+
+def _drop(root: Path, episodes: list[int], out: Path) -> int:
+    left = assemble.drop(root, episodes, out, lambda picks: _track(picks, 'copying'))
+    print(f'{out}: {len(left.episodes)} of the {len(Dataset(root).episodes)} episodes')
+    return 0
+
+
+def _stats(root: Path) -> int:
+    kept = rewrite_statistics(root, lambda episodes: _track(episodes, 'computing'))
+    print(f'{root}: statistics written; the old ones are kept in {kept}')
+    return 0
+
+
+def _convert(root: Path, version: str, out: Path) -> int:
+    convert = version3.to_version3 if version == version3.VERSION else version3.from_version3
+    convert(root, out, lambda episodes: _track(episodes, 'converting'))
+    print(f'{out}: written as LeRobot {version}')
+    return 0
+
+
+def _track(items: Iterable[Any], what: str) -> Iterable[Any]:
+    console = Console(stderr=True)
+    return track(tuple(items), what, console=console, disable=not console.is_terminal)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ VIDEO_KEY = 'observation.images.ego_view'
 STATE_KEY = 'observation.state'
 ACTION_KEY = 'action'
 CHUNK_SIZE = 1000
+#: Folder of a dataset for what is kept but no longer part of it.
+ASIDE = '.aside'
 
 DATA_PATH = 'data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet'
 VIDEO_PATH = 'videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4'
@@ -136,6 +140,20 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError as error:
                 raise ValueError(f'{path}, line {number}: not JSON: {error}') from None
     return lines
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A folder to write a dataset to; it becomes `out` at the end, or nothing after an error."""
+    if out.exists():
+        raise ValueError(f'{out} exists; a new dataset is written, choose another name')
+    unfinished = out.with_name(f'.{out.name}.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+        unfinished.replace(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

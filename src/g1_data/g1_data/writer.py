@@ -22,7 +22,6 @@ from g1_data.statistics import ImageStatistics, Statistics, column_statistics, t
 from g1_data.video import VideoEncoder
 
 _STAGING = '.staging'
-_ASIDE = '.aside'
 
 _log = logging.getLogger(__name__)
 
@@ -207,7 +206,7 @@ class DatasetWriter:
             ]
         if not left:
             return
-        aside = self.root / _ASIDE / time.strftime(f'%Y%m%d-%H%M%S-episode_{total:06d}')
+        aside = self.root / layout.ASIDE / time.strftime(f'%Y%m%d-%H%M%S-episode_{total:06d}')
         aside.mkdir(parents=True, exist_ok=True)
         for path in left:
             target = aside / path.name

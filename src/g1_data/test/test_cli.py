@@ -55,6 +55,44 @@ def test_merge_makes_a_valid_dataset(root: Path, tmp_path: Path) -> None:
     assert len(Dataset(out).episodes) == 4
 
 
+def test_split_gives_every_task_its_share(root: Path, tmp_path: Path) -> None:
+    whole, rest, out = tmp_path / 'whole', tmp_path / 'rest', tmp_path / 'part'
+    assert main(['merge', str(root), str(root), '--out', str(whole)]) == 0
+    assert main(['split', str(whole), '0.25', '--rest', str(rest), '--out', str(out)]) == 0
+    assert (len(Dataset(rest).episodes), len(Dataset(out).episodes)) == (3, 1)
+    assert main(['validate', str(rest)]) == main(['validate', str(out)]) == 0
+    assert len(Dataset(whole).episodes) == 4
+
+
+def test_drop_leaves_episodes_out_of_a_new_dataset(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    assert main(['drop', str(root), '0', '--out', str(out)]) == 0
+    assert [episode.length for episode in Dataset(out).episodes] == [12]
+    assert main(['validate', str(out)]) == 0
+    assert main(['drop', str(root), '7', '--out', str(tmp_path / 'none')]) == 2
+    assert 'has the episodes 0 to 1, got 7' in capsys.readouterr().err
+
+
+def test_nothing_is_written_where_something_is(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['drop', str(root), '0', '--out', str(root)]) == 2
+    assert 'exists' in capsys.readouterr().err
+    assert main(['validate', str(root)]) == 0
+
+
+def test_stats_mends_statistics_and_keeps_the_old_ones(root: Path) -> None:
+    edit_statistics(root)
+    before = (root / 'meta/episodes_stats.jsonl').read_text()
+    assert main(['validate', str(root)]) == 1
+    assert main(['stats', str(root)]) == 0
+    assert main(['validate', str(root)]) == 0
+    (kept,) = (root / '.aside').iterdir()
+    assert kept.read_text() == before
+
+
 def test_a_folder_that_is_no_dataset_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from g1_data.merge import merge
+from g1_data.assemble import merge
 from g1_data.writer import DatasetWriter
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
