@@ -37,7 +37,8 @@ def test_shapes(model, batch):
         batch.latents[:, :, :1], batch.latents, batch.prompt, torch.rand(4)
     )
     assert features.shape == (4, frames * height * width // 4, model.config.action.features)
-    assert model.sample_actions(features, batch.state, batch.actions).shape == (4, 16, 16)
+    velocity = model.action.velocity(features, batch.state)
+    assert model.sample_actions(velocity, batch.actions).shape == (4, 16, 16)
 
 
 def test_features_are_what_the_hooked_block_gives_in_the_whole_pass(model, batch):

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dit4dit_policy.inference.chunking import Prefix, guided, soft_mask
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.action_dit import Velocity
 from dit4dit_policy.model.config import ModelConfig, preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
 
@@ -57,7 +59,7 @@ class Policy:
         self._action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
         self._feature_time = torch.tensor([self.model.config.video.feature_time])
         self._prompts: dict[str, Tensor] = {}
-        self.model.eval()
+        self.model.eval().requires_grad_(False)
 
     @classmethod
     def load(cls, folder: str | Path, joint_names: tuple[str, ...] | None = None) -> Policy:
@@ -117,12 +119,14 @@ class Policy:
         """The tasks trained on: name to instruction."""
         return self.processor.tasks
 
-    @torch.inference_mode()
-    def infer(self, observation: Observation) -> NDArray[np.float64]:
+    @torch.no_grad()
+    def infer(self, observation: Observation, prefix: Prefix | None = None) -> NDArray[np.float64]:
         """(horizon, joints) targets [rad, m]; row k is the target `k * step` after the observation.
 
-        ValueError where image or joint positions are not what `Observation` says. After Algorithm
-        2: the features of one denoising pass, then Euler steps of the actions.
+        With a `prefix` the chunk continues it: it begins with the frozen targets and is pulled
+        towards the others. ValueError where image, joint positions or prefix are not what
+        `Observation` and `Prefix` say. After Algorithm 2: the features of one denoising pass, then
+        Euler steps of the actions.
         """
         clock = [time.perf_counter()]
         image = self.processor.encode_image(observation.image)
@@ -135,9 +139,14 @@ class Policy:
             condition, self._video_noise, prompt, self._feature_time
         )
         clock.append(time.perf_counter())
-        actions = self.model.sample_actions(features, state, self._action_noise)
+        velocity = self.model.action.velocity(features, state)
+        if prefix is not None:
+            velocity = self._guided(velocity, prefix)
+        actions = self.model.sample_actions(velocity, self._action_noise)
         clock.append(time.perf_counter())
         targets = self.processor.decode_action(actions[0])
+        if prefix is not None:
+            targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(time.perf_counter())
         before, vae, video, action, after = np.diff(clock)
         self.durations = {
@@ -147,6 +156,16 @@ class Policy:
             'rest': before + after,
         }
         return targets
+
+    def _guided(self, velocity: Velocity, prefix: Prefix) -> Velocity:
+        wanted, steps = torch.zeros_like(self._action_noise), len(prefix.targets)
+        if steps > wanted.shape[1]:
+            raise ValueError(f'prefix: a chunk has {wanted.shape[1]} steps, got {steps}')
+        wanted[0, :steps] = self.processor.encode_action(prefix.targets)
+        weight = torch.zeros_like(wanted[0])
+        mask = soft_mask(prefix.frozen, steps, len(weight))
+        weight[:, : len(self.joint_names)] = mask[:, None]
+        return guided(velocity, wanted, weight)
 
     def _prompt(self, instruction: str) -> Tensor:
         if instruction not in self._prompts:

@@ -8,6 +8,8 @@ S state, W width, N feature tokens.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +24,18 @@ from dit4dit_policy.model.config import ActionConfig
 #: Keys and values (B, heads, N, W / heads) of the cross-attention blocks: computed once, used by
 #: every Euler step.
 Context = list[tuple[Tensor, Tensor]]
+
+#: The velocity (B, K, A) at noisy actions (B, K, A) and a flow time tau.
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """All that depends on tau alone: what the action encoder adds, scales and shifts (B, 1, W)."""
+
+    actions_BW: Tensor
+    blocks: list[tuple[Tensor, Tensor]]
+    out: tuple[Tensor, Tensor]
 
 
 class ActionDiT(nn.Module):
@@ -56,16 +70,31 @@ class ActionDiT(nn.Module):
             tokens_BNW = torch.cat([tokens_BNW, future_BNW.to(tokens_BNW)], dim=1)
         return tokens_BNW
 
-    def forward(
-        self, actions_BKA: Tensor, tau_B: Tensor, tokens_BNW: Tensor, context: Context
-    ) -> Tensor:
-        """Velocity (B, K, A) at noisy `actions_BKA` and `tau_B`, seen as int(1000 tau)."""
+    def modulation(self, tau_B: Tensor) -> Modulation:
+        """Of the flow times `tau_B`, which the network sees as int(1000 tau)."""
         timestep_B = (tau_B * 1000).long()
-        actions_BKW = self.action_encoder(actions_BKA, timestep_B)
+        blocks, out = self.model.modulation(timestep_B)
+        return Modulation(self.action_encoder.time(timestep_B).to(out[0]), blocks, out)
+
+    def forward(
+        self, actions_BKA: Tensor, modulation: Modulation, tokens_BNW: Tensor, context: Context
+    ) -> Tensor:
+        """Velocity (B, K, A) at noisy `actions_BKA` and the flow times of `modulation`."""
+        actions_BKW = self.action_encoder(actions_BKA, modulation.actions_BW)
         horizon = actions_BKA.shape[1]
         actions_BKW = actions_BKW + self.position_embedding.weight[:horizon]
-        out = self.model(torch.cat([tokens_BNW, actions_BKW], dim=1), timestep_B, context)
+        out = self.model(torch.cat([tokens_BNW, actions_BKW], dim=1), modulation, context)
         return self.action_decoder(out[:, -horizon:])
+
+    def velocity(self, features_BND: Tensor, state_B1S: Tensor) -> Velocity:
+        """The field that actions follow, given video features (B, N, D) and a state (B, 1, S)."""
+        context, tokens = self.context(features_BND), self.tokens(state_B1S)
+
+        def velocity(actions_BKA: Tensor, tau: float) -> Tensor:
+            tau_B = torch.full((len(actions_BKA),), tau, device=actions_BKA.device)
+            return self(actions_BKA, self.modulation(tau_B), tokens, context)
+
+        return velocity
 
 
 class _Transformer(nn.Module):
@@ -80,12 +109,20 @@ class _Transformer(nn.Module):
         self.proj_out_1 = nn.Linear(width, 2 * width)
         self.proj_out_2 = nn.Linear(width, config.hidden)
 
-    def forward(self, x_BNW: Tensor, timestep_B: Tensor, context: Context) -> Tensor:
-        time_BW = self.timestep_encoder(timestep_B, x_BNW.dtype)
+    def modulation(
+        self, timestep_B: Tensor
+    ) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+        """Scale and shift of each block and of the output, (B, 1, W)."""
+        time_BW = F.silu(self.timestep_encoder(timestep_B))
+        blocks = [block.norm1.modulation(time_BW) for block in self.transformer_blocks]
+        shift, scale = self.proj_out_1(time_BW)[:, None].chunk(2, dim=-1)
+        return blocks, (scale, shift)
+
+    def forward(self, x_BNW: Tensor, modulation: Modulation, context: Context) -> Tensor:
         features = iter(context)
-        for block in self.transformer_blocks:
-            x_BNW = block(x_BNW, time_BW, next(features) if block.crosses else None)
-        shift, scale = self.proj_out_1(F.silu(time_BW))[:, None].chunk(2, dim=-1)
+        for block, (scale, shift) in zip(self.transformer_blocks, modulation.blocks, strict=True):
+            x_BNW = block(x_BNW, scale, shift, next(features) if block.crosses else None)
+        scale, shift = modulation.out
         return self.proj_out_2(self.norm_out(x_BNW) * (1 + scale) + shift)
 
 
@@ -116,9 +153,13 @@ class _Block(nn.Module):
         return self._heads(self.attn1.to_k(x_BND)), self._heads(self.attn1.to_v(x_BND))
 
     def forward(
-        self, x_BNW: Tensor, time_BW: Tensor, context: tuple[Tensor, Tensor] | None
+        self,
+        x_BNW: Tensor,
+        scale_B1W: Tensor,
+        shift_B1W: Tensor,
+        context: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
-        h_BNW = self.norm1(x_BNW, time_BW)
+        h_BNW = self.norm1(x_BNW, scale_B1W, shift_B1W)
         keys, values = context if context is not None else self.keys_values(h_BNW)
         queries = self._heads(self.attn1.to_q(h_BNW))
         h_BNW = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
@@ -137,9 +178,12 @@ class _AdaLayerNorm(nn.Module):
         self.linear = nn.Linear(width, 2 * width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-5)
 
-    def forward(self, x_BNW: Tensor, time_BW: Tensor) -> Tensor:
-        scale, shift = self.linear(F.silu(time_BW))[:, None].chunk(2, dim=-1)
-        return self.norm(x_BNW) * (1 + scale) + shift
+    def modulation(self, time_BW: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift = self.linear(time_BW)[:, None].chunk(2, dim=-1)
+        return scale, shift
+
+    def forward(self, x_BNW: Tensor, scale_B1W: Tensor, shift_B1W: Tensor) -> Tensor:
+        return self.norm(x_BNW) * (1 + scale_B1W) + shift_B1W
 
 
 class _TimestepEncoder(nn.Module):
@@ -148,8 +192,9 @@ class _TimestepEncoder(nn.Module):
         self.time_proj = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=1)
         self.timestep_embedder = TimestepEmbedding(256, width)
 
-    def forward(self, timestep_B: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.timestep_embedder(self.time_proj(timestep_B).to(dtype))
+    def forward(self, timestep_B: Tensor) -> Tensor:
+        weight = self.timestep_embedder.linear_1.weight
+        return self.timestep_embedder(self.time_proj(timestep_B).to(weight.dtype))
 
 
 class _Mlp(nn.Module):
@@ -171,11 +216,14 @@ class _ActionEncoder(nn.Module):
         self.layer2 = nn.Linear(2 * width, width)
         self.layer3 = nn.Linear(width, width)
 
-    def forward(self, actions_BKA: Tensor, timestep_B: Tensor) -> Tensor:
-        actions_BKW = self.layer1(actions_BKA)
-        half = actions_BKW.shape[-1] // 2
-        steps = torch.arange(half, device=actions_BKA.device)
+    def time(self, timestep_B: Tensor) -> Tensor:
+        """(B, W) sines and cosines of the time."""
+        half = self.layer1.out_features // 2
+        steps = torch.arange(half, device=timestep_B.device)
         angles = timestep_B[:, None] * torch.exp(steps * (-math.log(10000.0) / half))
-        time_BW = torch.cat([angles.sin(), angles.cos()], dim=-1).to(actions_BKW)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    def forward(self, actions_BKA: Tensor, time_BW: Tensor) -> Tensor:
+        actions_BKW = self.layer1(actions_BKA)
         time_BKW = time_BW[:, None].expand_as(actions_BKW)
         return self.layer3(F.silu(self.layer2(torch.cat([actions_BKW, time_BKW], dim=-1))))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dit4dit_policy.model import flow
-from dit4dit_policy.model.action_dit import ActionDiT
+from dit4dit_policy.model.action_dit import ActionDiT, Velocity
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.video_backbone import VideoBackbone
 
@@ -60,7 +60,8 @@ class DiT4DiT(nn.Module):
         actions, mask = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
         tau = self._action_times(size * draws, generator)
         noise = torch.randn(actions.shape, generator=generator)
-        predicted = self.action(flow.interpolate(actions, noise, tau), tau, tokens, context)
+        noisy, modulation = flow.interpolate(actions, noise, tau), self.action.modulation(tau)
+        predicted = self.action(noisy, modulation, tokens, context)
         return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), mask)
 
     def video_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
@@ -74,13 +75,8 @@ class DiT4DiT(nn.Module):
         return (predicted - flow.velocity_target(latents, noise))[:, :, 1:].square().mean()
 
     @torch.no_grad()
-    def sample_actions(self, features: Tensor, state: Tensor, noise: Tensor) -> Tensor:
-        """Actions (B, K, A) for video features (B, N, D), state (B, 1, S) and noise (B, K, A)."""
-        context, tokens = self.action.context(features), self.action.tokens(state)
-
-        def velocity(x: Tensor, tau: float) -> Tensor:
-            return self.action(x, torch.full((len(x),), tau), tokens, context)
-
+    def sample_actions(self, velocity: Velocity, noise: Tensor) -> Tensor:
+        """Actions (B, K, A) from noise (B, K, A) along a field of `ActionDiT.velocity`."""
         return flow.euler(velocity, noise, self.config.action.euler_steps)
 
     @torch.no_grad()

@@ -239,7 +239,8 @@ class Run:
         noise = torch.randn(batch.latents.shape, generator=generator)
         features = model.video.features(latents[:, :, :1], noise, batch.prompt, tau)
         noise = torch.randn(batch.actions.shape, generator=generator)
-        return self._difference(model.sample_actions(features, batch.state, noise), batch)
+        velocity = model.action.velocity(features, batch.state)
+        return self._difference(model.sample_actions(velocity, noise), batch)
 
     def _difference(self, actions: Tensor, batch: Batch) -> float:
         decode = self.processor.decode_action
