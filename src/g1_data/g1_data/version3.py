@@ -234,7 +234,12 @@ def _episode_rows(root: Path) -> list[dict[str, Any]]:
 def _write_tasks(tasks: Sequence[str], path: Path) -> None:
     """As pandas would: a column task_index, the instructions being the index of the table."""
     table = pa.table({'task_index': pa.array(range(len(tasks)), pa.int64()), 'task': list(tasks)})
-    pandas = {'index_columns': ['task'], 'column_indexes': [], 'columns': [], 'pandas_version': ''}
+    kinds = {'task_index': ('int64', 'int64'), 'task': ('unicode', 'object')}
+    columns = [
+        {'name': name, 'field_name': name, 'pandas_type': kind, 'numpy_type': numpy}
+        for name, (kind, numpy) in kinds.items()
+    ]
+    pandas = {'index_columns': ['task'], 'column_indexes': [], 'columns': columns}
     pq.write_table(table.replace_schema_metadata({'pandas': json.dumps(pandas)}), path)
 
 
