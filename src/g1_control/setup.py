@@ -20,6 +20,7 @@ setup(
     entry_points={
         'console_scripts': [
             'control_node = g1_control.nodes.control_node:main',
+            'gripper_node = g1_control.nodes.gripper_node:main',
             'plan_markers = g1_control.nodes.plan_markers:main',
             'shadow_node = g1_control.nodes.shadow_node:main',
         ]
