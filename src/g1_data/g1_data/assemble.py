@@ -94,7 +94,12 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
 
 def _create_like(dataset: Dataset, root: Path) -> DatasetWriter:
     return DatasetWriter.create(
-        root, dataset.fps, dataset.joint_names, dataset.image_shape, dataset.info['robot_type']
+        root,
+        dataset.fps,
+        dataset.joint_names,
+        dataset.image_shape,
+        dataset.info['robot_type'],
+        dataset.extras,
     )
 
 
@@ -113,4 +118,5 @@ def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
     shutil.copyfile(dataset.video_path(index), video)
     with video.open('rb') as file:
         os.fsync(file.fileno())
-    writer.commit(columns, video, dataset.episodes[index].task, statistics)
+    episode = dataset.episodes[index]
+    writer.commit(columns, video, episode.task, statistics, episode.health)

@@ -80,6 +80,9 @@ def _info(root: Path, picture: Path | None) -> int:
         table.add_row(name, value)
     console = Console()
     console.print(table)
+    for episode in dataset.episodes:
+        if episode.health and not episode.health['healthy']:
+            console.print(f'[yellow]episode {episode.index}: {episode.health["text"]}')
     if dataset.episodes:
         console.print(_tasks(dataset), _joints(dataset))
     if picture is not None:

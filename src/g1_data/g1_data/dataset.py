@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,16 @@ from g1_data.video import decode
 
 @dataclass(frozen=True)
 class Episode:
-    """An entry of the dataset: `length` frames of one demonstration of `task` (its instruction)."""
+    """An entry of the dataset: `length` frames of one demonstration of `task` (its instruction).
+
+    health: how the recording went, where the recorder has said so: `healthy` (bool), `text` (what
+    is outside its limits) and what it measured.
+    """
 
     index: int
     length: int
     task: str
+    health: Mapping[str, Any] | None = None
 
 
 class Dataset:
@@ -52,7 +57,7 @@ class Dataset:
             )
         lines = layout.read_jsonl(self.root / 'meta' / 'episodes.jsonl')
         self.episodes: tuple[Episode, ...] = tuple(
-            Episode(line['episode_index'], line['length'], line['tasks'][0])
+            Episode(line['episode_index'], line['length'], line['tasks'][0], line.get('health'))
             for line in lines[: self.info['total_episodes']]
         )
 
@@ -68,6 +73,11 @@ class Dataset:
     def joint_names(self) -> tuple[str, ...]:
         """Order of state and action."""
         return tuple(self.features[layout.STATE_KEY]['names'])
+
+    @property
+    def extras(self) -> dict[str, layout.Extra]:
+        """What every frame holds beside state, action and image."""
+        return layout.extras(self.features)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -98,14 +108,14 @@ class Dataset:
         }
 
     def read_episode(self, index: int) -> dict[str, np.ndarray]:
-        """Columns of the episode: observation.state and action (T, 16) float32, the others (T,)."""
+        """Columns of the episode: state and action (T, 16) float32, extras (T, n), others (T,)."""
         table = pq.read_table(self._path(self.data_path(index)))
         return {
             name: column.combine_chunks()
             .flatten()
             .to_numpy(zero_copy_only=False)
             .reshape(len(table), -1)
-            if name in (layout.STATE_KEY, layout.ACTION_KEY)
+            if name not in layout.INDEX_COLUMNS
             else column.to_numpy()
             for name, column in zip(table.column_names, table.columns, strict=True)
         }

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,27 @@ VECTOR_PARTS = {
 VECTOR_SIZE = 16
 
 
-def features(joint_names: Sequence[str], image_shape: tuple[int, int], fps: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Extra:
+    """A vector that a dataset holds for every frame beside what LeRobot asks for.
+
+    names: of its numbers, with their units where they are not evident. dtype: float32 or float64.
+    """
+
+    names: tuple[str, ...]
+    dtype: str = 'float32'
+
+    @property
+    def feature(self) -> dict[str, Any]:
+        return {'dtype': self.dtype, 'shape': [len(self.names)], 'names': list(self.names)}
+
+
+def features(
+    joint_names: Sequence[str],
+    image_shape: tuple[int, int],
+    fps: int,
+    extras: Mapping[str, Extra] | None = None,
+) -> dict[str, Any]:
     """The `features` of info.json for one camera image (H, W) and 16 joints in chunk order."""
     height, width = image_shape
     if len(joint_names) != VECTOR_SIZE:
@@ -81,10 +102,21 @@ def features(joint_names: Sequence[str], image_shape: tuple[int, int], fps: int)
         },
         STATE_KEY: vector,
         ACTION_KEY: vector,
+        **{name: extra.feature for name, extra in (extras or {}).items()},
         **{
             name: {'dtype': dtype, 'shape': [1], 'names': None}
             for name, dtype in INDEX_COLUMNS.items()
         },
+    }
+
+
+def extras(feature_table: Mapping[str, Any]) -> dict[str, Extra]:
+    """The extras among the `features` of info.json."""
+    known = {VIDEO_KEY, STATE_KEY, ACTION_KEY, *INDEX_COLUMNS}
+    return {
+        name: Extra(tuple(feature['names']), feature['dtype'])
+        for name, feature in feature_table.items()
+        if name not in known
     }
 
 

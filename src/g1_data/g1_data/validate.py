@@ -154,7 +154,7 @@ def _check_data(dataset: Dataset, episode: Episode, start: int) -> Iterator[str]
     except (pa.ArrowInvalid, OSError) as error:
         yield f'{name}: not a parquet file: {error}'
         return
-    faults = list(_check_schema(name, schema))
+    faults = list(_check_schema(dataset, name, schema))
     if rows != episode.length:
         faults.append(f'{name}: expected the {episode.length} rows of episodes.jsonl, got {rows}')
     if faults:
@@ -190,9 +190,12 @@ def _check_data(dataset: Dataset, episode: Episode, start: int) -> Iterator[str]
     yield from _check_statistics(dataset, episode, columns)
 
 
-def _check_schema(name: str, schema: pa.Schema) -> Iterator[str]:
-    vector = pa.list_(pa.float32(), layout.VECTOR_SIZE)
-    expected = {layout.STATE_KEY: vector, layout.ACTION_KEY: vector}
+def _check_schema(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[str]:
+    expected = {
+        column: pa.list_(pa.type_for_alias(feature['dtype']), feature['shape'][0])
+        for column, feature in dataset.features.items()
+        if column != layout.VIDEO_KEY and column not in layout.INDEX_COLUMNS
+    }
     expected |= {column: pa.type_for_alias(dtype) for column, dtype in layout.INDEX_COLUMNS.items()}
     for column, kind in expected.items():
         if column not in schema.names:

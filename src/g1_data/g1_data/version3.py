@@ -89,6 +89,7 @@ def from_version3(root: str | Path, out: str | Path, track: Track = iter) -> Dat
             features[layout.STATE_KEY]['names'],
             (height, width),
             info['robot_type'],
+            layout.extras(features),
         ) as writer,
     ):
         for row in track(_episode_rows(root)):
@@ -124,8 +125,8 @@ def _convert_back(
     if len(table) != length:
         raise ValueError(f'{path}: expected {length} rows of episode {index}, got {len(table)}')
     columns = {
-        key: np.stack(table[key].to_numpy()).astype(np.float32)
-        for key in (layout.STATE_KEY, layout.ACTION_KEY)
+        key: np.stack(table[key].to_numpy())
+        for key in (layout.STATE_KEY, layout.ACTION_KEY, *writer.extras)
     }
     prefix = f'videos/{layout.VIDEO_KEY}'
     place = {k: row[f'{prefix}/{k}'] for k in ('chunk_index', 'file_index')}

@@ -60,6 +60,7 @@ class DatasetWriter:
         joint_names: Sequence[str],
         image_shape: tuple[int, int],
         robot_type: str = layout.ROBOT_TYPE,
+        extras: Mapping[str, layout.Extra] | None = None,
     ) -> DatasetWriter:
         """Opens the dataset at `root` to add episodes, and makes it if it does not exist.
 
@@ -69,6 +70,7 @@ class DatasetWriter:
             joint_names: 16 names, the order of state and action (`robot.chunk_joints`).
             image_shape: (H, W) of the stored video, both even.
             robot_type: goes into info.json.
+            extras: what every frame holds beside state, action and image.
 
         Raises:
             ValueError: `root` holds a dataset of another rate, shape or joints, or other files.
@@ -77,7 +79,8 @@ class DatasetWriter:
         root = Path(root)
         if not isinstance(fps, int) or fps < 1:
             raise ValueError(f'fps: expected a whole number of at least 1, got {fps!r}')
-        wanted = layout.info(robot_type, fps, layout.features(joint_names, image_shape, fps))
+        table = layout.features(joint_names, image_shape, fps, extras)
+        wanted = layout.info(robot_type, fps, table)
         info_file = root / 'meta' / 'info.json'
         if not info_file.is_file() and root.exists() and any(root.iterdir()):
             found = ', '.join(sorted(p.name for p in root.iterdir())[:5])
@@ -117,6 +120,10 @@ class DatasetWriter:
         height, width, _ = self._info['features'][layout.VIDEO_KEY]['shape']
         return height, width
 
+    @property
+    def extras(self) -> dict[str, layout.Extra]:
+        return layout.extras(self._info['features'])
+
     def episode(self, task: str) -> EpisodeWriter:
         """Starts an episode of the task with this instruction; a `with` saves it at the end."""
         return EpisodeWriter(self, task)
@@ -139,21 +146,26 @@ class DatasetWriter:
         video: Path,
         task: str,
         statistics: Mapping[str, Statistics],
+        health: Mapping[str, Any] | None = None,
     ) -> int:
         """Makes a finished recording the next episode of the dataset and returns its index.
 
         Args:
-            columns: observation.state and action, each (T, 16).
+            columns: observation.state and action, each (T, 16), and the dataset's extras.
             video: finished mp4 with T frames, in the dataset's file system; it is moved.
             task: instruction of the episode.
             statistics: of the columns and the video; bookkeeping columns are added here.
+            health: how the recording went, kept with the episode (see `dataset.Episode`).
         """
         index = self.total_episodes
         length = len(columns[layout.STATE_KEY])
         task_index = self._tasks.get(task, len(self._tasks))
         frames = np.arange(length, dtype=np.int64)
         table = {
-            **{name: np.asarray(values, dtype=np.float32) for name, values in columns.items()},
+            **{
+                name: np.asarray(values, dtype=self._info['features'][name]['dtype'])
+                for name, values in columns.items()
+            },
             'timestamp': (frames / self.fps).astype(np.float32),
             'frame_index': frames,
             'episode_index': np.full(length, index, dtype=np.int64),
@@ -169,7 +181,8 @@ class DatasetWriter:
         _move(video, self.root / layout.video_path(index))
 
         self._tasks.setdefault(task, task_index)
-        self._episodes.append({'episode_index': index, 'tasks': [task], 'length': length})
+        line: dict[str, Any] = {'episode_index': index, 'tasks': [task], 'length': length}
+        self._episodes.append(line if health is None else line | {'health': dict(health)})
         self._statistics.append({'episode_index': index, 'stats': to_json(all_statistics)})
         episodes = index + 1
         self._info |= {
@@ -237,47 +250,71 @@ class EpisodeWriter:
         self._video = folder / f'episode_{writer.total_episodes:06d}.mp4'
         self._encoder = VideoEncoder(self._video, writer.fps, writer.image_shape)
         self._image_statistics = ImageStatistics()
-        self._states: list[np.ndarray] = []
-        self._actions: list[np.ndarray] = []
+        self._extras = writer.extras
+        self._columns: dict[str, list[np.ndarray]] = {
+            name: [] for name in (layout.STATE_KEY, layout.ACTION_KEY, *self._extras)
+        }
         self._open = True
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._columns[layout.STATE_KEY])
 
-    def add(self, state: np.ndarray, action: np.ndarray, image: np.ndarray) -> None:
+    def add(
+        self,
+        state: np.ndarray,
+        action: np.ndarray,
+        image: np.ndarray,
+        extras: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Appends one frame.
 
         Args:
             state: (16,) measured joint positions [rad] and gripper openings [m].
             action: (16,) commanded targets for this frame's time, same order and units.
             image: (H, W, 3) uint8 RGB of the dataset's shape.
+            extras: the dataset's extras, all of them.
 
         Raises:
             ValueError: wrong shape or type, or a number that is not finite; the frame is not added.
         """
-        state, action = _vector('state', state), _vector('action', action)
+        row = {
+            layout.STATE_KEY: _vector('state', state, layout.VECTOR_SIZE),
+            layout.ACTION_KEY: _vector('action', action, layout.VECTOR_SIZE),
+            **self._extra_row(extras or {}),
+        }
         expected = (*self._writer.image_shape, 3)
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f'image: expected {expected} uint8, got {image.shape} {image.dtype}')
         self._encoder.add(np.ascontiguousarray(image))
         self._image_statistics.add(image)
-        self._states.append(state)
-        self._actions.append(action)
+        for name, values in row.items():
+            self._columns[name].append(values)
 
-    def save(self) -> int:
-        """Completes the episode, adds it to the dataset and returns its index."""
-        if not self._states:
+    def _extra_row(self, extras: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if extras.keys() != self._extras.keys():
+            raise ValueError(
+                f'extras: expected {", ".join(self._extras) or "none"}, '
+                f'got {", ".join(extras) or "none"}'
+            )
+        return {
+            name: _vector(name, extras[name], len(extra.names), extra.dtype)
+            for name, extra in self._extras.items()
+        }
+
+    def save(self, health: Mapping[str, Any] | None = None) -> int:
+        """Completes the episode, adds it to the dataset and returns its index.
+
+        health: how the recording went, kept with the episode (see `dataset.Episode`).
+        """
+        if not len(self):
             self.discard()
             raise ValueError('the episode has no frames, so there is nothing to save')
-        columns = {
-            layout.STATE_KEY: np.stack(self._states),
-            layout.ACTION_KEY: np.stack(self._actions),
-        }
+        columns = {name: np.stack(values) for name, values in self._columns.items()}
         statistics = {name: column_statistics(values) for name, values in columns.items()}
         statistics[layout.VIDEO_KEY] = self._image_statistics.result()
         try:
             self._encoder.finish()
-            index = self._writer.commit(columns, self._video, self.task, statistics)
+            index = self._writer.commit(columns, self._video, self.task, statistics, health)
         finally:
             self._open = False
             self._remove_staging()
@@ -310,10 +347,10 @@ class EpisodeWriter:
             self.discard()
 
 
-def _vector(name: str, values: np.ndarray) -> np.ndarray:
-    vector = np.asarray(values, dtype=np.float32)
-    if vector.shape != (layout.VECTOR_SIZE,):
-        raise ValueError(f'{name}: expected ({layout.VECTOR_SIZE},) numbers, got {vector.shape}')
+def _vector(name: str, values: np.ndarray, size: int, dtype: str = 'float32') -> np.ndarray:
+    vector = np.asarray(values, dtype=dtype)
+    if vector.shape != (size,):
+        raise ValueError(f'{name}: expected ({size},) numbers, got {vector.shape}')
     if not np.isfinite(vector).all():
         bad = ', '.join(str(i) for i in np.flatnonzero(~np.isfinite(vector)))
         raise ValueError(f'{name}: expected finite numbers, got NaN or Inf at {bad}')

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from g1_data import Dataset, DatasetWriter, merge
+from g1_data.cli import main
+from g1_data.layout import Extra
 
 FPS = 10
 SHAPE = (48, 64)
@@ -109,6 +111,38 @@ def test_modality_names_the_parts_that_the_trainer_asks_for(tmp_path: Path) -> N
     assert modality['state'] == modality['action'] == parts
     assert modality['video']['ego_view']['original_key'] == VIDEO
     assert 'human.task_description' in modality['annotation']
+
+
+def test_extras_and_health_come_back_and_survive_a_merge(tmp_path: Path) -> None:
+    extras = {
+        'capture': Extra(('image [s]', 'state [s]'), 'float64'),
+        'operator': Extra(('grip', 'trigger', 'x [m]')),
+    }
+    root = tmp_path / 'set'
+    start = 1_790_000_000.123456
+    with create(root, extras=extras) as writer:
+        with writer.episode('task') as episode:
+            for k in range(5):
+                row = {'capture': [start + k, start], 'operator': [k, 0, 1]}
+                episode.add(np.zeros(16), np.zeros(16), image(k), row)
+            with pytest.raises(ValueError, match='extras: expected capture, operator, got none'):
+                episode.add(np.zeros(16), np.zeros(16), image(5))
+            episode.save({'healthy': False, 'text': '3 frames missed', 'missed': 3})
+        assert writer.extras == extras
+    with pytest.raises(ValueError, match='choose another folder'):
+        create(root)
+
+    assert main(['validate', str(root)]) == 0
+    for dataset in (Dataset(root), merge([root], tmp_path / 'merged')):
+        columns = dataset.read_episode(0)
+        np.testing.assert_array_equal(columns['capture'][:, 0], start + np.arange(5))
+        np.testing.assert_array_equal(columns['operator'][:, 0], range(5))
+        assert dataset.extras == extras
+        assert dataset.episodes[0].health == {
+            'healthy': False,
+            'text': '3 frames missed',
+            'missed': 3,
+        }
 
 
 def test_statistics_are_those_of_the_numbers_and_pixels(tmp_path: Path) -> None:
