@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit4dit_policy.model.dit4dit import Velocity
+from dit4dit_policy.model.action_dit import Velocity
 
 Array = NDArray[np.float64]
 
 #: Largest weight of the correction ('beta'; in the paper 5, with another `_SPREAD`).
 _LARGEST_WEIGHT = 10.0
 #: Standard deviation that chunks of one observation are taken to have, in units of the normalised
-#: action. The paper's weight has 1 in its place, which hardly moves a policy that is sure of itself.
+#: action. In the paper it is 1, whose weights hardly move a policy that is sure of itself.
 _SPREAD = 0.2
 _LATENCIES_KEPT = 10
 
