@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from dit4dit_policy.inference.policy import Observation, Policy
 from dit4dit_policy.model import checkpoint
@@ -64,15 +63,6 @@ def test_an_instruction_is_embedded_once(folder, monkeypatch):
     policy.infer(_observation(1))
 
 
-def test_weights_survive_the_file(folder):
-    model, training = checkpoint.load(folder)
-    again = folder / 'again'
-    checkpoint.save(model, again, training)
-    for name, tensor in checkpoint.load(again)[0].state_dict().items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-    assert training == {'trained': True, 'steps': 3}
-
-
 def test_untrained_nano_moves_near_the_robots_home():
     from g1_description import load_robot
 
@@ -88,59 +78,19 @@ def test_untrained_nano_moves_near_the_robots_home():
     )  # fmt: skip
 
 
-def _weights(folder, change):
-    weights = load_file(folder / 'model.safetensors')
-    change(weights)
-    save_file(weights, folder / 'model.safetensors')
-
-
 def _json(folder, name, **changes):
     path = folder / name
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def _spoil_nan(folder):
-    def change(weights):
-        weights['action.position_embedding.weight'][0, 0] = float('nan')
-
-    _weights(folder, change)
-
-
-def _spoil_shape(folder):
-    def change(weights):
-        weights['action.position_embedding.weight'] = torch.zeros(3, 32)
-
-    _weights(folder, change)
-
-
-def _spoil_size(folder):
-    path = folder / 'model.safetensors'
-    path.write_bytes(path.read_bytes()[:-1000])
 
 
 @pytest.mark.parametrize(
     ('spoil', 'error', 'message'),
     [
         (lambda f: (f / 'processor.json').unlink(), FileNotFoundError, r'no processor\.json in'),
-        (lambda f: (f / 'model.safetensors').unlink(), FileNotFoundError, 'no model.safetensors'),
-        (lambda f: _json(f, 'config.json', format=7), ValueError, 'expected format 1, got 7'),
         (lambda f: _json(f, 'processor.json', image=[64, 64]), ValueError, 'does not belong'),
-        (
-            lambda f: _weights(f, lambda w: w.pop('action.position_embedding.weight')),
-            ValueError,
-            r'1 weights are missing, the first is action\.position_embedding\.weight',
-        ),
-        (
-            lambda f: _weights(f, lambda w: w.update(extra=torch.zeros(1))),
-            ValueError,
-            '1 weights are unknown, the first is extra',
-        ),
-        (_spoil_nan, ValueError, r'action\.position_embedding\.weight is not finite'),
-        (_spoil_shape, ValueError, r'should be \(16, 32\) by config\.json, is \(3, 32\)'),
-        (_spoil_size, ValueError, 'cut short'),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_with_what_is_wrong(folder, spoil, error, message):
+def test_a_processor_of_another_model_is_refused_with_what_is_wrong(folder, spoil, error, message):
     spoil(folder)
     with pytest.raises(error, match=message):
         Policy.load(folder)

@@ -54,20 +54,14 @@ def test_every_layer_has_mean_zero_and_deviation_one(encoder):
 
 
 def test_the_backbone_loads_it_when_it_first_has_to_and_is_not_saved_with_it(folder):
-    video = VideoBackbone(_config())
+    video = VideoBackbone(toy.with_qwen().video)
     assert video.text_encoder is None
     with pytest.raises(FileNotFoundError, match='no embedding at hand, and no folder of Cosmos'):
         video.embed(PROMPTS)
-    video.text_folder = folder
+    video.frozen_folder = folder
     assert video.embed(PROMPTS).shape == (2, toy.QWEN.tokens, toy.QWEN.width)
     assert not any('text_encoder' in name for name in video.state_dict())
     assert deepcopy(video).text_encoder is video.text_encoder
-
-
-def _config():
-    video = toy.tiny().video
-    transformer = replace(video.transformer, crossattn_proj_in_channels=toy.QWEN.width)
-    return replace(video, text=toy.QWEN, transformer=transformer)
 
 
 def test_a_folder_without_it_or_with_another_one_is_refused(folder, tmp_path):

@@ -9,6 +9,7 @@ import torch
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
 from dit4dit_policy.model.dit4dit import Batch
+from dit4dit_policy.model.video_backbone import make_transformer, make_vae
 from g1_data.writer import DatasetWriter
 
 JOINTS = tuple(f'joint_{i}' for i in range(16))
@@ -90,6 +91,23 @@ def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = J
                 arm = min(k / 16, 1.0)
                 episode.add(state.astype(np.float32), action.astype(np.float32), scene(place, arm))
     return root
+
+
+def with_qwen() -> ModelConfig:
+    """`tiny` with the text encoder of `qwen`."""
+    config = tiny()
+    video = config.video
+    transformer = replace(video.transformer, crossattn_proj_in_channels=QWEN.width)
+    return replace(config, video=replace(video, text=QWEN, transformer=transformer))
+
+
+def cosmos(root: Path) -> Path:
+    """A folder of Cosmos-Predict2.5 with the sizes of `with_qwen`, its video DiT in shards."""
+    video = with_qwen().video
+    torch.manual_seed(1)
+    make_transformer(video.transformer).save_pretrained(root / 'transformer', max_shard_size='99KB')
+    make_vae(video.vae).save_pretrained(root / 'vae')
+    return qwen(root)
 
 
 def qwen(root: Path) -> Path:

@@ -1,64 +1,106 @@
-"""Checkpoints on disk: a folder with `config.json`, `model.safetensors` and `processor.json`.
+"""Checkpoints of ours: a folder with `config.json`, `model.safetensors` and `processor.json`.
 
-`model.safetensors` holds every weight, the frozen ones too, in bfloat16; loading gives float32.
-Nothing is ever unpickled.
+`config.json` says what the model is, how it was trained, and where its frozen parts are: in a
+folder of Cosmos-Predict2.5-2B (`frozen`), or, without that, in `model.safetensors` with the rest.
+`model.cosmos` and `model.released` read the two other kinds of weights there are.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from dit4dit_policy.model import cosmos
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.weights import assign, safetensors_file
 
 FORMAT = 1
 
 
-def save(model: DiT4DiT, folder: Path, training: dict[str, Any]) -> None:
-    """Writes `config.json`, with `training` saying how the weights came to be, and the weights."""
+@dataclass(frozen=True)
+class Record:
+    """What `config.json` holds. `training` says how the weights came to be."""
+
+    model: ModelConfig
+    training: dict[str, Any]
+    frozen: Path | None
+
+
+def save(
+    model: DiT4DiT, folder: Path, training: dict[str, Any], dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Writes the weights as `dtype` and `config.json`, with `training` saying how they came to be.
+
+    A VAE of Cosmos-Predict2.5 is not written but referred to.
+    """
+    frozen = model.video.frozen_folder
     folder.mkdir(parents=True, exist_ok=True)
-    config = {'format': FORMAT, 'model': model.config.to_dict(), 'training': training}
-    (folder / 'config.json').write_text(json.dumps(config, indent=2) + '\n')
     weights = {
-        name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.to(dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+        if frozen is None or not name.startswith('video.vae.')
     }
     save_file(weights, folder / 'model.safetensors')
+    config = {
+        'format': FORMAT,
+        'model': model.config.to_dict(),
+        'frozen': None if frozen is None else str(frozen.resolve()),
+        'training': training,
+    }
+    (folder / 'config.json').write_text(json.dumps(config, indent=2) + '\n')
 
 
-def read_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """The model's configuration and its training record; an error says what is wrong."""
+def read_config(folder: Path) -> Record:
+    """What `config.json` says; FileNotFoundError or ValueError says what is wrong with it."""
     path = _file(folder, 'config.json')
     try:
-        config = json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not JSON: {error}') from None
-    if config.get('format') != FORMAT:
-        raise ValueError(f'{path}: expected format {FORMAT}, got {config.get("format")!r}')
-    return ModelConfig.from_dict(config['model']), config['training']
+    if values.get('format') != FORMAT:
+        raise ValueError(
+            f'{path}: expected format {FORMAT}, got {values.get("format")!r}; '
+            'train or convert the checkpoint again with this version'
+        )
+    if missing := [name for name in ('model', 'training') if name not in values]:
+        raise ValueError(f'{path}: expected model and training, {missing[0]} is missing')
+    frozen = values.get('frozen')
+    return Record(
+        ModelConfig.from_dict(values['model']),
+        values['training'],
+        None if frozen is None else Path(frozen),
+    )
 
 
-def load(folder: Path) -> tuple[DiT4DiT, dict[str, Any]]:
-    """The model in evaluation mode and its training record.
+def load(folder: Path, dtype: torch.dtype | None = torch.float32) -> tuple[DiT4DiT, dict[str, Any]]:
+    """The model in evaluation mode, its weights as `dtype` (None: as stored), and its training.
 
-    FileNotFoundError where a file is missing; ValueError where it is cut short, or a weight is
-    missing, unknown, of another shape than the configuration says, or not finite.
+    Needs little more memory than the model itself. FileNotFoundError where a file is missing;
+    ValueError where it is cut short, or a weight is missing, unknown, of another shape than the
+    configuration says, or not finite.
     """
-    config, training = read_config(folder)
-    path = _file(folder, 'model.safetensors')
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f'{path}: unreadable, probably cut short: {error}') from None
-    model = DiT4DiT(config)
-    _check(path, model.state_dict(), weights)
-    model.load_state_dict(weights)
-    return model.eval(), training
+    record = read_config(folder)
+    stored = safetensors_file(_file(folder, 'model.safetensors'))
+    with torch.device('meta'):
+        model = DiT4DiT(record.model)
+    if record.frozen is not None:
+        try:
+            vae = cosmos.vae_weights(record.frozen, record.model.video.vae)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{folder}: its frozen parts are expected in {record.frozen}: {error}; put '
+                'Cosmos-Predict2.5-2B there, or its place into `frozen` of config.json'
+            ) from None
+        stored |= {f'video.vae.{name}': tensor for name, tensor in vae.items()}
+        model.video.frozen_folder = record.frozen
+    assign(model, stored, dtype)
+    return model.eval(), record.training
 
 
 def processor_file(folder: Path) -> Path:
@@ -74,18 +116,3 @@ def _file(folder: Path, name: str) -> Path:
             'and processor.json'
         )
     return path
-
-
-def _check(path: Path, expected: dict[str, torch.Tensor], got: dict[str, torch.Tensor]) -> None:
-    if missing := sorted(expected.keys() - got.keys()):
-        raise ValueError(f'{path}: {len(missing)} weights are missing, the first is {missing[0]}')
-    if unknown := sorted(got.keys() - expected.keys()):
-        raise ValueError(f'{path}: {len(unknown)} weights are unknown, the first is {unknown[0]}')
-    for name, tensor in got.items():
-        if tensor.shape != expected[name].shape:
-            raise ValueError(
-                f'{path}: {name} should be {tuple(expected[name].shape)} by config.json, '
-                f'is {tuple(tensor.shape)}'
-            )
-        if not tensor.isfinite().all():
-            raise ValueError(f'{path}: {name} is not finite; train or copy the checkpoint again')

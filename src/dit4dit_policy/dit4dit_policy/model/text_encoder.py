@@ -110,20 +110,20 @@ class ByteTextEncoder(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
+        architecture = Qwen2Config(
+            vocab_size=257,
+            hidden_size=config.hidden,
+            intermediate_size=2 * config.hidden,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.hidden // 32,
+            num_key_value_heads=config.hidden // 32,
+            max_position_embeddings=config.tokens,
+            initializer_range=0.2,
+        )
         generator_state = torch.get_rng_state()
         torch.manual_seed(0)
-        self.model = Qwen2Model(
-            Qwen2Config(
-                vocab_size=257,
-                hidden_size=config.hidden,
-                intermediate_size=2 * config.hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.hidden // 32,
-                num_key_value_heads=config.hidden // 32,
-                max_position_embeddings=config.tokens,
-                initializer_range=0.2,
-            )
-        ).eval()
+        with torch.device('cpu'):  # even where weights are only outlined: its tables are no weights
+            self.model = Qwen2Model(architecture).eval()
         torch.set_rng_state(generator_state)
 
     def forward(self, prompts: list[str]) -> Tensor:
