@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dit4dit_policy.inference.chunking import Prefix, guided, soft_mask
+from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
 from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.action_dit import Velocity
 from dit4dit_policy.model.config import ModelConfig, preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
+
+#: Weights of this size [bytes] and above run on a CPU in bfloat16.
+_LARGE = 2**30
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Policy:
     training: dict[str, Any]
     model_id: str
     seed: int = 0
+    shortcuts: Shortcuts = field(default_factory=Shortcuts)
+    #: Where prompt embeddings are kept; None for the user's cache, see `prompt_cache`.
+    prompt_folder: Path | None = None
     #: Duration [s] of each stage of the last `infer`: 'vae', 'video_dit', 'action_dit', and 'rest'.
     durations: dict[str, float] = field(default_factory=dict)
 
@@ -53,19 +60,29 @@ class Policy:
         _check_fit(self.model.config, self.processor)
         generator = torch.Generator().manual_seed(self.seed)
         action = self.model.config.action
-        self._video_noise = torch.randn(
-            1, *self.model.config.video.latent_shape, generator=generator
-        )
-        self._action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
-        self._feature_time = torch.tensor([self.model.config.video.feature_time])
-        self._prompts: dict[str, Tensor] = {}
+        video_noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator)
+        action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
+        self._device = self.model.video.transformer.device
+        self._action_noise = action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
+        self.prompts = PromptCache(self.model.video, self.prompt_folder or default_folder())
+        self._path = FastPath(self.model, self.prompts, video_noise, self.shortcuts)
 
     @classmethod
-    def load(cls, folder: str | Path, joint_names: tuple[str, ...] | None = None) -> Policy:
+    def load(
+        cls,
+        folder: str | Path,
+        joint_names: tuple[str, ...] | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        prompt_folder: Path | None = None,
+    ) -> Policy:
         """The checkpoint in `folder`; with `joint_names`, it has to be for these, in this order.
 
-        FileNotFoundError or ValueError says what was expected and what is there.
+        Runs on a GPU in bfloat16 where there is one, else on the CPU: a small model in float32, a
+        large one in bfloat16. `device` and `dtype` say otherwise. Embeds the instruction of every
+        task, by the text encoder where it is not yet known. FileNotFoundError or ValueError says
+        what was expected and what is there.
         """
         folder = Path(folder)
         processor = Processor.load(checkpoint.processor_file(folder))
@@ -74,8 +91,18 @@ class Policy:
                 f'{folder}: the checkpoint was trained on the joints '
                 f'{", ".join(processor.joint_names)}; this robot has {", ".join(joint_names)}'
             )
-        model, training = checkpoint.load(folder)
-        return cls(model, processor, training, model_id=folder.resolve().name)
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        model, training = checkpoint.load(folder, dtype or _dtype(folder, device))
+        policy = cls(
+            model.to(device),
+            processor,
+            training,
+            model_id=folder.resolve().name,
+            shortcuts=Shortcuts(compiled=torch.device(device).type == 'cuda'),
+            prompt_folder=prompt_folder,
+        )
+        policy.prompts.embed(processor.tasks.values())
+        return policy
 
     @classmethod
     def untrained(cls, name: str) -> Policy:
@@ -128,26 +155,23 @@ class Policy:
         `Observation` and `Prefix` say. After Algorithm 2: the features of one denoising pass, then
         Euler steps of the actions.
         """
-        clock = [time.perf_counter()]
+        clock = [self._now()]
         image = self.processor.encode_image(observation.image)
         state = self.processor.encode_state(observation.joint_positions)[None, None]
-        prompt = self._prompt(observation.instruction)
-        clock.append(time.perf_counter())
-        condition = self.model.video.encode(image[None, :, None])
-        clock.append(time.perf_counter())
-        features = self.model.video.features(
-            condition, self._video_noise, prompt, self._feature_time
-        )
-        clock.append(time.perf_counter())
-        velocity = self.model.action.velocity(features, state)
+        clock.append(self._now())
+        condition = self._path.condition(image)
+        clock.append(self._now())
+        features = self._path.features(condition, observation.instruction)
+        clock.append(self._now())
+        velocity = self._path.velocity(features, state)
         if prefix is not None:
             velocity = self._guided(velocity, prefix)
         actions = self.model.sample_actions(velocity, self._action_noise)
-        clock.append(time.perf_counter())
-        targets = self.processor.decode_action(actions[0])
+        clock.append(self._now())
+        targets = self.processor.decode_action(actions[0].cpu())
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
-        clock.append(time.perf_counter())
+        clock.append(self._now())
         before, vae, video, action, after = np.diff(clock)
         self.durations = {
             'vae': vae,
@@ -167,10 +191,16 @@ class Policy:
         weight[:, : len(self.joint_names)] = mask[:, None]
         return guided(velocity, wanted, weight)
 
-    def _prompt(self, instruction: str) -> Tensor:
-        if instruction not in self._prompts:
-            self._prompts[instruction] = self.model.video.embed([instruction])
-        return self._prompts[instruction]
+    def _now(self) -> float:
+        """Seconds; what was asked of a GPU so far is done."""
+        if self._device.type == 'cuda':
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+def _dtype(folder: Path, device: str) -> torch.dtype:
+    size = (folder / 'model.safetensors').stat().st_size if device == 'cpu' else _LARGE
+    return torch.bfloat16 if size >= _LARGE else torch.float32
 
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:
