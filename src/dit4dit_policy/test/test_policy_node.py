@@ -14,7 +14,7 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.action import RunTask
-from dit4dit_msgs.msg import ActionChunk, PolicyStatus
+from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
@@ -37,6 +37,10 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
+def seconds(stamp) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
 class Outside(Node):
     """Camera and joint states to the policy node, and what it says."""
 
@@ -54,6 +58,9 @@ class Outside(Node):
         self.create_subscription(ActionChunk, 'policy/action_chunk', self.chunks.append, COMMAND)
         self.create_subscription(PolicyStatus, 'policy/status', self.statuses.append, STATUS)
         self.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
+        self.control_mode = SafetyStatus.DISARMED
+        self._safety = self.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
+        self.create_timer(0.1, lambda: self._safety.publish(SafetyStatus(mode=self.control_mode)))
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
         self.change_state = self.create_client(ChangeState, 'policy_node/change_state')
         self._pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
@@ -133,6 +140,7 @@ def process(outside):
 def normal(outside):
     outside.camera_on, outside.encoding = True, 'rgb8'
     outside.joints = list(ROBOT.state_joints)
+    outside.control_mode = SafetyStatus.DISARMED
 
 
 def test_a_free_instruction_runs_to_its_limit(outside, process):
@@ -245,19 +253,55 @@ def test_sigint_ends_the_goal_and_the_process(outside, process):
     assert result.result().result.error_code == RunTask.Result.DEACTIVATED
 
 
-@pytest.mark.parametrize(
-    ('parameter', 'text'),
-    [
-        ('task:=arange_flower', 'expected one of arrange_flower, pick_and_place'),
-        ('checkpoint:=/nonexistent', 'expected a folder written by `dit4dit train`'),
-    ],
-)
-def test_a_bad_parameter_is_one_line(ros_domain, parameter, text):
+def test_a_bad_checkpoint_is_said_and_the_node_stays(outside):
+    """It is started by a launch file that ends with its nodes, or starts them again and again."""
+    outside.statuses.clear()
+    process = start('checkpoint:=/nonexistent')
+    try:
+        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
+        assert 'expected a folder written by `dit4dit train`' in outside.status().text
+        assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
+        refused = outside.result(outside.goal('arrange_flower')).result
+        assert refused.error_code == RunTask.Result.DEACTIVATED
+        assert '/nonexistent' in refused.error_msg
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=DEADLINE) == 0
+    finally:
+        process.kill()
+
+
+def test_a_chunk_continues_the_one_the_robot_is_executing(outside):
+    process = start('real_time_chunking:=true')
+    try:
+        assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
+        until(lambda: outside.status().text == 'waiting for a task', 'the node to be active')
+        outside.chunks.clear()
+        handle = outside.goal('arrange_flower')
+        until(lambda: len(outside.chunks) > 2, 'chunks while nobody follows them')
+        assert all(chunk.frozen_steps == 0 for chunk in outside.chunks)
+        outside.control_mode = SafetyStatus.ACTIVE
+        until(lambda: outside.chunks[-1].frozen_steps, 'a chunk that continues')
+        last, before = outside.chunks[-1], outside.chunks[-2]
+        offset = (seconds(last.header.stamp) - seconds(before.header.stamp)) / 0.1
+        first, old = (
+            np.array([point.positions for point in chunk.trajectory.points])
+            for chunk in (last, before)
+        )
+        for k in range(last.frozen_steps):
+            expected = [np.interp(k + offset, np.arange(16), column) for column in old.T]
+            assert first[k] == pytest.approx(expected, abs=1e-5)
+        until(handle.cancel_goal_async().done, 'the cancel response')
+    finally:
+        process.kill()
+
+
+def test_an_unknown_task_is_one_line(ros_domain):
     result = subprocess.run(
-        [sys.executable, '-c', NODE, '--ros-args', '-p', parameter],
+        [sys.executable, '-c', NODE, '--ros-args', '-p', 'task:=arrange_flowers'],
         capture_output=True,
         text=True,
         timeout=DEADLINE,
     )
     assert result.returncode == 2
-    assert text in result.stderr and result.stderr.count('\n') == 1
+    assert 'expected one of arrange_flower, pick_and_place' in result.stderr
+    assert result.stderr.count('\n') == 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.action import RunTask
-from dit4dit_msgs.msg import ActionChunk, PolicyStatus
+from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock, ClockType
@@ -49,6 +49,7 @@ from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
 
 if TYPE_CHECKING:
+    from dit4dit_policy.inference.chunking import Continuation
     from dit4dit_policy.inference.policy import Policy
 
 _TICK = 0.05  # [s] how soon a change shows in the status, and a task ends after its limit
@@ -88,6 +89,10 @@ class PolicyParameters:
         maximum=1.0,
         description='Largest distance in time of an image and the nearest joint state.',
     )
+    real_time_chunking: bool = parameter(
+        False,
+        description='Each chunk continues the one that is being executed; costs inference time.',
+    )
     autostart: bool = parameter(
         True, description='Configure and activate without being asked by a lifecycle manager.'
     )
@@ -104,6 +109,18 @@ class TaskRun:
     inference_time: float = 0.0  # of the newest chunk [s]
     latency: float = 0.0  # from image capture to the newest chunk published [s]
     rate: RateMeter = field(default_factory=lambda: RateMeter(window=1.0))
+    continuation: Continuation | None = None  # of its chunks; None before the first
+
+
+@dataclass(frozen=True)
+class _Inferred:
+    """A chunk with what it was made from. age: of the image when inference began [s]."""
+
+    match: Match[Image]
+    positions: np.ndarray
+    frozen_steps: int
+    age: float
+    duration: float
 
 
 @dataclass
@@ -126,14 +143,17 @@ class InferenceThread(threading.Thread):
         self,
         policy: Policy,
         parameters: PolicyParameters,
-        match: Callable[[], Match[Image]],
-        deliver: Callable[[TaskRun, Match[Image], np.ndarray, float], None],
+        match: Callable[[], tuple[Match[Image], float]],
+        executing: Callable[[], bool],
+        deliver: Callable[[TaskRun, _Inferred], None],
     ) -> None:
+        """match: the newest observation and its age [s]. executing: whether the robot follows."""
         super().__init__(name='inference', daemon=True)
         self.task_run: TaskRun | None = None
         self._policy = policy
         self._parameters = parameters
         self._match = match
+        self._executing = executing
         self._deliver = deliver
         self._image_came = threading.Event()
         self._stop_asked = threading.Event()
@@ -169,19 +189,25 @@ class InferenceThread(threading.Thread):
             self._stop_asked.wait(start + period - time.monotonic())
 
     def _infer(self, task_run: TaskRun) -> None:
+        from dit4dit_policy.inference.chunking import Continuation
         from dit4dit_policy.inference.policy import Observation
 
-        match = self._match()
+        match, age = self._match()
         start = time.monotonic()
-        positions = self._policy.infer(
-            Observation(
-                image=rgb_array(match.image),
-                joint_positions=match.joint_positions,
-                instruction=task_run.instruction,
-            )
+        observation = Observation(
+            image=rgb_array(match.image),
+            joint_positions=match.joint_positions,
+            instruction=task_run.instruction,
         )
+        if task_run.continuation is None:
+            task_run.continuation = Continuation(self._policy.step)
+        continues = self._parameters.real_time_chunking and self._executing()
+        prefix = task_run.continuation.prefix(match.stamp * 1e-9) if continues else None
+        positions = self._policy.infer(observation, prefix)
         if self.task_run is task_run:  # else the task ended meanwhile
-            self._deliver(task_run, match, positions, time.monotonic() - start)
+            frozen_steps = prefix.frozen if prefix else 0
+            duration = time.monotonic() - start
+            self._deliver(task_run, _Inferred(match, positions, frozen_steps, age, duration))
 
 
 class PolicyNode(LifecycleNode):
@@ -194,6 +220,7 @@ class PolicyNode(LifecycleNode):
             raise ValueError(f"parameter task: expected {_one_of(self._tasks)} or '', got '{task}'")
 
         self._policy: Policy | None = None
+        self._problem = ''  # of the checkpoint; empty when it could be loaded
         self._observations: ObservationBuffer[Image] | None = None
         self._thread: InferenceThread | None = None
         self._run: TaskRun | None = None
@@ -201,6 +228,9 @@ class PolicyNode(LifecycleNode):
         self._chunk_id = 0
         self._chunk_rate = RateMeter()
         self._latencies: deque[float] = deque(maxlen=100)
+        self._inference_times: deque[float] = deque(maxlen=100)
+        self._ages: deque[float] = deque(maxlen=100)  # of images when inference begins
+        self._safety_mode = SafetyStatus.DISARMED
         self._state_announced: int | None = None
         self._ticks = 0
 
@@ -221,17 +251,18 @@ class PolicyNode(LifecycleNode):
     # --- lifecycle ---
 
     def autostart(self) -> None:
-        """Configures and activates. Raises ValueError when the checkpoint cannot be loaded."""
-        self._policy = load_policy(self.parameters)
-        self.trigger_configure()
-        self.trigger_activate()
+        """Configures and activates; with a bad checkpoint it stays as it is and says so."""
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            self._policy = self._policy or load_policy(self.parameters)
+            self._policy = load_policy(self.parameters)
         except ValueError as error:
-            self.get_logger().error(str(error))
+            self._problem = str(error)
+            self.get_logger().error(self._problem)
             return TransitionCallbackReturn.FAILURE
+        self._problem = ''
         if self._policy.trained:
             self.get_logger().info(f'{self._policy.model_id} is loaded')
         else:
@@ -249,14 +280,26 @@ class PolicyNode(LifecycleNode):
             max_joint_state_gap=self.parameters.max_joint_state_gap,
         )
         observations = self._observations
+
+        def match() -> tuple[Match[Image], float]:
+            newest, now = observations.match(self._now()), self._now()
+            return newest, (now - newest.stamp) * 1e-9
+
         self._thread = InferenceThread(
-            self._policy, self.parameters, lambda: observations.match(self._now()), self._deliver
+            self._policy,
+            self.parameters,
+            match,
+            lambda: self._safety_mode == SafetyStatus.ACTIVE,
+            self._deliver,
         )
         self._inputs = [
             self.create_subscription(
                 Image, 'camera/camera/color/image_raw', self._on_image, NEWEST_SENSOR_DATA
             ),
             self.create_subscription(JointState, 'joint_states', self._on_joint_state, SENSOR_DATA),
+            self.create_subscription(
+                SafetyStatus, 'control/safety_status', self._on_safety_status, STATUS
+            ),
         ]
         self._thread.start()
         if task := self.parameters.task:
@@ -311,35 +354,42 @@ class PolicyNode(LifecycleNode):
                 nanoseconds(message.header.stamp), message.name, message.position
             )
 
+    def _on_safety_status(self, message: SafetyStatus) -> None:
+        self._safety_mode = message.mode
+
     def _start(self, task_run: TaskRun | None) -> None:
         self._run = task_run
         if self._thread is not None:
             self._thread.task_run = task_run
 
-    def _deliver(
-        self, task_run: TaskRun, match: Match[Image], positions: np.ndarray, inference_time: float
-    ) -> None:
+    def _deliver(self, task_run: TaskRun, chunk: _Inferred) -> None:
         """Publishes a chunk; called by the inference thread."""
-        assert self._policy is not None
+        assert self._policy is not None and task_run.continuation is not None
         self._chunk_id += 1
+        stamp = chunk.match.stamp
         self._chunks.publish(
             ActionChunk(
-                header=Header(stamp=time_message(match.stamp)),
+                header=Header(stamp=time_message(stamp)),
                 chunk_id=self._chunk_id,
                 task=task_run.task,
                 model_id=self._policy.model_id,
                 trajectory=trajectory_message(
-                    match.stamp, self._policy.joint_names, positions, self._policy.step
+                    stamp, self._policy.joint_names, chunk.positions, self._policy.step
                 ),
-                inference_time=duration_message(inference_time),
+                frozen_steps=chunk.frozen_steps,
+                inference_time=duration_message(chunk.duration),
             )
         )
-        task_run.inference_time = inference_time
-        task_run.latency = (self._now() - match.stamp) * 1e-9
+        latency = (self._now() - stamp) * 1e-9
+        task_run.continuation.sent(stamp * 1e-9, chunk.positions, latency)
+        task_run.inference_time = chunk.duration
+        task_run.latency = latency
         task_run.chunks += 1
         task_run.rate.tick()
         self._chunk_rate.tick()
-        self._latencies.append(task_run.latency)
+        self._latencies.append(latency)
+        self._inference_times.append(chunk.duration)
+        self._ages.append(chunk.age)
 
     # --- RunTask ---
 
@@ -370,7 +420,8 @@ class PolicyNode(LifecycleNode):
 
     def _refusal(self, task: str, time_limit: float) -> tuple[int, str] | None:
         if self._thread is None:
-            return RunTask.Result.DEACTIVATED, 'the policy node is not active; activate it first'
+            reason = self._problem or 'activate it first'
+            return RunTask.Result.DEACTIVATED, f'the policy node is not active; {reason}'
         if not (math.isfinite(time_limit) and time_limit > 0.0):
             return (
                 RunTask.Result.INVALID_GOAL,
@@ -435,6 +486,8 @@ class PolicyNode(LifecycleNode):
         self._ticks += 1
 
     def _state(self) -> tuple[int, str]:
+        if self._problem:
+            return PolicyStatus.ERROR, self._problem
         if self._observations is None:
             return PolicyStatus.IDLE, 'not active'
         if self._run is None:
@@ -468,7 +521,6 @@ class PolicyNode(LifecycleNode):
 
     def _publish_diagnostics(self, state: int, text: str) -> None:
         now = self._now()
-        latencies = sorted(self._latencies) or [math.nan]
         observations = self._observations
         self._diagnostics.publish(
             DiagnosticArray(
@@ -480,8 +532,12 @@ class PolicyNode(LifecycleNode):
                         text,
                         chunk_rate=self._chunk_rate.rate(),
                         chunks=self._chunk_rate.count,
-                        latency_p50=latencies[len(latencies) // 2],
-                        latency_p95=latencies[int(0.95 * (len(latencies) - 1))],
+                        latency_p50=_percentile(self._latencies, 50),
+                        latency_p95=_percentile(self._latencies, 95),
+                        inference_time_p50=_percentile(self._inference_times, 50),
+                        inference_time_p95=_percentile(self._inference_times, 95),
+                        image_age_at_inference_p50=_percentile(self._ages, 50),
+                        image_age_at_inference_p95=_percentile(self._ages, 95),
                         image_age=observations.image_age(now) if observations else -1.0,
                         joint_state_age=observations.joint_state_age(now) if observations else -1.0,
                     )
@@ -515,6 +571,11 @@ def _no_checkpoint(folder: Path, reason: str) -> str:
         'parameter checkpoint: expected a folder written by `dit4dit train`, '
         f'got {folder}: {reason}'
     )
+
+
+def _percentile(values: deque[float], percent: float) -> float:
+    """NaN where there are none yet. The values may grow meanwhile: they are copied first."""
+    return float(np.percentile(list(values), percent)) if values else math.nan
 
 
 def _one_of(tasks: dict[str, str]) -> str:
