@@ -11,12 +11,13 @@ from builtin_interfaces.msg import Time
 from dit4dit_msgs.msg import SafetyStatus
 from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_control.chunk_buffer import Chunk
 from g1_control.controller import Command, Status
-from g1_control.unitree import ARM_MOTORS, LowCmd
+from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
 
 
 def seconds(stamp: Time) -> float:
@@ -98,4 +99,22 @@ class JointStateWriter:
         struct.pack_into('<iI', self._data, 4, stamp.sec, stamp.nanosec)
         for values, new in zip(self._values, (position, velocity, effort), strict=True):
             values[:] = new
+        return bytes(self._data)
+
+
+class ImuWriter:
+    """Serialises Imu messages of the pelvis's IMU; the covariances are unknown (zero, REP 145)."""
+
+    def __init__(self) -> None:
+        self._data = bytearray(serialize_message(Imu(header=Header(frame_id='imu_in_pelvis'))))
+        values = np.frombuffer(self._data, '<f8', 37, len(self._data) - 37 * 8)
+        self._orientation, self._rate, self._acceleration = values[:4], values[13:16], values[25:28]
+
+    def write(self, now: float, state: LowState) -> bytes:
+        """The IMU of `state` in a message stamped `now` [s]."""
+        stamp = to_time(now)
+        struct.pack_into('<iI', self._data, 4, stamp.sec, stamp.nanosec)
+        self._orientation[:] = np.roll(state.quaternion, -1)  # w comes last in ROS
+        self._rate[:] = state.gyroscope
+        self._acceleration[:] = state.accelerometer
         return bytes(self._data)

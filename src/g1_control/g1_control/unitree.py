@@ -34,6 +34,32 @@ WEIGHT_SLOT = 29
 #: `mode_machine` of the 29-DoF variants: rev 1.0, waist locked, later revisions.
 SUPPORTED_MODE_MACHINES = frozenset({5, 6, *range(11, 17)})
 
+#: Meaning of the bits of `motorstate` (support.unitree.com, G1 developer: error codes of motors).
+MOTOR_ERRORS = {
+    0x1: 'overcurrent',
+    0x2: 'transient overvoltage',
+    0x4: 'sustained overvoltage',
+    0x8: 'transient undervoltage',
+    0x10: 'chip too hot',
+    0x20: 'MOS too hot or too cold',
+    0x40: 'MOS temperature sensor',
+    0x80: 'housing too hot or too cold',
+    0x100: 'housing temperature sensor',
+    0x200: 'winding too hot',
+    0x400: 'rotor encoder 1',
+    0x800: 'rotor encoder 2',
+    0x1000: 'output encoder',
+    0x2000: 'calibration or boot data',
+    0x4000: 'unexpected reset',
+    0x8000: 'motor locked',
+    0x10000: 'chip verification',
+    0x20000: 'calibration mode',
+    0x40000: 'communication verification',
+    0x80000: 'driver version too old',
+    0x40000000: 'motor misses the computer',
+    0x80000000: 'computer misses the motor',
+}
+
 _MOTOR_CMD = np.dtype(
     [
         ('mode', 'u1'),
@@ -112,6 +138,13 @@ def crc32(data: bytes | bytearray | memoryview) -> int:
     return int.from_bytes(reflected.to_bytes(4, 'little').translate(_REVERSED_BITS), 'big')
 
 
+def motor_errors(motorstate: int) -> tuple[str, ...]:
+    """What the bits of a motor's `motorstate` say; none for 0, a number for what is unknown."""
+    known = tuple(text for bit, text in MOTOR_ERRORS.items() if motorstate & bit)
+    rest = motorstate & ~sum(MOTOR_ERRORS)
+    return (*known, f'0x{rest:x}') if rest else known
+
+
 class _WireMessage:
     """Content of one message, held as the C struct that the CRC is taken over.
 
@@ -163,9 +196,14 @@ class _WireMessage:
         )
 
     @property
+    def crc(self) -> int:
+        """As the message carries it."""
+        return int(self.fields['crc'])
+
+    @property
     def crc_ok(self) -> bool:
         """Whether the message carries the CRC of its content."""
-        return int(self.fields['crc']) == self._content_crc()
+        return self.crc == self._content_crc()
 
     @property
     def mode_pr(self) -> int:
@@ -248,6 +286,37 @@ class LowState(_WireMessage):
     @imu_temperature.setter
     def imu_temperature(self, value: int) -> None:
         self.fields['imu']['temperature'] = value
+
+
+class Freshness:
+    """Tells a new state from one that is corrupt, the last one again, or older than the last one.
+
+    A robot's state always changes: its tick does, and its sensors are never still. The same content
+    again is what a bridge sends whose source has stopped. `refused` counts by reason.
+    """
+
+    _REORDERED = 100  # [ms] by which a state can come late; a robot that restarts goes back further
+
+    def __init__(self) -> None:
+        self.refused = {'corrupt': 0, 'repeated': 0, 'reordered': 0}
+        self._crc = -1
+        self._tick = 0
+
+    def accept(self, state: LowState) -> bool:
+        """Whether `state` is news."""
+        reason = self._reason(state)
+        if reason:
+            self.refused[reason] += 1
+            return False
+        self._crc, self._tick = state.crc, state.tick
+        return True
+
+    def _reason(self, state: LowState) -> str:
+        if not state.crc_ok:
+            return 'corrupt'
+        if state.crc == self._crc:
+            return 'repeated'
+        return 'reordered' if 0 < self._tick - state.tick <= self._REORDERED else ''
 
 
 def _content_mask(layout: np.dtype) -> NDArray[np.uint8]:

@@ -121,9 +121,12 @@ class Operator:
 
     def arm(self) -> None:
         self.wait_for(lambda: self.joint_states, 'joint states')
-        response = self.call('arm')
-        assert response.success, response.message
+        self.wait_for(lambda: self.call('arm').success, 'the arms to be armed')
         self.wait_for_mode(SafetyStatus.HOLD)
+
+    def disarm(self) -> None:
+        assert self.call('disarm').success
+        self.wait_for_mode(SafetyStatus.DISARMED)
 
     def now(self) -> float:
         return self.node.get_clock().now().nanoseconds * 1e-9
@@ -144,6 +147,9 @@ class Operator:
         while not condition():
             assert time.monotonic() < deadline, f'waited {timeout} s for {what}; {self.status}'
             time.sleep(0.01)
+
+    def wait_for_reason(self, reason: int) -> None:
+        self.wait_for(lambda: self.status.reason == reason, f'reason {reason}')
 
     def wait_for_mode(self, mode: int) -> None:
         self.wait_for(lambda: self.status.mode == mode, f'mode {mode}')

@@ -5,11 +5,12 @@ import pytest
 from builtin_interfaces.msg import Duration
 from dit4dit_msgs.msg import SafetyStatus
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from g1_control.messages import JointStateWriter, seconds, to_chunk, to_time
+from g1_control.messages import ImuWriter, JointStateWriter, seconds, to_chunk, to_time
 from g1_control.safety import Mode, Reason
+from g1_control.unitree import LowState
 
 
 def test_modes_and_reasons_are_the_constants_of_the_message():
@@ -33,6 +34,22 @@ def test_a_joint_state_is_written_as_the_generated_message_would_be():
     assert list(message.position) == [1, 2, 3]
     assert list(message.velocity) == [4, 5, 6]
     assert list(message.effort) == [7, 8, 9]
+
+
+def test_an_imu_is_written_as_the_generated_message_would_be():
+    state = LowState()
+    state.quaternion[:] = 0.5, 0.1, 0.2, 0.3  # w, x, y, z
+    state.gyroscope[:], state.accelerometer[:] = (1, 2, 3), (4, 5, 6)
+    message = deserialize_message(ImuWriter().write(1234.5, state), Imu)
+    assert message.header.frame_id == 'imu_in_pelvis'
+    assert seconds(message.header.stamp) == 1234.5
+    orientation, rate = message.orientation, message.angular_velocity
+    assert (orientation.w, orientation.x) == pytest.approx((0.5, 0.1))
+    assert (orientation.y, orientation.z) == pytest.approx((0.2, 0.3))
+    assert (rate.x, rate.y, rate.z) == (1, 2, 3)
+    acceleration = message.linear_acceleration
+    assert (acceleration.x, acceleration.y, acceleration.z) == (4, 5, 6)
+    assert not message.orientation_covariance.any()
 
 
 def test_a_trajectory_becomes_a_chunk_with_its_points_untouched():

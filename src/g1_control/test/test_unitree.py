@@ -9,9 +9,11 @@ from g1_control.unitree import (
     ARM_MOTORS,
     MOTORS,
     SUPPORTED_MODE_MACHINES,
+    Freshness,
     LowCmd,
     LowState,
     crc32,
+    motor_errors,
 )
 
 
@@ -145,3 +147,38 @@ def test_a_message_of_another_type_is_refused():
 def test_variants_with_29_joints_are_supported():
     assert {5, 6, 11, 16} <= SUPPORTED_MODE_MACHINES
     assert not {0, 1, 4, 7, 10, 17} & SUPPORTED_MODE_MACHINES
+
+
+def state(tick: int, q: float = 0.0) -> LowState:
+    sent = LowState()
+    sent.tick, sent.q[18] = tick, q
+    received = LowState()
+    received.load(sent.to_bytes())
+    return received
+
+
+def test_only_news_is_accepted_of_what_comes_in():
+    freshness = Freshness()
+    assert [freshness.accept(state(tick)) for tick in (100, 102, 106, 104, 106, 108)] == [
+        *(True, True, True),
+        False,  # late
+        False,  # the same as before
+        True,
+    ]
+    damaged = state(110)
+    damaged.fields['crc'] ^= 1
+    assert not freshness.accept(damaged)
+    assert freshness.refused == {'corrupt': 1, 'repeated': 1, 'reordered': 1}
+
+
+def test_a_robot_that_restarts_counts_from_zero_and_one_without_a_tick_is_heard_too():
+    freshness = Freshness()
+    assert freshness.accept(state(100_000))
+    assert freshness.accept(state(2))
+    assert freshness.accept(state(2, q=1e-4))
+
+
+def test_motor_errors_have_names():
+    assert motor_errors(0) == ()
+    assert motor_errors(0x201) == ('overcurrent', 'winding too hot')
+    assert motor_errors(0x10000000) == ('0x10000000',)

@@ -48,10 +48,11 @@ from g1_sim.motors import MotorCommand, MotorLaw
 
 Array = NDArray[np.float64]
 
-#: Loopback has no multicast: participants find each other at the ports of 127.0.0.1.
+#: Loopback has no multicast: participants find each other at the ports of 127.0.0.1. Programs with
+#: the SDK end without a word and are forgotten after the lease (standard 10 s).
 LOOPBACK = """<CycloneDDS><Domain Id="any">
 <General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces></General>
-<Discovery><ParticipantIndex>auto</ParticipantIndex>
+<Discovery><LeaseDuration>2s</LeaseDuration><ParticipantIndex>auto</ParticipantIndex>
 <MaxAutoParticipantIndex>60</MaxAutoParticipantIndex>
 <Peers><Peer address="127.0.0.1"/></Peers></Discovery>
 </Domain></CycloneDDS>"""
@@ -162,7 +163,7 @@ class SdkRobot:
         self._state.quaternion[:] = (1, 0, 0, 0)
         self._state.accelerometer[:] = (0, 0, 9.81)
         self._state.imu_temperature = 40
-        self._sent = self._decoded = self._disagreed = 0
+        self._tick = self._sent = self._decoded = self._disagreed = 0
         self._held_back: bytes | None = None
         self._arrived: queue.SimpleQueue[tuple[float, bytes, Any]] = queue.SimpleQueue()
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -178,7 +179,7 @@ class SdkRobot:
         while self._serve_requests():
             self._take_commands()
             self._body.step(_PERIOD, self.faults.blocked)
-            self._state.tick += round(_PERIOD * 1e3)
+            self._tick += round(_PERIOD * 1e3)
             if deadline >= due:
                 due = max(due + 1 / self.faults.rate, deadline)
                 self._publish()
@@ -287,7 +288,7 @@ class SdkRobot:
 
     def _measure(self) -> None:
         state, faults, body = self._state, self.faults, self._body
-        state.mode_machine = faults.mode_machine
+        state.mode_machine, state.tick = faults.mode_machine, self._tick
         state.q[:MOTORS], state.dq[:MOTORS] = body.q, body.dq
         state.tau_est[:MOTORS] = body.torque
         state.temperature[:MOTORS] = 35

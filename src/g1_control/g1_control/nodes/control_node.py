@@ -7,21 +7,24 @@ for 0.2 s of weight 0 after disarming. When the node is stopped while armed, it 
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
@@ -29,30 +32,54 @@ from unitree_hg.msg import LowState as LowStateMessage
 
 from g1_control.controller import Command, Controller, ControlParameters
 from g1_control.messages import (
+    ImuWriter,
     JointStateWriter,
     seconds,
     to_chunk,
     to_safety_status,
     write_command,
 )
-from g1_control.safety import Mode, SafetyParameters
-from g1_control.unitree import MOTORS, LowCmd, LowState
+from g1_control.remote import combination, parse
+from g1_control.safety import Mode, Reason, SafetyParameters
+from g1_control.unitree import (
+    MOTORS,
+    Freshness,
+    LowCmd,
+    LowState,
+    motor_errors,
+)
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_node.main import run
-from g1_node.parameters import declare
+from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
-from g1_node.real_time import ask_for_real_time
+from g1_node.real_time import ask_for_real_time, lock_memory
 
 _SIDES = ('left', 'right')
 
 
-class ControlNode(Node):
-    """Subscribes to chunks, teleoperation and the robot's state; publishes commands and status."""
+@dataclass(frozen=True)
+class WireParameters:
+    """What the robot's own remote control may do."""
 
-    def __init__(self) -> None:
+    estop_buttons: str = parameter(
+        'L2+B',
+        description="Buttons of the robot's remote that together are an e-stop; empty for none.",
+    )
+
+
+class ControlNode(Node):
+    """Subscribes to chunks, teleoperation and the robot's state; publishes commands and status.
+
+    not_permitted: what this computer keeps the node from, said once in the log.
+    """
+
+    def __init__(self, not_permitted: Sequence[str] = ()) -> None:
         super().__init__('control_node')
+        for text in filter(None, not_permitted):
+            self.get_logger().warning(text)
+        self._estop_buttons = combination(declare(self, WireParameters).estop_buttons)
         self._rates = declare(self, ControlParameters)
         self._safety = declare(self, SafetyParameters)
         self._robot = load_robot()
@@ -63,7 +90,7 @@ class ControlNode(Node):
         self._stopping = threading.Event()
         self._lateness: deque[float] = deque(maxlen=round(10 * self._rates.rate))
         self._cycles = RateMeter()
-        self._bad_lowstates = 0
+        self._freshness, self._lowstates = Freshness(), RateMeter()
         self._cpu = (time.monotonic(), time.process_time())
         self._open_wire()
         self._open_inputs()
@@ -71,6 +98,10 @@ class ControlNode(Node):
         self._open_reports()
         # The executor's thread may keep Python's interpreter this long while a command is due [s].
         sys.setswitchinterval(0.0005)
+        # Garbage is collected once a second, in what came since now: that takes well under a cycle.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         self._thread = threading.Thread(target=self._run_control, name='control', daemon=True)
         self._thread.start()
 
@@ -103,6 +134,8 @@ class ControlNode(Node):
         self._arm_sdk = self.create_publisher(LowCmdMessage, 'arm_sdk', COMMAND)
         self._joint_states = self.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self._joint_state_writer = JointStateWriter(self._robot.state_joints)
+        self._imus = self.create_publisher(Imu, 'imu', SENSOR_DATA)
+        self._imu_writer = ImuWriter()
         self._grippers = [
             self.create_publisher(JointState, f'{side}_gripper/command', COMMAND) for side in _SIDES
         ]
@@ -183,12 +216,18 @@ class ControlNode(Node):
         self._controller.other_publisher = self.count_publishers(self._arm_sdk.topic_name) > 1
 
     def _publish_status(self) -> None:
+        self._look_for_other_publishers()
         with self._lock:
             status = self._controller.status
         self._status.publish(to_safety_status(status, self._now()))
 
     def _publish_diagnostics(self) -> None:
-        self._look_for_other_publishers()
+        message = DiagnosticArray(status=[self._control_diagnostic(), self._motor_diagnostic()])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+        gc.collect()
+
+    def _control_diagnostic(self) -> DiagnosticStatus:
         with self._lock:
             status = self._controller.status
         wall, cpu = time.monotonic(), time.process_time()
@@ -196,27 +235,48 @@ class ControlNode(Node):
         self._cpu = (wall, cpu)
         late = np.array(list(self._lateness) or [0.0]) * 1e3
         healthy = status.mode is not Mode.ESTOP and 0 <= status.lowstate_age < 0.05
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status.append(
-            diagnostic(
-                'control_node: control',
-                healthy,
-                status.text,
-                rate=self._cycles.rate(),
-                jitter_p50_ms=float(np.percentile(late, 50)),
-                jitter_p99_ms=float(np.percentile(late, 99)),
-                deadlines_missed=status.deadlines_missed,
-                lowstate_age=status.lowstate_age,
-                lowstates_corrupt=self._bad_lowstates,
-                chunk_age=status.chunk_age,
-                chunks_accepted=status.chunks_accepted,
-                chunks_rejected=status.chunks_rejected,
-                weight=status.weight,
-                cpu_share=share,
-            )
+        return diagnostic(
+            'control_node: control',
+            healthy,
+            status.text,
+            rate=self._cycles.rate(),
+            jitter_p50_ms=float(np.percentile(late, 50)),
+            jitter_p99_ms=float(np.percentile(late, 99)),
+            jitter_max_ms=float(late.max()),
+            deadlines_missed=status.deadlines_missed,
+            lowstate_rate=self._lowstates.rate(),
+            lowstate_age=status.lowstate_age,
+            **{f'lowstates_{why}': count for why, count in self._freshness.refused.items()},
+            chunk_age=status.chunk_age,
+            chunks_accepted=status.chunks_accepted,
+            chunks_rejected=status.chunks_rejected,
+            weight=status.weight,
+            cpu_share=share,
         )
-        self._diagnostics.publish(message)
+
+    def _motor_diagnostic(self) -> DiagnosticStatus:
+        state, joints = self._state, self._robot.joints
+        temperature = state.temperature[:MOTORS].max(axis=1)
+        hottest = int(temperature.argmax())
+        errors = [
+            f'{joint.name}: {", ".join(motor_errors(int(bits)))}'
+            for joint, bits in zip(joints, state.motorstate[:MOTORS], strict=True)
+            if bits
+        ]
+        hot = temperature[hottest] > self._safety.motor_temperature
+        if hot:
+            errors.append(f'{joints[hottest].name}: {temperature[hottest]} degrees C')
+        return diagnostic(
+            'control_node: motors',
+            not errors,
+            '; '.join(errors) or 'no motor reports an error',
+            hottest=joints[hottest].name,
+            hottest_temperature=int(temperature[hottest]),
+            imu_temperature=state.imu_temperature,
+            voltage=float(state.vol[:MOTORS].min()),
+            mode_machine=state.mode_machine,
+            **{joint.name: int(temperature[joint.motor]) for joint in self._robot.arms},
+        )
 
     # --- control thread
 
@@ -277,10 +337,12 @@ class ControlNode(Node):
         except ValueError as error:
             self.get_logger().error(f'/lowstate: {error}', throttle_duration_sec=5.0)
             return False
-        if not state.crc_ok:
-            self._bad_lowstates += 1
+        if not self._freshness.accept(state):
             return False
+        self._lowstates.tick()
         with self._lock:
+            if self._estop_buttons and self._estop_buttons <= self._buttons():
+                self._controller.estop(now, Reason.ESTOP_REMOTE)
             self._controller.observe(
                 state.q[:MOTORS],
                 state.dq[:MOTORS],
@@ -292,7 +354,11 @@ class ControlNode(Node):
             )
         return True
 
+    def _buttons(self) -> frozenset[str]:
+        return parse(self._state.wireless_remote.tobytes()).buttons
+
     def _publish_joint_states(self, now: float) -> None:
+        self._imus.publish(self._imu_writer.write(now, self._state))
         if np.isnan(self._gripper).any():
             return
         state = self._state
@@ -330,5 +396,5 @@ class _Polled(CallbackGroup):
 def main() -> None:
     """Entry point of `control_node`."""
     # All threads: one that holds the interpreter must not be the one that waits for a processor.
-    ask_for_real_time()
-    sys.exit(run(ControlNode))
+    not_permitted = (ask_for_real_time(), lock_memory())
+    sys.exit(run(partial(ControlNode, not_permitted)))
