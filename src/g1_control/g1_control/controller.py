@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
+from g1_control.collision import Approach, SelfCollision
+from g1_control.limiter import Limiter
 from g1_control.safety import (
     ChunkRejectedError,
     Fault,
-    Limiter,
     Limits,
     Measured,
     Mode,
@@ -37,7 +38,9 @@ Array = NDArray[np.float64]
 _CATCH_UP_CYCLES = (
     5  # late cycles made good at once; after a longer gap the command lags and catches up
 )
+_SETBACK_CYCLES = 10  # by which a cycle may be due before the last one; more is a clock set back
 _CLOCK_GAIN = 0.01  # how fast the command's time follows the clock's: filters the jitter of calling
+_SOON = 0.3  # [s] in which a chunk must lead away from where arms have met
 _FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
 
 
@@ -119,7 +122,8 @@ class Controller:
         self._safety, self._kinematics = safety, kinematics
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
-        self._limiter = Limiter(self._limits)
+        self._limiter = Limiter(self._limits, self._period)
+        self._collision = SelfCollision(robot)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
@@ -129,6 +133,7 @@ class Controller:
         self._measured: Measured | None = None
         self._time: float | None = None  # of the command; a multiple of the period later each cycle
         self._now = 0.0
+        self._clock = 0.0  # as `now`, but never back, and by `control_gap` a cycle at most
         self._disarmed_at = -np.inf
         self._missed: deque[float] = deque()
         self._stamp: float | None = None
@@ -139,9 +144,9 @@ class Controller:
 
     def arm(self, now: float) -> tuple[bool, str]:
         """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't."""
-        done, text = self._machine.arm(self._fault(now))
+        done, text = self._machine.arm(self._fault(self._clock_at(now)))
         if self._machine.mode is Mode.ARMING and self._machine.weight == 0 and self._measured:
-            self._stand(np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper)), now)
+            self._stand(np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper)))
         return done, text
 
     def disarm(self, now: float) -> tuple[bool, str]:
@@ -155,9 +160,9 @@ class Controller:
     def estop(self, now: float, reason: Reason = Reason.ESTOP_SERVICE) -> tuple[bool, str]:
         """Holds the measured pose (grippers keep their grip) and lets go; latched until `reset`."""
         if self._machine.mode is not Mode.ESTOP and self._measured:
-            pose = self._limiter.position.copy()
+            pose = self._limiter.position
             pose[: self._limits.arms] = self._measured.q[ARM_MOTORS]
-            self._buffer.brake(now, np.array((pose, np.zeros_like(pose))))
+            self._rest_at(pose)
         return self._machine.estop(reason)
 
     def reset(self, now: float) -> tuple[bool, str]:
@@ -191,21 +196,27 @@ class Controller:
         gripper: ArrayLike,
         now: float,
         *,
+        gripper_age: ArrayLike = (0.0, 0.0),
+        gripper_fault: tuple[str, str] = ('', ''),
         temperature: ArrayLike | None = None,
         errors: ArrayLike | None = None,
         mode_machine: int = 5,
     ) -> None:
         """The robot as measured: (29,) each, gripper (2,); in rad, rad/s, degrees C and m.
 
-        A state with a value that is not finite counts as not received.
+        A state with a value that is not finite counts as not received. gripper: NaN for nothing
+        received yet; gripper_age: (2,) [s] of those; gripper_fault: what is wrong with the left and
+        the right one, empty if nothing.
         """
-        if not np.isfinite(np.concatenate((q, dq, gripper))).all():
+        if not np.isfinite(np.concatenate((q, dq))).all():
             return
         self._measured = Measured(
-            time=now,
+            time=self._clock_at(now),
             q=np.array(q, float),
             dq=np.array(dq, float),
             gripper=np.array(gripper, float),
+            gripper_age=np.array(gripper_age, float),
+            gripper_fault=gripper_fault,
             temperature=np.zeros(MOTORS) if temperature is None else np.array(temperature, float),
             errors=np.zeros(MOTORS, np.uint32) if errors is None else np.array(errors, np.uint32),
             mode_machine=mode_machine,
@@ -213,23 +224,22 @@ class Controller:
 
     def cycle(self, now: float, late: bool = False) -> Command:
         """The command for `now`, the time this cycle was due; `late` if that is well past."""
-        cycles = self._advance_time(now)
+        cycles, gap = self._advance_time(now)
         if late:
             self._deadlines_missed += 1
-            self._missed.append(now)
+            self._missed.append(self._clock)
         before = self._machine.mode
         following = self._time is not None and self._time < self._buffer.end
-        self._machine.update(self._fault(now), following, now, cycles * self._period)
-        mode = self._machine.mode
-        if before is Mode.ACTIVE and mode is not Mode.ACTIVE and following:
+        fault = self._fault(self._clock) or gap
+        self._machine.update(fault, following, self._clock, cycles * self._period)
+        if before is Mode.ACTIVE and self._machine.mode is not Mode.ACTIVE and following:
             self._brake()
-        if before is Mode.DISARMING and mode is Mode.DISARMED:
-            self._disarmed_at = now
-        assert self._time is not None
+        if before is Mode.DISARMING and self._machine.mode is Mode.DISARMED:
+            self._disarmed_at = self._clock
         for k in range(cycles):
-            due = self._time - (cycles - 1 - k) * self._period
-            self._limiter.advance(self._buffer.sample(due), self._period)
-        return self._command(mode is not Mode.DISARMED or now - self._disarmed_at < _FAREWELL)
+            self._advance(self._plan_time - (cycles - 1 - k) * self._period)
+        farewell = self._clock - self._disarmed_at < _FAREWELL
+        return self._command(self._machine.mode is not Mode.DISARMED or farewell)
 
     @property
     def mode(self) -> Mode:
@@ -238,15 +248,15 @@ class Controller:
     @property
     def status(self) -> Status:
         """As of the last cycle."""
-        machine, now = self._machine, self._now
+        machine = self._machine
         return Status(
             mode=machine.mode,
             reason=machine.reason,
             text=f'{machine.mode.name}: {machine.text}',
             limiting_joint=self._limiting_joint,
             weight=machine.weight,
-            lowstate_age=now - self._measured.time if self._measured else -1.0,
-            chunk_age=now - self._stamp if self._stamp is not None else -1.0,
+            lowstate_age=self._clock - self._measured.time if self._measured else -1.0,
+            chunk_age=self._now - self._stamp if self._stamp is not None else -1.0,
             chunks_accepted=self._accepted,
             chunks_rejected=self._rejected,
             clamped=self._clamped,
@@ -263,55 +273,99 @@ class Controller:
                 Reason.CHUNK_TOO_OLD, 'older than the chunk in execution; arrived out of order'
             )
         positions = np.clip(asked, self._limits.lower, self._limits.upper)
-        start = self._time if self._time is not None else now
-        usable = np.array(
-            [np.interp(max(start, times[0]), times, column) for column in positions.T]
-        )
-        check_start(usable, self._limiter.position, self._limits, self._safety)
+        start = self._plan_time if self._time is not None else now
+        self._check_start(times, positions, start)
         clamped = np.argwhere(positions != asked)
         if len(clamped):
             self._clamped += len(clamped)
             self._limiting_joint = self._limits.names[int(clamped[0][1])]
         self._buffer.follow(chunk.stamp, times, positions, start)
 
-    def _fault(self, now: float) -> Fault | None:
+    def _check_start(self, times: Array, positions: Array, start: float) -> None:
+        """Refuses a chunk too far from the command, or further towards a self-collision."""
+        soon = start if self._machine.reason is not Reason.SELF_COLLISION else start + _SOON
+        first, then = (
+            np.array([np.interp(time, times, column) for column in positions.T])
+            for time in (start, soon)
+        )
+        here = self._limiter.ahead[0]
+        check_start(first, here, self._limits, self._safety)
+        if soon > start and (approach := self._approach(here, then)):
+            raise ChunkRejectedError(Reason.SELF_COLLISION, _describe(approach), approach.first)
+
+    def _fault(self, clock: float) -> Fault | None:
         if self.other_publisher:
             return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
         armed = self._machine.mode in (Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
-        fault = find_fault(self._measured, command, self._limits, self._safety, now)
+        fault = find_fault(self._measured, command, self._limits, self._safety, clock)
         if fault is None and len(self._missed) >= self._safety.missed_deadlines:
             text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
             return Fault(Reason.DEADLINES_MISSED, text)
         return fault
 
-    def _advance_time(self, now: float) -> int:
-        """Moves the command's time on to `now`; how many cycles that makes."""
-        self._now = now
-        while self._missed and self._missed[0] < now - 1:
+    def _clock_at(self, now: float) -> float:
+        return self._clock + min(max(now - self._now, 0.0), self._safety.control_gap)
+
+    @property
+    def _plan_time(self) -> float:
+        """For which the next command needs what is wanted."""
+        assert self._time is not None
+        return self._time + self._limiter.lead
+
+    def _advance_time(self, now: float) -> tuple[int, Fault | None]:
+        """Moves the command's time on to `now`; how many cycles that makes, and what was wrong."""
+        elapsed, first = now - self._now, self._time is None
+        self._clock, self._now = self._clock_at(now), now
+        while self._missed and self._missed[0] < self._clock - 1:
             self._missed.popleft()
-        if self._time is None or now < self._time - 10 * self._period:  # first, or set back
+        if first or not -_SETBACK_CYCLES * self._period <= elapsed <= self._safety.control_gap:
             self._time = now
-            self._missed.clear()
-            self._brake()
-            return 0
-        cycles = round((now - self._time) / self._period)
+            self._stand(self._limiter.position)
+            if first:
+                return 0, None
+            what = f'no control cycle for {elapsed:.2f} s'
+            if elapsed < 0:
+                what = f'the clock was set back by {-elapsed:.2f} s'
+            return 1, Fault(Reason.DEADLINES_MISSED, f'{what}; the arms stay where they are')
+        assert self._time is not None
+        cycles = max(round((now - self._time) / self._period), 0)
         if cycles > _CATCH_UP_CYCLES:
             self._time = now
-            return _CATCH_UP_CYCLES
+            return _CATCH_UP_CYCLES, None
         self._time += cycles * self._period
         self._time += _CLOCK_GAIN * (now - self._time)
-        return cycles
+        return cycles, None
 
-    def _stand(self, position: Array, now: float) -> None:
+    def _advance(self, due: float) -> None:
+        """One period towards what is wanted at `due`, or braking if parts would get too near."""
+        candidate = self._limiter.candidate(self._buffer.sample(due))
+        if self._machine.mode is not Mode.DISARMED and candidate[1].any():
+            here = self._limiter.ahead[0]
+            approach = self._approach(here, self._limiter.stopping(candidate))
+            if approach:
+                self._machine.hold(Reason.SELF_COLLISION, _describe(approach))
+                self._rest_at(self._limiter.stopping(self._limiter.ahead))
+                candidate = self._limiter.braking()
+        self._limiter.advance(candidate)
+
+    def _approach(self, start: Array, end: Array) -> Approach | None:
+        arms = self._limits.arms
+        return self._collision.approach(
+            start[:arms], end[:arms], self._safety.self_collision_margin
+        )
+
+    def _stand(self, position: Array) -> None:
         self._limiter.reset(position)
-        self._buffer.brake(now, np.array((position, np.zeros_like(position))))
+        self._rest_at(position)
+
+    def _rest_at(self, position: Array) -> None:
+        self._buffer.brake(0.0, np.array((position, np.zeros_like(position))))
 
     def _brake(self) -> None:
-        assert self._time is not None
-        state = self._limiter.state
-        state[1] += state[2] * (self._period / 2)
-        self._buffer.brake(self._time, state[:2])
+        state = self._limiter.ahead
+        velocity = state[1] + state[2] * (self._period / 2)
+        self._buffer.brake(self._plan_time, np.array((state[0], velocity)))
 
     def _command(self, on_wire: bool) -> Command:
         arms = self._limits.arms
@@ -326,3 +380,8 @@ class Controller:
             kd=self._kd,
             gripper=self._limiter.position[arms:],
         )
+
+
+def _describe(approach: Approach) -> str:
+    first, second, distance = approach
+    return f'{first} and {second} would come to {distance * 1e3:.0f} mm of each other'

@@ -84,11 +84,25 @@ class SafetyParameters:
         maximum=40.0,
         description=f'Largest acceleration commanded: {_PER_JOINT}.',
     )
+    arm_jerk: float = parameter(
+        600.0,
+        unit='rad/s3',
+        minimum=200.0,
+        maximum=5000.0,
+        description='Fastest change of the acceleration commanded.',
+    )
     gripper_velocity: float = parameter(
         0.25, unit='m/s', minimum=0.01, maximum=1.0, description='Fastest command of a finger.'
     )
     gripper_acceleration: float = parameter(
         4.0, unit='m/s2', minimum=0.1, maximum=20.0, description='Largest finger acceleration.'
+    )
+    gripper_jerk: float = parameter(
+        200.0,
+        unit='m/s3',
+        minimum=50.0,
+        maximum=5000.0,
+        description="Fastest change of a finger's acceleration.",
     )
     range_margin: float = parameter(
         0.02, unit='rad', minimum=0.0, maximum=0.3, description='Kept from the end of arm ranges.'
@@ -125,6 +139,23 @@ class SafetyParameters:
     motor_temperature: float = parameter(
         80.0, unit='degC', minimum=40.0, maximum=120.0, description='Hottest arm motor; holds.'
     )
+    gripper_timeout: float = parameter(
+        0.5, unit='s', minimum=0.05, maximum=5.0, description="Age of a gripper's state that holds."
+    )
+    self_collision_margin: float = parameter(
+        0.01,
+        unit='m',
+        minimum=0.0,
+        maximum=0.1,
+        description='Distance of arms and body that no motion may close below.',
+    )
+    control_gap: float = parameter(
+        0.2,
+        unit='s',
+        minimum=0.05,
+        maximum=1.0,
+        description='Time without a control cycle after which the arms stay where they are.',
+    )
     fault_patience: float = parameter(
         2.0, unit='s', minimum=0.1, maximum=30.0, description='Holding for a fault, then disarming.'
     )
@@ -149,6 +180,7 @@ class Limits:
     upper: Array
     velocity: Array
     acceleration: Array
+    jerk: Array
 
     @classmethod
     def of(cls, robot: Robot, parameters: SafetyParameters) -> Limits:
@@ -170,6 +202,7 @@ class Limits:
             acceleration=np.array(
                 parameters.arm_acceleration * 2 + [parameters.gripper_acceleration] * 2
             ),
+            jerk=np.array([parameters.arm_jerk] * arms + [parameters.gripper_jerk] * 2),
         )
 
 
@@ -298,67 +331,20 @@ def _check_steps(
         )
 
 
-class Limiter:
-    """Turns what is wanted into what is commanded, within range, velocity and acceleration.
-
-    Wanted motion within the limits passes unchanged; otherwise the command catches up as fast as
-    the limits allow, without overshoot. It always keeps the room it needs to stop within the range.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.reset(np.zeros(len(limits.names)))
-
-    def reset(self, position: Array) -> None:
-        """Stands at `position` (J,); from outside the range it only goes inward."""
-        self.position = position.copy()
-        self.velocity = np.zeros_like(position)
-        self.acceleration = np.zeros_like(position)
-
-    @property
-    def state(self) -> Array:
-        """(3, J) position, velocity and acceleration commanded now."""
-        return np.array((self.position, self.velocity, self.acceleration))
-
-    def advance(self, wanted: Array, dt: float) -> None:
-        """One cycle of `dt` s towards `wanted`: (2, J) position and velocity at its end."""
-        if dt <= 0:
-            return
-        limits = self._limits
-        step = limits.acceleration * dt  # change of velocity in one cycle
-        target = np.clip(wanted[0], limits.lower, limits.upper)
-        speed = np.clip(wanted[1], -limits.velocity, limits.velocity)
-        # Distance to where the wanted motion was a cycle ago; half the acceleration is for that.
-        error = target - speed * dt - self.position
-        velocity = speed + np.copysign(_stopping_velocity(np.abs(error), step / 2, dt), error)
-        velocity = np.clip(velocity, -limits.velocity, limits.velocity)
-        velocity = np.clip(velocity, self.velocity - step, self.velocity + step)
-        room_up = np.maximum(limits.upper - self.position, 0.0)
-        room_down = np.maximum(self.position - limits.lower, 0.0)
-        velocity = np.clip(
-            velocity,
-            -_stopping_velocity(room_down, step, dt),
-            _stopping_velocity(room_up, step, dt),
-        )
-        self.acceleration = (velocity - self.velocity) / dt
-        self.position = self.position + velocity * dt
-        self.velocity = velocity
-
-
-def _stopping_velocity(distance: Array, step: Array, dt: float) -> Array:
-    """Largest velocity from which `-step` a cycle leads to rest within `distance`, exactly."""
-    cycles = np.floor((np.sqrt(1 + 8 * distance / (step * dt)) - 1) / 2)
-    return (distance / dt + step * cycles * (cycles + 1) / 2) / (cycles + 1)
-
-
 @dataclass(frozen=True)
 class Measured:
-    """The robot as last seen: (29,) each, gripper (2,); in rad, rad/s, degrees C and m."""
+    """The robot as last seen: (29,) each, in rad, rad/s and degrees C.
+
+    gripper (2,): openings [m], NaN before the first one; gripper_age (2,): of those [s];
+    gripper_fault: what is wrong with the left and right one, empty if nothing.
+    """
 
     time: float
     q: Array
     dq: Array
     gripper: Array
+    gripper_age: Array
+    gripper_fault: tuple[str, str]
     temperature: Array
     errors: NDArray[np.uint32]
     mode_machine: int
@@ -366,11 +352,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that stops the arms: they hold at first, or are handed back at once (`disarms`)."""
+    """Something that stops the arms.
+
+    They hold at first and are handed back if it lasts; or at once (`disarms`); or they hold for as
+    long as it lasts (`waits`).
+    """
 
     reason: Reason
     text: str
     disarms: bool = False
+    waits: bool = False
 
 
 def find_fault(
@@ -392,7 +383,9 @@ def find_fault(
         return Fault(Reason.MODE_MACHINE, text, True)
     if age > parameters.lowstate_stale:
         return Fault(Reason.LOWSTATE_STALE, f'/lowstate is {age * 1e3:.0f} ms old')
-    return _motor_fault(measured, command, limits, parameters)
+    return _motor_fault(measured, command, limits, parameters) or _gripper_fault(
+        measured, parameters
+    )
 
 
 def _motor_fault(
@@ -420,6 +413,26 @@ def _motor_fault(
             f'{limits.names[joint]}: {error[joint]:.2f} rad from its command, '
             f'allowed is {parameters.tracking_error:g}',
         )
+    return None
+
+
+def _gripper_fault(measured: Measured, parameters: SafetyParameters) -> Fault | None:
+    for side, opening, age, fault in zip(
+        ('left', 'right'),
+        measured.gripper,
+        measured.gripper_age,
+        measured.gripper_fault,
+        strict=True,
+    ):
+        if fault:
+            text = f'{side} gripper: {fault}'
+        elif not np.isfinite(opening):
+            text = f"{side} gripper: no state yet; is the gripper's node running?"
+        elif not age <= parameters.gripper_timeout:
+            text = f"{side} gripper: its state is {age:.2f} s old; is the gripper's node running?"
+        else:
+            continue
+        return Fault(Reason.GRIPPER_FAULT, text, waits=True)
     return None
 
 
@@ -480,6 +493,11 @@ class StateMachine:
         """A good chunk is in execution."""
         self._enter(Mode.ACTIVE, Reason.NONE, 'following chunks')
 
+    def hold(self, reason: Reason, text: str) -> None:
+        """Stops following; the next good chunk goes on."""
+        if self.mode is Mode.ACTIVE:
+            self._hold(reason, text)
+
     def update(self, fault: Fault | None, moving: bool, now: float, dt: float) -> None:
         """One cycle of `dt` s; `moving` as long as a chunk has targets to come."""
         if self.mode is Mode.ARMING:
@@ -518,7 +536,7 @@ class StateMachine:
         if fault is None:
             self._fault_since = None
             return False
-        if self._fault_since is None:
+        if self._fault_since is None or fault.waits:
             self._fault_since = now
         if fault.disarms or now - self._fault_since > self._parameters.fault_patience:
             self.disarm(fault.reason, fault.text)

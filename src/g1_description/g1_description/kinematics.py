@@ -53,14 +53,8 @@ class ArmKinematics:
 
     def __init__(self) -> None:
         robot = load_robot()
-        full = pinocchio.buildModelFromXML(urdf())
-        posture = pinocchio.neutral(full)
-        for joint in robot.joints:
-            posture[full.joints[full.getJointId(joint.name)].idx_q] = joint.home
-        for name in full.names:
-            if 'gripper' in name:
-                posture[full.joints[full.getJointId(name)].idx_q] = robot.gripper_stroke / 2
-        self._model = _keep(full, robot.arm_joints, posture)
+        full, posture = _body()
+        self._model = arm_model()
         self._data = self._model.createData()
         self._frames = {side: self._model.getFrameId(f'{side}_grasp') for side in SIDES}
         self._slices = {'left': slice(0, 7), 'right': slice(7, 14)}
@@ -105,6 +99,28 @@ class ArmKinematics:
         """Torques (14,) [N m] that hold the arms with their grippers still at q."""
         torques = pinocchio.computeGeneralizedGravity(self._model, self._data, _posture(q))
         return torques.copy()  # pinocchio writes its next result into the same array
+
+
+def arm_model() -> pinocchio.Model:
+    """Both arms (14 joints, as `load_robot().arm_joints`), the rest of the body at home.
+
+    Frames of all links are kept, and the root is the pelvis.
+    """
+    full, posture = _body()
+    return _keep(full, load_robot().arm_joints, posture)
+
+
+def _body() -> tuple[pinocchio.Model, Array]:
+    """All joints, and the posture with the body at home and the grippers half open."""
+    robot = load_robot()
+    full = pinocchio.buildModelFromXML(urdf())
+    posture = pinocchio.neutral(full)
+    for joint in robot.joints:
+        posture[full.joints[full.getJointId(joint.name)].idx_q] = joint.home
+    for name in full.names:
+        if 'gripper' in name:
+            posture[full.joints[full.getJointId(name)].idx_q] = robot.gripper_stroke / 2
+    return full, posture
 
 
 class _Arm:

@@ -55,12 +55,26 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class Capsule:
+    """A part of a link as all that is within `radius` of the line between two points [m].
+
+    start, end: in the frame of `link`.
+    """
+
+    link: str
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    radius: float
+
+
+@dataclass(frozen=True)
 class Robot:
     """A G1 with two ALOHA 2 grippers.
 
     joints: the 29 of the body in motor order. arm_joints: 14 names, left then right.
     gripper_joints: one prismatic joint a gripper, 0 closed to `gripper_stroke` m; `gripper_effort`
-    N is its drive's force. pelvis_height: over the floor, standing [m].
+    N is its drive's force. pelvis_height: over the floor, standing [m]. capsules: of trunk, arms
+    and grippers, for self-collision.
     """
 
     joints: tuple[Joint, ...]
@@ -71,6 +85,7 @@ class Robot:
     gripper_effort: float
     camera: Camera
     pelvis_height: float
+    capsules: tuple[Capsule, ...]
 
     @property
     def arms(self) -> tuple[Joint, ...]:
@@ -118,7 +133,9 @@ def load_robot(path: Path | None = None) -> Robot:
 
 
 def _robot(content: Any) -> Robot:
-    sections = _keys(content, 'file', 'joints', 'arms', 'gripper', 'camera', 'pelvis_height')
+    sections = _keys(
+        content, 'file', 'joints', 'arms', 'gripper', 'camera', 'pelvis_height', 'capsules'
+    )
     gripper = _keys(sections['gripper'], 'gripper', 'joints', 'stroke', 'home', 'effort')
     joints = tuple(
         _entry(Joint, f'joints.{name}', {'name': name, **joint})
@@ -135,7 +152,31 @@ def _robot(content: Any) -> Robot:
         gripper_effort=gripper['effort'],
         camera=_entry(Camera, 'camera', camera),
         pelvis_height=sections['pelvis_height'],
+        capsules=_capsules(sections['capsules']),
     )
+
+
+def _capsules(content: Any) -> tuple[Capsule, ...]:
+    """As listed, and those of the left arm once more for the right."""
+    parts = _keys(content, 'capsules', 'body', 'left_arm')
+    body, left = ([_capsule(row) for row in parts[part]] for part in ('body', 'left_arm'))
+    right = [
+        Capsule(
+            capsule.link.replace('left_', 'right_'),
+            (capsule.start[0], -capsule.start[1], capsule.start[2]),
+            (capsule.end[0], -capsule.end[1], capsule.end[2]),
+            capsule.radius,
+        )
+        for capsule in left
+    ]
+    return (*body, *left, *right)
+
+
+def _capsule(row: Any) -> Capsule:
+    match row:
+        case [str(link), [x1, y1, z1], [x2, y2, z2], float(radius)] if radius > 0:
+            return Capsule(link, (x1, y1, z1), (x2, y2, z2), radius)
+    raise ValueError(f'capsules: expected [link, [x, y, z], [x, y, z], radius], got {row!r}')
 
 
 def _check_joints(joints: tuple[Joint, ...], arms: list[str]) -> None:

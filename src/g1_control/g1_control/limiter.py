@@ -1,0 +1,103 @@
+"""What is wanted becomes what is commanded: within range, velocity, acceleration and jerk. No ROS.
+
+Each limit holds by construction. A third-order law that heads for a moving target at the limits of
+jerk is fast but rings when targets are noisy, and needs a plan of its own to stop within range.
+Here a second-order law keeps range, velocity and acceleration exactly, and the command is its
+average over a short window: an average of positions in range is in range, the same for velocities
+and accelerations, and the acceleration of an average over w s changes by 2 * acceleration / w at
+most. The law runs half a window ahead of the command (the plan is known that far), so that the
+command does not lag: motion within the limits passes but for w**2 / 24 of its acceleration.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_control.safety import Limits
+
+Array = NDArray[np.float64]
+
+
+class Limiter:
+    """Commands of J joints, one a `period` [s]. It always keeps the room to stop within range.
+
+    `lead` [s]: how far ahead of the command what is wanted has to be.
+    """
+
+    def __init__(self, limits: Limits, period: float) -> None:
+        self._limits, self._period = limits, period
+        self._step = limits.acceleration * period  # change of velocity in one cycle
+        cycles = int(np.ceil(np.max(2 * limits.acceleration / limits.jerk) / period - 1e-9))
+        self._window = np.zeros((max(cycles, 1), 2, len(limits.names)))
+        self.lead = (len(self._window) - 1) / 2 * period
+        self.reset(np.zeros(len(limits.names)))
+
+    def reset(self, position: Array) -> None:
+        """Stands at `position` (J,); from outside the range it only goes inward."""
+        #: (3, J) position, velocity and acceleration `lead` s ahead of the command.
+        self.ahead = np.array((position, np.zeros_like(position), np.zeros_like(position)))
+        self._window[:] = self.ahead[:2]
+        self._oldest = 0
+        self._command = self.ahead[:2].copy()
+
+    @property
+    def position(self) -> Array:
+        """(J,) commanded now [rad, m]."""
+        return self._command[0].copy()
+
+    @property
+    def velocity(self) -> Array:
+        """(J,) of the command now [rad/s, m/s]."""
+        return self._command[1].copy()
+
+    def stopping(self, state: Array) -> Array:
+        """(J,) where braking from `state`, as `ahead`, comes to rest."""
+        velocity, step = state[1], self._step
+        cycles = np.floor(np.abs(velocity) / step)
+        return np.asarray(
+            state[0]
+            + np.sign(velocity)
+            * (cycles * np.abs(velocity) - step * cycles * (cycles + 1) / 2)
+            * self._period
+        )
+
+    def candidate(self, wanted: Array) -> Array:
+        """(3, J) as `ahead` would be next, heading for `wanted`: (2, J) position and velocity."""
+        limits, dt, step = self._limits, self._period, self._step
+        position, velocity_before, _ = self.ahead
+        target = np.clip(wanted[0], limits.lower, limits.upper)
+        speed = np.clip(wanted[1], -limits.velocity, limits.velocity)
+        # Distance to where the wanted motion was a cycle ago; half the acceleration is for that.
+        error = target - speed * dt - position
+        velocity = speed + np.copysign(_stopping_velocity(np.abs(error), step / 2, dt), error)
+        velocity = np.clip(velocity, -limits.velocity, limits.velocity)
+        velocity = np.clip(velocity, velocity_before - step, velocity_before + step)
+        room_up = np.maximum(limits.upper - position, 0.0)
+        room_down = np.maximum(position - limits.lower, 0.0)
+        velocity = np.clip(
+            velocity,
+            -_stopping_velocity(room_down, step, dt),
+            _stopping_velocity(room_up, step, dt),
+        )
+        return np.array((position + velocity * dt, velocity, (velocity - velocity_before) / dt))
+
+    def braking(self) -> Array:
+        """(3, J) as `ahead` would be next, braking to rest."""
+        position, before, _ = self.ahead
+        velocity = np.sign(before) * np.maximum(np.abs(before) - self._step, 0.0)
+        dt = self._period
+        return np.array((position + velocity * dt, velocity, (velocity - before) / dt))
+
+    def advance(self, ahead: Array) -> None:
+        """One cycle to `ahead`, a `candidate` or `braking`."""
+        self.ahead = ahead
+        self._window[self._oldest] = ahead[:2]
+        self._oldest = (self._oldest + 1) % len(self._window)
+        self._command = self._window.mean(axis=0)
+
+
+def _stopping_velocity(distance: Array, step: Array, dt: float) -> Array:
+    """Largest velocity from which `-step` a cycle leads to rest within `distance`, exactly."""
+    cycles = np.floor((np.sqrt(1 + 8 * distance / (step * dt)) - 1) / 2)
+    return (distance / dt + step * cycles * (cycles + 1) / 2) / (cycles + 1)
