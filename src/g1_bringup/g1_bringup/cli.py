@@ -16,7 +16,9 @@ USAGE = """usage: g1 COMMAND ...
   launch FILE [name:=value ...]   start a system; FILE is one of:
                                   {files}
   launch FILE --show-args         the arguments it takes
-  arm | disarm | estop | reset    ask the control of a running robot
+  check                           is everything ready for the arms to move?     (g1 check --help)
+  status                          how the running system is, live               (g1 status --help)
+  arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
   demo                            run a task in simulation and write a report   (g1 demo --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
   dataset                         look at and convert datasets                  (g1 dataset --help)
@@ -33,9 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == 'launch':
             return _launch(rest)
         if name in SERVICES and not rest:
-            from .services import call
+            from .services import command
 
-            return call(f'control/{name}')
+            return command(name)
+        if name == 'check':
+            from .check import main as check_all
+
+            return check_all(rest)
+        if name == 'status':
+            from .status import main as status
+
+            return status(rest)
         if name == 'demo':
             from .demo import main as demo
 

@@ -169,6 +169,7 @@ def systems() -> dict[str, System]:
         # It shares the computer with physics, camera and policy, and no robot is waiting.
         replace(control_node, parameters=(('missed_deadlines', 125),), when=SIM),
         replace(control_node, when=G1),
+        Node('g1_control', 'gripper_node', config=('grippers.yaml',), when=G1),
     )
     realsense = Include(
         'realsense2_camera',
@@ -220,6 +221,8 @@ def systems() -> dict[str, System]:
                         replace(policy_node, when=(('shadow', 'false'),)),
                         replace(
                             policy_node,
+                            # Nobody executes its chunks: there is nothing to continue.
+                            parameters=(*policy_node.parameters, ('real_time_chunking', False)),
                             remappings=(('policy/action_chunk', 'shadow/action_chunk'),),
                             when=(('shadow', 'true'),),
                         ),
@@ -390,7 +393,12 @@ def environment(values: Mapping[str, Value]) -> dict[str, str]:
     simulated robot has the real one's topics, nothing of a simulation may reach a robot that hangs
     on the same network: it stays on this machine, unless it is asked to run on two.
     """
-    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(config_path('fastdds.xml'))}
+    interface = str(values.get('network_interface', ''))
+    profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
+    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(profiles)}
+    if interface:
+        wanted['G1_NETWORK_INTERFACE'] = interface
+        wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
     if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
         wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     return {name: value for name, value in wanted.items() if name not in os.environ}

@@ -1,5 +1,7 @@
 """What each system takes and refuses, the same with and without `ros2 launch`."""
 
+from pathlib import Path
+
 import pytest
 
 from g1_bringup import cli, launcher
@@ -141,6 +143,20 @@ def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
     assert name not in environment({'robot': 'sim', 'machine': 'workstation'})
     monkeypatch.setenv(name, 'SUBNET')
     assert name not in environment({'robot': 'sim'})
+
+
+def test_the_middleware_keeps_to_the_network_interface_named(monkeypatch):
+    from g1_bringup.system import environment
+
+    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'CYCLONEDDS_URI', 'G1_NETWORK_INTERFACE'):
+        monkeypatch.delenv(name, raising=False)
+    values = check(find('robot.launch.py'), {'robot': 'g1', 'network_interface': 'lo'})
+    wanted = environment(values)
+    assert wanted['G1_NETWORK_INTERFACE'] == 'lo'
+    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'CYCLONEDDS_URI'):
+        path = wanted[name].removeprefix('file://')
+        assert '${G1_NETWORK_INTERFACE}' in Path(path).read_text()
+    assert set(environment({'robot': 'g1'})) == {'FASTRTPS_DEFAULT_PROFILES_FILE'}
 
 
 def test_an_unknown_command_shows_the_commands(capsys):

@@ -1,0 +1,95 @@
+"""What an operator types, against a running control_node and a stand-in for the robot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from g1_bringup import system
+from g1_bringup.launcher import command
+
+HERE = Path(__file__).parent
+
+
+def g1(*words, timeout=40):
+    """`g1 ...` to its end."""
+    return subprocess.run(
+        ['g1', *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, 'COLUMNS': '200'},
+    )
+
+
+def control_words():
+    nodes = system.find('robot.launch.py').nodes
+    node = next(n for n in nodes if n.executable == 'control_node' and n.when == system.SIM)
+    return command(node, {'robot': 'sim'})
+
+
+@pytest.fixture(scope='module')
+def running(ros_domain):
+    """The stub and control_node, heard by each other."""
+    processes = [
+        subprocess.Popen([sys.executable, str(HERE / 'stub_robot.py')]),
+        subprocess.Popen(control_words()),
+    ]
+    yield
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for process in processes:
+        process.wait(20)
+
+
+def checks(*words):
+    """`g1 check --json` as a table of levels and texts by check."""
+    done = g1('check', '--json', '--robot', 'sim', *words)
+    assert done.returncode in (0, 1), done.stderr
+    content = json.loads(done.stdout)
+    assert content['passed'] == (done.returncode == 0)
+    return content['passed'], {c['check']: (c['level'], c['found']) for c in content['checks']}
+
+
+def wait_until_ready():
+    deadline = time.monotonic() + 60
+    while True:
+        passed, found = checks('--seconds', '2')
+        if passed:
+            return found
+        assert time.monotonic() < deadline, found
+
+
+def test_the_list_the_state_and_the_way_through_the_modes(running):
+    found = wait_until_ready()
+    assert found['mode_machine'] == ('pass', '5')
+    assert found['who commands /arm_sdk'] == ('pass', 'control_node')
+    assert found['left gripper'][0] == found['/joint_states'][0] == 'pass'
+    assert found['camera'][1].endswith('640x480 rgb8')
+    assert found['policy_node'][0] == 'warn'
+
+    status = g1('status', '--once')
+    assert status.returncode == 0, status.stderr
+    assert 'DISARMED' in status.stdout and 'camera_info' in status.stdout
+
+    armed = g1('arm')
+    assert (armed.returncode, armed.stdout.splitlines()[-1][:4]) == (0, 'HOLD'), armed.stderr
+    stopped = g1('estop')
+    assert stopped.returncode == 0 and 'ESTOP' in stopped.stdout
+    assert checks('--seconds', '1')[1]['control_node'][0] == 'fail'
+    refused = g1('arm')
+    assert refused.returncode == 1 and 'reset' in refused.stderr
+    assert g1('reset').returncode == 0
+
+
+def test_with_nobody_there_the_commands_say_what_to_look_at(monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', '101')
+    refused = g1('estop')
+    assert refused.returncode == 1
+    assert 'ROS_DOMAIN_ID' in refused.stderr
