@@ -75,6 +75,42 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        '--golden', type=Path, metavar='DIR', help='recorded outputs of the published networks'
+    )
+    what.add_argument(
+        '--keys', type=Path, metavar='FILE', help='names and shapes of a published checkpoint, JSON'
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from dit4dit_policy.verify import verify_golden, verify_keys
+
+    return verify_golden(options.golden) if options.golden else verify_keys(options.keys)
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--preset',
+        choices=('nano', 'released', 'g1'),
+        default='nano',
+        help='nano: 4 million weights, float32 on a CPU; the others: 2.4 billion, bfloat16, '
+        'takes 7 GB of memory (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--rounds', type=int, metavar='N', help='of both paths (default: 20, of the large ones 3)'
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from dit4dit_policy.benchmark import bench
+
+    bench(options.preset, options.rounds)
+    return 0
+
+
 @dataclass(frozen=True)
 class _Command:
     help: str
@@ -94,6 +130,16 @@ _COMMANDS = {
         'Show what a checkpoint is and how it was trained.',
         lambda p: p.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='its folder'),
         _info,
+    ),
+    'verify': _Command(
+        'Compare the model with recorded outputs, or with the weights, of the published one.',
+        _verify_arguments,
+        _verify,
+    ),
+    'bench': _Command(
+        'Time every stage of a chunk, with the shortcuts of inference and without them.',
+        _bench_arguments,
+        _bench,
     ),
     'eval': _Command(
         'Let a policy do a task in simulation, and count how often it succeeds.',
