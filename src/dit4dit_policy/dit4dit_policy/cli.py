@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dit4dit_policy.evaluation import evaluate
+from dit4dit_policy.evaluation import evaluate, imagine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,5 +145,10 @@ _COMMANDS = {
         'Let a policy do a task in simulation, and count how often it succeeds.',
         evaluate.add_arguments,
         evaluate.main,
+    ),
+    'imagine': _Command(
+        'Show the future that a policy expects, as a video.',
+        imagine.add_arguments,
+        imagine.main,
     ),
 }

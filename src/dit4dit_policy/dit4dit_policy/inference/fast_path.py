@@ -56,15 +56,16 @@ class FastPath:
         self, model: DiT4DiT, prompts: PromptCache, noise_1CThw: Tensor, shortcuts: Shortcuts
     ) -> None:
         self._model, self._prompts, self._shortcuts = model, prompts, shortcuts
-        self._net = model.video.transformer
+        weight = model.action.position_embedding.weight
+        self._device, self._dtype = weight.device, weight.dtype
         self._noise = self._moved(noise_1CThw)
-        self._tau = torch.tensor([model.config.video.feature_time], device=self._net.device)
+        self._tau = torch.tensor([model.config.video.feature_time], device=self._device)
         self._task: tuple[str, list[Pass]] | None = None
         self._modulations: dict[float, Modulation] = {}
         self._features_of: Callable[..., Tensor] = model.video.features_of
         self._action: Callable[..., Tensor] = model.action
         if shortcuts.compiled:
-            options: Any = {'mode': 'reduce-overhead'} if self._net.device.type == 'cuda' else {}
+            options: Any = {'mode': 'reduce-overhead'} if self._device.type == 'cuda' else {}
             self._features_of = torch.compile(self._features_of, **options)
             self._action = torch.compile(self._action, **options)
 
@@ -115,9 +116,9 @@ class FastPath:
         if self._shortcuts.euler_once and tau in self._modulations:
             return self._modulations[tau]
         with torch.no_grad():
-            modulation = self._model.action.modulation(torch.tensor([tau], device=self._net.device))
+            modulation = self._model.action.modulation(torch.tensor([tau], device=self._device))
         self._modulations[tau] = modulation
         return modulation
 
     def _moved(self, x: Tensor) -> Tensor:
-        return x.to(self._net.device, self._net.dtype)
+        return x.to(self._device, self._dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ class Policy:
     prompt_folder: Path | None = None
     #: Duration [s] of each stage of the last `infer`: 'vae', 'video_dit', 'action_dit', and 'rest'.
     durations: dict[str, float] = field(default_factory=dict)
+    #: What durations are read from.
+    clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
         _check_fit(self.model.config, self.processor)
@@ -105,14 +108,21 @@ class Policy:
         return policy
 
     @classmethod
-    def untrained(cls, name: str) -> Policy:
+    def untrained(
+        cls, name: str, device: str = 'cpu', dtype: torch.dtype = torch.float32
+    ) -> Policy:
         """The preset `name` with seeded random weights; its targets stay close to home."""
         from g1_description import load_robot
 
         config, robot = preset(name), load_robot()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = DiT4DiT(config)
+        default = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(dtype)  # a large model never exists in float32
+            with torch.random.fork_rng(), torch.device(device):
+                torch.manual_seed(0)
+                model = DiT4DiT(config)
+        finally:
+            torch.set_default_dtype(default)
         near = np.minimum(0.05, 0.05 * (robot.chunk_upper - robot.chunk_lower))
         processor = Processor(
             joint_names=tuple(robot.chunk_joints),
@@ -192,10 +202,10 @@ class Policy:
         return guided(velocity, wanted, weight)
 
     def _now(self) -> float:
-        """Seconds; what was asked of a GPU so far is done."""
+        """The clock, when all that was asked of a GPU is done."""
         if self._device.type == 'cuda':
             torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+        return self.clock()
 
 
 def _dtype(folder: Path, device: str) -> torch.dtype:

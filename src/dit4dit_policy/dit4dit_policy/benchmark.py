@@ -1,0 +1,151 @@
+"""`dit4dit bench`: how long a chunk takes, stage by stage, with the shortcuts and without them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
+from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.model.config import preset
+
+_STAGES = {
+    'vae': 'VAE',
+    'video_dit': 'video DiT',
+    'action_dit': 'action DiT',
+    'rest': 'rest',
+    'all': 'a chunk',
+}
+_INSTRUCTION = 'Put the flower into the vase.'
+#: Sides of the matrices whose product tells the machine's rate.
+_MATRIX = {'cpu': 2048, 'cuda': 8192}
+
+
+@dataclass
+class Side:
+    """One of the two paths: per stage its durations [s], one a round, and its operations."""
+
+    policy: Policy
+    operations: dict[str, float]
+    rounds: list[dict[str, float]]
+
+    def seconds(self, stage: str) -> float:
+        """Median over the rounds."""
+        return float(np.median([durations[stage] for durations in self.rounds]))
+
+
+def bench(name: str, rounds: int | None) -> None:
+    """Prints what `compare` finds for the preset `name`, with random weights."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    large = preset(name).video.text.encoder != 'bytes'
+    dtype = torch.bfloat16 if large or device == 'cuda' else torch.float32
+    rounds = (3 if large else 20) if rounds is None else rounds
+    if rounds < 1:
+        raise ValueError(f'--rounds: expected at least 1, got {rounds}')
+    console = Console()
+    console.print(f'{name}, random weights, {str(dtype).removeprefix("torch.")}, {_device(device)}')
+    untrained = Policy.untrained(name, device, dtype)
+    plain = replace(untrained, shortcuts=replace(PLAIN, prompt_once=large))
+    fast = replace(untrained, shortcuts=Shortcuts(compiled=device == 'cuda'))
+    if large:  # its text encoder has 7 billion weights more: the embedding is given
+        text = fast.model.config.video.text
+        embedding = torch.randn(1, text.tokens, text.width, dtype=dtype, device=device)
+        for policy in (plain, fast):
+            policy.prompts[_INSTRUCTION] = embedding
+    sides, rates, difference = compare(plain, fast, rounds)
+    console.print(_table(*sides, float(np.median(rates))))
+    console.print(
+        f'{sides[0].seconds("all") / sides[1].seconds("all"):.2f} times as fast, medians of '
+        f'{rounds} rounds in turn. Largest difference of a target: {difference:.1e} of its range. '
+        f'Matrix products meanwhile: {min(rates) / 1e9:.0f} .. {max(rates) / 1e9:.0f} GFLOP/s.'
+    )
+
+
+def compare(
+    plain: Policy, fast: Policy, rounds: int
+) -> tuple[tuple[Side, Side], list[float], float]:
+    """Both paths in turn on the same observations; rates of matrix products [FLOP/s] in between.
+
+    The difference is the largest of any target, as a share of its joint's range. What is computed
+    once a task, and compiled, is so before the first round.
+    """
+    observations = _observations(plain)
+    first = next(observations)
+    sides = tuple(Side(policy, _operations(policy, first), []) for policy in (plain, fast))
+    rates, difference = [], 0.0
+    joints = plain.processor
+    span = np.subtract(joints.action_upper, joints.action_lower)
+    for _, observation in zip(range(rounds), observations, strict=False):
+        rates.append(_matmul_rate(plain.model.action.position_embedding.weight))
+        chunks = []
+        for side in sides:
+            chunks.append(side.policy.infer(observation))
+            durations = side.policy.durations
+            side.rounds.append(durations | {'all': sum(durations.values())})
+        difference = max(difference, float(np.abs((chunks[0] - chunks[1]) / span).max()))
+    return (sides[0], sides[1]), rates, difference
+
+
+def _operations(policy: Policy, observation: Observation) -> dict[str, float]:
+    """Floating-point operations of each stage of a chunk, in matrix products and convolutions."""
+    policy.infer(observation)  # what is computed once a task does not count
+    counter: Any = FlopCounterMode(display=False)
+    policy.clock = counter.get_total_flops
+    with counter, torch.compiler.set_stance('force_eager'):
+        policy.infer(observation)
+    policy.clock = time.perf_counter
+    return policy.durations | {'all': sum(policy.durations.values())}
+
+
+def _observations(policy: Policy) -> Iterator[Observation]:
+    rng = np.random.default_rng(0)
+    middle = np.add(policy.processor.state_lower, policy.processor.state_upper) / 2
+    while True:
+        image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+        yield Observation(image, middle + rng.uniform(-0.01, 0.01, len(middle)), _INSTRUCTION)
+
+
+def _matmul_rate(like: Tensor) -> float:
+    """Of a large square matrix product [FLOP/s] as `like` would do it, the best of a few."""
+    side = _MATRIX[like.device.type]
+    matrix = torch.randn(side, side, dtype=like.dtype, device=like.device)
+    durations = []
+    for _ in range(4):
+        start = time.perf_counter()
+        product = matrix @ matrix
+        product[0, 0].item()  # waits for a GPU
+        durations.append(time.perf_counter() - start)
+    return 2 * side**3 / min(durations)
+
+
+def _device(device: str) -> str:
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    return f'CPU, {torch.get_num_threads()} threads'
+
+
+def _table(plain: Side, fast: Side, rate: float) -> Table:
+    table = Table(
+        title=f'Time of a chunk; share of {rate / 1e9:.0f} GFLOP/s, the rate of matrix products'
+    )
+    for column in ('', 'plain', 'GFLOP', 'share', 'fast', 'GFLOP', 'share', 'ratio'):
+        table.add_column(column, justify='left' if not column else 'right')
+    for stage, name in _STAGES.items():
+        cells = []
+        for side in (plain, fast):
+            seconds, operations = side.seconds(stage), side.operations[stage]
+            share = f'{operations / seconds / rate:.0%}' if operations else ''
+            cells += [f'{seconds * 1e3:.1f} ms', f'{operations / 1e9:.3g}', share]
+        if stage == 'all':
+            table.add_section()
+        table.add_row(name, *cells, f'{plain.seconds(stage) / fast.seconds(stage):.2f}')
+    return table
