@@ -1,12 +1,11 @@
 import importlib.util
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model.config import preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
@@ -224,23 +223,3 @@ def test_imagined_video_keeps_the_condition_frame(model, batch):
     video = model.sample_video(condition, batch.prompt, torch.randn_like(batch.latents), steps=2)
     assert torch.equal(video[:, :, :1], condition)
     assert video.isfinite().all()
-
-
-def test_config_survives_json():
-    for name in ('nano', 'g1', 'released'):
-        config = preset(name)
-        assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-def test_impossible_configurations_are_refused():
-    nano = preset('nano')
-    with pytest.raises(ValueError, match=r"hook: expected a block from 0 to 3 or 'mean', got 9"):
-        replace(nano.video, hook=9)
-    with pytest.raises(ValueError, match='image: expected multiples of 16'):
-        replace(nano.video, image=(90, 128))
-    with pytest.raises(ValueError, match='even number'):
-        replace(nano.action, layers=5)
-    with pytest.raises(ValueError, match=r'action\.features: the video DiT gives 128, got 64'):
-        replace(nano, action=replace(nano.action, features=64))
-    with pytest.raises(ValueError, match='there are: nano, g1, released'):
-        preset('huge')

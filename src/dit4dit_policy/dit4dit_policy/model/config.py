@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 # fmt: off
 _WAN_MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -31,8 +31,36 @@ class TransformerConfig:
     patch_size: tuple[int, int, int] = (1, 2, 2)
     rope_scale: tuple[float, float, float] = (1.0, 3.0, 3.0)
     concat_padding_mask: bool = True
-    extra_pos_embed_type: Literal['learnable'] | None = None
+    extra_pos_embed_type: Literal['learnable', None] = None
     use_crossattn_projection: bool = True
+
+    def __post_init__(self) -> None:
+        _check_kinds(self)
+        counts = ('num_attention_heads', 'num_layers', 'text_embed_dim', 'adaln_lora_dim')
+        _check_positive(self, *counts)
+        if self.attention_head_dim < 12 or self.attention_head_dim % 2:
+            raise ValueError(
+                'attention_head_dim: rotary tables of three axes share it in pairs, expected an '
+                f'even number from 12, got {self.attention_head_dim}'
+            )
+        if self.patch_size[0] != 1:
+            raise ValueError(
+                'patch_size: every latent frame has a flow time of its own, expected 1 frame, '
+                f'got {self.patch_size[0]}'
+            )
+        if not self.use_crossattn_projection:
+            if self.crossattn_proj_in_channels != self.text_embed_dim:
+                raise ValueError(
+                    'use_crossattn_projection: without it the text enters as it is, expected '
+                    f'crossattn_proj_in_channels {self.text_embed_dim} (text_embed_dim), got '
+                    f'{self.crossattn_proj_in_channels}'
+                )
+        elif self.encoder_hidden_states_channels != self.text_embed_dim:
+            raise ValueError(
+                'encoder_hidden_states_channels: the projected text is what cross-attention reads, '
+                f'expected text_embed_dim {self.text_embed_dim}, got '
+                f'{self.encoder_hidden_states_channels}'
+            )
 
     @property
     def width(self) -> int:
@@ -55,6 +83,27 @@ class VaeConfig:
     latents_mean: tuple[float, ...] = _WAN_MEAN
     latents_std: tuple[float, ...] = _WAN_STD
 
+    def __post_init__(self) -> None:
+        _check_positive(self, 'base_dim', 'z_dim', 'num_res_blocks')
+        if len(self.temperal_downsample) != len(self.dim_mult) - 1:
+            raise ValueError(
+                f'temperal_downsample: expected {len(self.dim_mult) - 1} values, one less than '
+                f'dim_mult, got {len(self.temperal_downsample)}'
+            )
+        channels = 3 * (self.patch_size or 1) ** 2
+        if (self.in_channels, self.out_channels) != (channels, channels):
+            raise ValueError(
+                f'in_channels, out_channels: a patch of {self.patch_size or 1} pixels has '
+                f'{channels}, got {self.in_channels} and {self.out_channels}'
+            )
+        if len(self.latents_mean) != self.z_dim or len(self.latents_std) != self.z_dim:
+            raise ValueError(
+                f'latents_mean, latents_std: expected {self.z_dim} values, one a channel, got '
+                f'{len(self.latents_mean)} and {len(self.latents_std)}'
+            )
+        if min(self.latents_std) <= 0:
+            raise ValueError(f'latents_std: expected positive values, got {self.latents_std}')
+
     @property
     def temporal_compression(self) -> int:
         return 2 ** sum(self.temperal_downsample)
@@ -76,6 +125,15 @@ class TextConfig:
     layers: int
     hidden: int
     tokens: int
+
+    def __post_init__(self) -> None:
+        _check_kinds(self)
+        _check_positive(self, 'layers', 'hidden', 'tokens')
+        if self.encoder == 'bytes' and self.hidden % 32:
+            raise ValueError(
+                f'text.hidden: heads of the byte encoder are 32 wide, expected a multiple, got '
+                f'{self.hidden}'
+            )
 
     @property
     def width(self) -> int:
@@ -109,6 +167,8 @@ class VideoConfig:
     scale: Literal['divide_by_std', 'multiply_by_std'] = 'divide_by_std'
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
+        _check_positive(self, 'feature_steps', 'frame_step')
         transformer, vae = self.transformer, self.vae
         if self.hook != 'mean' and self.hook not in range(transformer.num_layers):
             raise ValueError(
@@ -133,6 +193,31 @@ class VideoConfig:
                     f'image: expected multiples of {vae.spatial_compression * patch} pixels, '
                     f'got {self.image}'
                 )
+        if self.latent_frames < 2:
+            raise ValueError(
+                'latent_frames: the current frame and at least one to imagine, expected 2 or more, '
+                f'got {self.latent_frames}'
+            )
+        for size, most in zip(self.latent_shape[1:], transformer.max_size, strict=True):
+            if size > most:
+                raise ValueError(
+                    f'max_size: a clip of {self.latent_frames} frames of latents of {self.image} '
+                    f'pixels is {self.latent_shape[1:]}, the position tables end at '
+                    f'{transformer.max_size}'
+                )
+        for name, times in (
+            ('feature_time', (self.feature_time,)),
+            ('feature_times', self.feature_times),
+        ):
+            if not times or not all(0 < tau <= 1 for tau in times):
+                raise ValueError(
+                    f'{name}: expected flow times in (0, 1], where 1 is noise, got {times}'
+                )
+        if not 0 <= self.condition_time < min(self.feature_times):
+            raise ValueError(
+                'condition_time: the condition frame is clean, expected a time from 0 and below '
+                f'those of the features, got {self.condition_time}'
+            )
 
     @property
     def feature_blocks(self) -> int:
@@ -179,6 +264,20 @@ class ActionConfig:
     time: Literal['paper', 'released'] = 'paper'
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
+        counts = ('width', 'heads', 'layers', 'hidden', 'features', 'action', 'state', 'horizon')
+        _check_positive(self, *counts, 'euler_steps')
+        if self.future_tokens < 0:
+            raise ValueError(f'future_tokens: expected 0 or more, got {self.future_tokens}')
+        if self.horizon > self.positions:
+            raise ValueError(
+                f'horizon: {self.horizon} actions need as many position embeddings, there are '
+                f'{self.positions} (positions)'
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f'dropout: expected 0 to below 1, got {self.dropout}')
+        if len(self.beta) != 2 or min(self.beta) <= 0:
+            raise ValueError(f'beta: expected two positive parameters, got {self.beta}')
         if self.width % self.heads:
             raise ValueError(f'action width {self.width} does not divide into {self.heads} heads')
         if self.layers % 2:
@@ -203,6 +302,9 @@ class ModelConfig:
     state_encoding: Literal['min_max', 'sin_cos'] = 'min_max'
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
+        if self.video_weight < 0:
+            raise ValueError(f'video_weight: expected 0 or more, got {self.video_weight}')
         if self.action.features != self.video.transformer.width:
             raise ValueError(
                 f'action.features: the video DiT gives {self.video.transformer.width}, '
@@ -224,6 +326,22 @@ def preset(name: str) -> ModelConfig:
         return _PRESETS[name]
     except KeyError:
         raise ValueError(f'no preset {name!r}; there are: {", ".join(_PRESETS)}') from None
+
+
+def _check_kinds(config: Any) -> None:
+    """ValueError where a field with named choices has another value."""
+    for name, hint in get_type_hints(type(config)).items():
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        if choices and getattr(config, name) not in choices:
+            raise ValueError(
+                f'{name}: expected {" or ".join(map(repr, choices))}, got {getattr(config, name)!r}'
+            )
+
+
+def _check_positive(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f'{name}: expected 1 or more, got {getattr(config, name)}')
 
 
 def _build(kind: Any, values: Any, where: str) -> Any:
@@ -310,9 +428,18 @@ _G1 = ModelConfig(
     state_encoding='sin_cos',
 )
 
+#: First flow time of the scheduler that the released code takes, sigma_max = 200: 0.995.
+_FIRST = 200 / 201
+
 _RELEASED = replace(
     _G1,
-    video=replace(_G1.video, time='logit_normal', scale='multiply_by_std'),
+    video=replace(
+        _G1.video,
+        feature_time=_FIRST,
+        feature_times=(_FIRST,),
+        time='logit_normal',
+        scale='multiply_by_std',
+    ),
     action=replace(_G1.action, future_tokens=0, time='released'),
     feature_gradient=False,
 )
