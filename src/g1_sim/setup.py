@@ -19,6 +19,7 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'camera_replay = g1_sim.nodes.camera_replay:main',
             'sim_node = g1_sim.nodes.sim_node:main',
         ],
     },

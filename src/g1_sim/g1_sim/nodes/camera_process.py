@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import multiprocessing
 import os
 import signal
@@ -10,30 +9,11 @@ import time
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
 from g1_description import load_robot
-from g1_node import qos
+from g1_sim.nodes.camera_publisher import CameraPublisher
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
-
-TOPIC = 'camera/camera/color'
-
-
-def camera_info() -> CameraInfo:
-    """Intrinsics of the head camera, without distortion; the header is the image's."""
-    camera = load_robot().camera
-    fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
-    return CameraInfo(
-        width=camera.width,
-        height=camera.height,
-        distortion_model='plumb_bob',
-        d=[0.0] * 5,
-        k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=[fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-    )
 
 
 def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
@@ -47,10 +27,8 @@ def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
     simulation = Simulation(task, seed)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('sim_camera', cli_args=['--ros-args', '-r', '__node:=sim_camera'])
-    images = node.create_publisher(Image, f'{TOPIC}/image_raw', qos.SENSOR_DATA)
-    infos = node.create_publisher(CameraInfo, f'{TOPIC}/camera_info', qos.SENSOR_DATA)
-    camera, info, shown = load_robot().camera, camera_info(), seed
-    image = Image(width=camera.width, height=camera.height, encoding='rgb8', step=3 * camera.width)
+    publisher = CameraPublisher(node)
+    camera, shown = load_robot().camera, seed
     deadline = time.monotonic()
     while not stopping and node_process.is_alive():
         now = time.monotonic()
@@ -65,13 +43,7 @@ def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
             simulation.reset(seed)
             shown = seed
         simulation.show(qpos)
-        pixels = simulation.render(camera.name, camera.width, camera.height)
-        header = Header(frame_id=camera.frame)
-        header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
-        image.header = info.header = header
-        image.data = array.array('B', pixels.tobytes())
-        images.publish(image)
-        infos.publish(info)
+        publisher.publish(simulation.render(camera.name, camera.width, camera.height), stamp)
         state.count_frame(time.monotonic() - started)
     simulation.close()
     node.destroy_node()
