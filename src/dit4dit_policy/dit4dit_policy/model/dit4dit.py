@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -31,6 +32,14 @@ class Batch:
         return Batch(*(getattr(self, f.name)[:count] for f in fields(self)))
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Actions (B, K, A) and latents of a clip (B, C, T, h, w), normalised; None: not asked for."""
+
+    actions: Tensor | None
+    latents: Tensor | None
+
+
 class DiT4DiT(nn.Module):
     """The video DiT and the action DiT that reads its hidden features."""
 
@@ -48,7 +57,6 @@ class DiT4DiT(nn.Module):
         `draws` independent noises and times are averaged for every example: they share the costly
         features.
         """
-        size = len(batch.state)
         features = self._features(batch, generator)
         if not self.config.feature_gradient:
             features = features.detach()
@@ -58,8 +66,8 @@ class DiT4DiT(nn.Module):
         ]
         tokens = self.action.tokens(batch.state).repeat_interleave(draws, 0)
         actions, mask = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
-        tau = self._action_times(size * draws, generator)
-        noise = torch.randn(actions.shape, generator=generator)
+        tau = self._action_times(actions, generator)
+        noise = torch.randn(actions.shape, generator=generator, device=actions.device)
         noisy, modulation = flow.interpolate(actions, noise, tau), self.action.modulation(tau)
         predicted = self.action(noisy, modulation, tokens, context)
         return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), mask)
@@ -67,8 +75,8 @@ class DiT4DiT(nn.Module):
     def video_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Flow-matching loss of the future frames; the condition frame stays clean, uncounted."""
         latents = batch.latents
-        tau = self._video_times(len(latents), generator)
-        noise = torch.randn(latents.shape, generator=generator)
+        tau = self._video_times(latents, generator)
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         noisy = flow.interpolate(latents, noise, tau)
         noisy = torch.cat([latents[:, :, :1], noisy[:, :, 1:]], dim=2)
         predicted = self.video.velocity(noisy, batch.prompt, tau)
@@ -80,32 +88,69 @@ class DiT4DiT(nn.Module):
         return flow.euler(velocity, noise, self.config.action.euler_steps)
 
     @torch.no_grad()
-    def sample_video(self, condition: Tensor, prompt: Tensor, noise: Tensor, steps: int) -> Tensor:
+    def sample_video(
+        self,
+        condition: Tensor,
+        prompt: Tensor,
+        noise: Tensor,
+        steps: int,
+        on_step: Callable[[], object] = lambda: None,
+    ) -> Tensor:
         """Latents (B, C, T, h, w) of the imagined future of a condition frame (B, C, 1, h, w)."""
 
         def velocity(x: Tensor, tau: float) -> Tensor:
             clip = torch.cat([condition, x[:, :, 1:]], dim=2)
-            return self.video.velocity(clip, prompt, torch.full((len(x),), tau))
+            times = torch.full((len(x),), tau, device=x.device)
+            velocity = self.video.velocity(clip, prompt, times)
+            on_step()
+            return velocity
 
         future = flow.euler(velocity, noise, steps)
         return torch.cat([condition, future[:, :, 1:]], dim=2)
 
-    def _features(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        times = torch.tensor(self.config.video.feature_times)
-        tau = times[torch.randint(len(times), (len(batch.state),), generator=generator)]
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        return self.video.features(batch.latents[:, :, :1], noise, batch.prompt, tau)
+    @torch.no_grad()
+    def sample(
+        self,
+        condition: Tensor,
+        prompt: Tensor,
+        noise: Tensor,
+        *,
+        action: tuple[Tensor, Tensor] | None = None,
+        video_steps: int = 0,
+        on_step: Callable[[], object] = lambda: None,
+    ) -> Sample:
+        """Algorithm 2, for actions, for the future video, or for both.
 
-    def _action_times(self, count: int, generator: torch.Generator | None) -> Tensor:
+        condition (B, C, 1, h, w), prompt (B, L, E), noise (B, C, T, h, w) of the video. `action`:
+        state (B, 1, S) and noise (B, K, A). `video_steps`: Euler steps, 0 for no video.
+        """
+        actions = latents = None
+        if action is not None:
+            state, action_noise = action
+            tau = torch.full((len(state),), self.config.video.feature_time, device=state.device)
+            features = self.video.features(condition, noise, prompt, tau)
+            actions = self.sample_actions(self.action.velocity(features, state), action_noise)
+        if video_steps:
+            latents = self.sample_video(condition, prompt, noise, video_steps, on_step)
+        return Sample(actions, latents)
+
+    def _features(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        latents, device = batch.latents, batch.latents.device
+        times = torch.tensor(self.config.video.feature_times, device=device)
+        drawn = torch.randint(len(times), (len(latents),), generator=generator, device=device)
+        noise = torch.randn(latents.shape, generator=generator, device=device)
+        return self.video.features(latents[:, :, :1], noise, batch.prompt, times[drawn])
+
+    def _action_times(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         config = self.config.action
-        s = flow.beta_times(count, *config.beta, generator=generator)
+        s = flow.beta_times(len(like), *config.beta, generator=generator, device=like.device)
         return 1 - s if config.time == 'paper' else (s / 0.999).clamp(max=1)
 
-    def _video_times(self, count: int, generator: torch.Generator | None) -> Tensor:
+    def _video_times(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """Uniform in the paper; in the released code logit-normal, 5 % forced above 0.98."""
-        tau = flow.uniform_times(count, generator)
+        tau = flow.uniform_times(len(like), generator, like.device)
         if self.config.video.time == 'uniform':
             return tau
-        normal = torch.randn(count, generator=generator).sigmoid()
-        high = torch.rand(count, generator=generator) < 0.05
+        normal = torch.randn(len(like), generator=generator, device=like.device).sigmoid()
+        high = flow.uniform_times(len(like), generator, like.device) < 0.05
         return torch.where(high, 0.98 + 0.02 * tau, normal)

@@ -24,20 +24,28 @@ def velocity_target(x0: Tensor, noise: Tensor) -> Tensor:
     return noise - x0
 
 
-def uniform_times(batch: int, generator: torch.Generator | None = None) -> Tensor:
+def uniform_times(
+    batch: int,
+    generator: torch.Generator | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
     """(B,) times uniform in [0, 1): the video's (Section 4.3)."""
-    return torch.rand(batch, generator=generator)
+    return torch.rand(batch, generator=generator, device=device)
 
 
 def beta_times(
-    batch: int, alpha: float, beta: float, generator: torch.Generator | None = None
+    batch: int,
+    alpha: float,
+    beta: float,
+    generator: torch.Generator | None = None,
+    device: torch.device | None = None,
 ) -> Tensor:
     """(B,) draws of Beta(alpha, beta), the action's times before `ActionConfig.time` orients them.
 
     Beta(a, b) = X / (X + Y) with gammas X(a), Y(b), because torch's own Beta takes no generator.
     """
-    x = torch._standard_gamma(torch.full((batch,), alpha), generator=generator)
-    y = torch._standard_gamma(torch.full((batch,), beta), generator=generator)
+    x = torch._standard_gamma(torch.full((batch,), alpha, device=device), generator=generator)
+    y = torch._standard_gamma(torch.full((batch,), beta, device=device), generator=generator)
     return x / (x + y)
 
 

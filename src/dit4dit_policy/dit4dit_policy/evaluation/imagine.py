@@ -1,0 +1,208 @@
+"""`dit4dit imagine`: the future that a policy expects, as a video, beside the real one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from dit4dit_policy.inference.policy import Policy
+
+Frame = NDArray[np.uint8]  # (H, W, 3) RGB
+
+_FPS = 10
+_PANEL = (360, 480)  # height and width of each picture in the video [px]
+_BAND = 48  # height of the line of text above [px]
+_HELD = 1.0  # how long the first and the last frame stand still [s]
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """times (N,) [s] after the first frame; frames: N pictures of the model's size."""
+
+    times: tuple[float, ...]
+    frames: list[Frame]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `dit4dit imagine`."""
+    parser.add_argument(
+        '--checkpoint', type=Path, metavar='DIR', help='its folder (default: the shipped one)'
+    )
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument(
+        '--image', type=Path, metavar='FILE', help='what the robot sees, PNG or JPEG'
+    )
+    start.add_argument(
+        '--clip', type=Path, metavar='FILE',
+        help='video to begin from, and to compare with: of a dataset, or ego.mp4 of a demo',
+    )  # fmt: skip
+    parser.add_argument(
+        '--at', type=float, default=0.0, metavar='S', help='where to begin in the clip (default: 0)'
+    )
+    parser.add_argument('--task', required=True, metavar='TEXT', help='what to do, in words')
+    parser.add_argument(
+        '--steps', type=int, default=10, metavar='N', help='denoising steps (default: 10)'
+    )
+    parser.add_argument(
+        '--clips', type=int, default=1, metavar='N',
+        help='how often to go on from the last frame that was imagined (default: 1, not at all)',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='of the noise (default: 0)')
+    parser.add_argument('--out', type=Path, default=Path('future.mp4'), metavar='FILE')
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Writes the video; ValueError or FileNotFoundError says what is wrong with the arguments."""
+    if arguments.steps < 1 or arguments.clips < 1 or not arguments.at >= 0.0:
+        raise ValueError(
+            'expected at least 1 of --steps and --clips and 0 s of --at, '
+            f'got {arguments.steps}, {arguments.clips} and {arguments.at:g}'
+        )
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dit4dit_policy.inference.shipped import load_policy
+
+    clip = _Clip(arguments.clip, arguments.at) if arguments.clip else None
+    image = clip.frame(0.0) if clip else _read_image(arguments.image)
+    assert image is not None
+    policy = load_policy(arguments.checkpoint)
+    if not policy.trained:
+        Console().print('[yellow]the weights are random: so is what they imagine')
+    with Progress() as progress:
+        bar = progress.add_task('denoising', total=arguments.steps * arguments.clips)
+        imagined = imagine(
+            policy,
+            image,
+            arguments.task,
+            steps=arguments.steps,
+            clips=arguments.clips,
+            seed=arguments.seed,
+            on_step=lambda: progress.advance(bar),
+        )
+    real = [clip.frame(time) for time in imagined.times] if clip else None
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    _write(arguments.out, f'{policy.model_id}: {arguments.task}', imagined, real)
+    print(f'{arguments.out}: {imagined.times[-1]:.1f} s ahead')
+    return 0
+
+
+def imagine(
+    policy: Policy,
+    image: Frame,
+    instruction: str,
+    *,
+    steps: int,
+    clips: int = 1,
+    seed: int = 0,
+    on_step: Callable[[], object] = lambda: None,
+) -> Imagined:
+    """What the policy expects to see after `image` (H, W, 3) RGB, `image` itself first.
+
+    steps: Euler steps of each clip (Algorithm 2). clips: how often it goes on from its own last
+    frame; what it gets wrong adds up.
+    """
+    import torch
+
+    model, video = policy.model, policy.model.video
+    weight = next(video.transformer.parameters())
+    prompt = policy.prompts[instruction].to(weight.device, weight.dtype)
+    generator = torch.Generator().manual_seed(seed)
+    offsets = np.array(video.config.clip_offsets) * policy.step
+    first = policy.processor.encode_image(image)
+    times, pictures = [0.0], [first]
+    for _ in range(clips):
+        latest = pictures[-1].to(weight.device, weight.dtype)
+        condition = video.encode(latest[None, :, None])
+        noise = torch.randn(1, *video.config.latent_shape, generator=generator)
+        sample = model.sample(
+            condition, prompt, noise.to(condition), video_steps=steps, on_step=on_step
+        )
+        assert sample.latents is not None
+        times += (times[-1] + offsets[1:]).tolist()
+        pictures += video.decode(sample.latents)[0].float().cpu().unbind(1)[1:]
+    frames = [(p.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for p in pictures]
+    return Imagined(tuple(times), frames)
+
+
+class _Clip:
+    """A video file from some time on."""
+
+    def __init__(self, path: Path, start: float) -> None:
+        import av
+
+        from g1_data.video import decode
+
+        if not path.is_file():
+            raise FileNotFoundError(f'--clip: there is no file {path}')
+        with av.open(str(path)) as container:
+            rate = container.streams.video[0].average_rate
+        self._rate = float(rate or _FPS)
+        self._frames = list(decode(path, round(start * self._rate)))
+        if not self._frames:
+            raise ValueError(f'--at: {path} ends before {start:g} s')
+
+    def frame(self, time: float) -> Frame | None:
+        """The picture `time` [s] after the start; None where the video has ended."""
+        index = round(time * self._rate)
+        return self._frames[index] if index < len(self._frames) else None
+
+
+def _read_image(path: Path) -> Frame:
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        raise FileNotFoundError(f'--image: there is no file {path}')
+    try:
+        return np.array(Image.open(path).convert('RGB'))
+    except UnidentifiedImageError as error:
+        raise ValueError(f'--image: expected a picture: {error}') from None
+
+
+def _write(path: Path, title: str, imagined: Imagined, real: Sequence[Frame | None] | None) -> None:
+    """A video in real time: every picture stands until the next one's time."""
+    from g1_data.video import VideoEncoder
+
+    panels = 2 if real else 1
+    shape = (_BAND + _PANEL[0], panels * _PANEL[1])
+    encoder = VideoEncoder(path, _FPS, shape)
+    ends = (*imagined.times[1:], imagined.times[-1] + _HELD)
+    for index, (time, end) in enumerate(zip(imagined.times, ends, strict=True)):
+        if index == 0:
+            end = max(end, _HELD)
+        what = 'now' if index == 0 else f'imagined, +{time:.1f} s'
+        pictures: list[tuple[Frame | None, str]] = [(imagined.frames[index], what)]
+        if real:
+            pictures.append((real[index], 'now' if index == 0 else f'real, +{time:.1f} s'))
+        frame = _page(title, pictures)
+        for _ in range(max(1, round((end - time) * _FPS))):
+            encoder.add(frame)
+    encoder.finish()
+
+
+def _page(title: str, pictures: Sequence[tuple[Frame | None, str]]) -> Frame:
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = _PANEL
+    page = Image.new('RGB', (len(pictures) * width, _BAND + height), (24, 24, 28))
+    draw = ImageDraw.Draw(page)
+    draw.text((12, 14), title, (235, 235, 235), ImageFont.load_default(17))
+    for index, (picture, label) in enumerate(pictures):
+        corner = (index * width, _BAND)
+        if picture is not None:
+            resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+            page.paste(resized, corner)
+        else:
+            label = 'the clip has ended'
+        font = ImageFont.load_default(20)
+        box = draw.textbbox((corner[0] + 12, corner[1] + 10), label, font)
+        draw.rectangle((box[0] - 6, box[1] - 4, box[2] + 6, box[3] + 4), (24, 24, 28))
+        draw.text((corner[0] + 12, corner[1] + 10), label, (255, 214, 102), font)
+    return np.array(page)

@@ -1,0 +1,19 @@
+"""Which checkpoint is meant where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dit4dit_policy.inference.policy import Policy
+from g1_node.config import config_path
+
+
+def load_policy(checkpoint: Path | None, joint_names: tuple[str, ...] | None = None) -> Policy:
+    """The policy in the folder `checkpoint`, else the one shipped with the suite.
+
+    Where none is shipped, an untrained one. `joint_names` and errors as of `Policy.load`.
+    """
+    folder = checkpoint or config_path('tasks.yaml').parent.parent / 'checkpoints' / 'nano'
+    if checkpoint is None and not folder.is_dir():
+        return Policy.untrained('nano')
+    return Policy.load(folder, joint_names)

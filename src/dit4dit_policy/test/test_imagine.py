@@ -1,0 +1,109 @@
+"""`dit4dit imagine` shows what a model expects to see."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dit4dit_policy.cli import main
+from dit4dit_policy.evaluation.imagine import imagine
+from dit4dit_policy.inference.policy import Policy
+from dit4dit_policy.inference.processor import resize
+from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.dit4dit import DiT4DiT
+from g1_data.video import VideoEncoder
+
+from .toy import INSTRUCTION, batch, processor, scene, tiny
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('checkpoint')
+    torch.manual_seed(0)
+    checkpoint.save(DiT4DiT(tiny()), folder, {'trained': True, 'steps': 3})
+    processor(tiny()).save(folder / 'processor.json')
+    return folder
+
+
+def picture(step: int) -> np.ndarray:
+    return scene(np.array([0.2, 0.5]), step / 20)
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
+
+
+def test_an_image_gives_a_video_of_what_follows(folder, tmp_path, capsys):
+    Image.fromarray(picture(0)).save(tmp_path / 'now.png')
+    out = tmp_path / 'made' / 'future.mp4'
+    arguments = ['--image', str(tmp_path / 'now.png'), '--task', INSTRUCTION, '--steps', '2']
+    arguments += ['--clips', '2', '--checkpoint', str(folder), '--out', str(out)]
+    assert main(['imagine', *arguments]) == 0
+    assert '1.6 s ahead' in capsys.readouterr().out
+    video = frames(out)
+    assert len(video) == 10 + 8 + 10  # now and the last for a second each, in real time between
+    now, future = video[0][100:, 100:].astype(int), video[-1][100:, 100:].astype(int)
+    assert np.abs(now - future).mean() > 5
+
+
+def test_a_clip_is_shown_beside_until_it_ends(folder, tmp_path):
+    encoder = VideoEncoder(tmp_path / 'clip.mp4', 10, (96, 128))
+    for step in range(20):
+        encoder.add(picture(step))
+    encoder.finish()
+    out = tmp_path / 'future.mp4'
+    arguments = ['--clip', str(tmp_path / 'clip.mp4'), '--at', '0.5', '--task', INSTRUCTION]
+    arguments += ['--steps', '1', '--clips', '2', '--checkpoint', str(folder), '--out', str(out)]
+    assert main(['imagine', *arguments]) == 0
+    video = frames(out)
+    panel = video[0].shape[1] // 2
+    now, real, ended = (video[index][100:, panel:].astype(int) for index in (0, 12, -1))
+    for shown, step in ((now, 5), (real, 13)):
+        expected = Image.fromarray(picture(step)).resize((480, 360), Image.Resampling.BICUBIC)
+        assert np.abs(shown - np.array(expected, int)[52:]).mean() < 5
+    assert ended.max() < 60
+
+
+def test_it_begins_with_the_image_and_repeats_itself_with_the_seed(folder):
+    policy = Policy.load(folder)
+    first, again, other = (
+        imagine(policy, picture(3), INSTRUCTION, steps=2, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first.times == pytest.approx((0.0, 0.8))
+    assert (first.frames[0] == resize(picture(3), (32, 48))).all()
+    assert (first.frames[1] == again.frames[1]).all()
+    assert (first.frames[1] != other.frames[1]).any()
+
+
+def test_one_call_samples_actions_video_or_both():
+    torch.manual_seed(0)
+    config = tiny()
+    model, given = DiT4DiT(config).eval(), batch(config, size=2)
+    condition, noise = given.latents[:, :, :1], torch.randn_like(given.latents)
+    action = given.state, torch.randn_like(given.actions)
+    both = model.sample(condition, given.prompt, noise, action=action, video_steps=3)
+    actions = model.sample(condition, given.prompt, noise, action=action)
+    video = model.sample(condition, given.prompt, noise, video_steps=3)
+    assert both.actions.shape == given.actions.shape and both.latents.shape == noise.shape
+    assert torch.equal(both.actions, actions.actions) and actions.latents is None
+    assert torch.equal(both.latents, video.latents) and video.actions is None
+    assert torch.equal(both.latents[:, :, :1], condition)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['--image', '/nonexistent.png'], 'no file /nonexistent.png'),
+        (['--clip', '/nonexistent.mp4'], 'no file /nonexistent.mp4'),
+        (['--image', __file__], 'expected a picture'),
+        (['--image', __file__, '--steps', '0'], 'at least 1 of --steps'),
+    ],
+)
+def test_wrong_arguments_are_one_line(capsys, arguments, text):
+    assert main(['imagine', '--task', INSTRUCTION, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert text in error and error.count('\n') == 1
