@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,11 +19,15 @@ _SAVE_TIMEOUT = 60.0  # [s]
 
 @dataclass(frozen=True)
 class Frame:
-    """A row: state and action (16,), and a function that makes the image (H, W, 3) uint8 RGB."""
+    """A row: state and action (16,), a function that makes the image (H, W, 3) uint8 RGB, extras.
+
+    extras: see `DatasetWriter.extras`.
+    """
 
     state: np.ndarray
     action: np.ndarray
     image: Callable[[], np.ndarray]
+    extras: Mapping[str, np.ndarray]
 
 
 class EpisodeRecording:
@@ -53,16 +58,17 @@ class EpisodeRecording:
         else:
             self.frames += 1
 
-    def save(self) -> int:
+    def save(self, health: Mapping[str, Any]) -> int:
         """Waits until all frames are on disk and returns the index of the episode.
 
-        Raises what went wrong while writing, or ValueError without frames; nothing is left then.
+        `health` is kept with it. Raises what went wrong while writing, or ValueError without
+        frames; nothing is left then.
         """
         self._finish()
         if self.error is not None:
             self._episode.discard()
             raise self.error
-        return self._episode.save()
+        return self._episode.save(health)
 
     def discard(self) -> None:
         """Leaves nothing of the episode on disk."""
@@ -79,7 +85,8 @@ class EpisodeRecording:
                 self.dropped += 1
                 continue
             try:
-                self._episode.add(frame.state, frame.action, _fitted(frame.image(), self._shape))
+                image = _fitted(frame.image(), self._shape)
+                self._episode.add(frame.state, frame.action, image, frame.extras)
             except Exception as error:
                 self.error = error
 

@@ -33,14 +33,26 @@ class Timeline:
 
     def at(self, time: float) -> NDArray[np.float64]:
         """Value at `time`, linear between samples, that of the nearest one outside of them."""
-        times = np.array(self._times)
-        after = int(np.searchsorted(times, time))
+        times, after = self._find(time)
         if after == 0:
             return self._values[0]
         if after == len(times):
             return self._values[-1]
         share = (time - times[after - 1]) / (times[after] - times[after - 1])
         return (1 - share) * self._values[after - 1] + share * self._values[after]
+
+    def nearest(self, time: float) -> tuple[float, NDArray[np.float64]] | None:
+        """Time and value of the sample nearest to `time`; None before the first."""
+        times, after = self._find(time)
+        near = [k for k in (after - 1, after) if 0 <= k < len(times)]
+        if not near:
+            return None
+        best = min(near, key=lambda k: abs(times[k] - time))
+        return float(times[best]), self._values[best]
+
+    def _find(self, time: float) -> tuple[NDArray[np.float64], int]:
+        times = np.array(self._times)
+        return times, int(np.searchsorted(times, time))
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import rclpy
 from dit4dit_msgs.msg import EpisodeStatus
+from geometry_msgs.msg import Point, Pose, PoseArray
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import Image, JointState
+from rosbags.highlevel import AnyReader
+from sensor_msgs.msg import Image, JointState, Joy
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
@@ -47,11 +49,14 @@ class FakeRobot:
             )
             for name in ROBOT.gripper_joints
         }
+        self._hands = self.node.create_publisher(PoseArray, 'teleop/hands', SENSOR_DATA)
+        self._inputs = self.node.create_publisher(Joy, 'teleop/inputs', SENSOR_DATA)
         self._low_cmd = LowCmd()
         for period, publish in (
             (1 / 30, self._publish_image),
             (1 / 125, self._publish_joints),
             (1 / 250, self._publish_command),
+            (1 / 90, self._publish_hands),
         ):
             self.node.create_timer(period, publish)
         self.node.create_subscription(EpisodeStatus, 'recorder/status', self._take, STATUS)
@@ -105,6 +110,14 @@ class FakeRobot:
         for k, (name, publisher) in enumerate(self._grippers.items()):
             publisher.publish(JointState(name=[name], position=[wave + (14 + k) / 100]))
 
+    def _publish_hands(self) -> None:
+        stamp = self.node.get_clock().now().to_msg()
+        poses = [Pose(position=Point(x=self._wave(), y=float(k))) for k in range(3)]
+        hands, inputs = PoseArray(poses=poses), Joy(axes=[0.0, 0.1, 1.0, 0.3])
+        hands.header.stamp = inputs.header.stamp = stamp
+        self._hands.publish(hands)
+        self._inputs.publish(inputs)
+
 
 def wait_for(condition: object, what: str = '') -> None:
     end = time.monotonic() + DEADLINE
@@ -128,13 +141,16 @@ def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.wait(DEADLINE)
 
 
-def start_recorder(folder: Path, task: str = 'arrange_flower') -> subprocess.Popen[str]:
+def start_recorder(
+    folder: Path, task: str = 'arrange_flower', **changes: object
+) -> subprocess.Popen[str]:
     parameters = {
         'task': task,
         'dataset': str(folder / 'set'),
         'image_height': HEIGHT,
         'image_width': WIDTH,
         'fps': 10,
+        **changes,
     }
     arguments = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
     module = 'g1_teleop.nodes.recorder_node'
@@ -173,6 +189,52 @@ def test_a_saved_episode_is_a_valid_dataset_of_what_happened(
     assert np.median(np.abs(action - state - 0.5)) < 0.01
     brightness = np.array([frame.mean() for frame in dataset.frames(0)]) / 500
     assert np.median(np.abs(brightness - state[:, 0])) < 0.015
+
+    stamps, residual = columns['capture_stamp'], columns['residual']
+    assert np.all(np.abs(stamps[:, 1:] - stamps[:, :1]) < 1.0)
+    rows = stamps[0, 0] + np.arange(len(state)) / 10
+    np.testing.assert_allclose(np.abs(stamps - rows[:, None]), residual, atol=1e-5)
+    operator = columns['operator']
+    assert np.median(np.abs(operator[:, 0] - state[:, 0])) < 0.015  # the head's x is the wave
+    np.testing.assert_allclose(operator[:, -4:], np.tile([0.0, 0.1, 1.0, 0.3], (len(state), 1)))
+    health = dataset.episodes[0].health
+    assert health['state_rate_hz'] > 30
+    assert health['text'] or health['healthy']
+
+
+def test_an_episode_beyond_a_limit_is_marked_and_told(robot: FakeRobot, tmp_path: Path) -> None:
+    recorder = start_recorder(tmp_path, image_gap=0.01)  # a 30 Hz camera cannot keep it
+    record(robot, 5)
+    wait_for(lambda: not robot.status.healthy and 'no image for' in robot.status.text)
+    answer = robot.call('save')
+    recorder.send_signal(signal.SIGINT)
+    recorder.wait(DEADLINE)
+    assert answer.success
+    assert 'unhealthy' in answer.message
+    health = Dataset(tmp_path / 'set').episodes[0].health
+    assert not health['healthy']
+    assert 'no image for' in health['text']
+
+
+def test_raw_topics_are_kept_as_mcap(robot: FakeRobot, tmp_path: Path) -> None:
+    recorder = start_recorder(tmp_path, raw_log=True)
+    record(robot, 5)
+    assert robot.call('save').success
+    record(robot, 2)
+    assert robot.call('discard').success
+    recorder.send_signal(signal.SIGINT)
+    recorder.wait(DEADLINE)
+    assert [path.name for path in (tmp_path / 'set/raw').iterdir()] == ['episode_000000']
+    with AnyReader([tmp_path / 'set/raw/episode_000000']) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        image = next(
+            reader.deserialize(data, connection.msgtype)
+            for connection, _, data in reader.messages()
+            if connection.topic == '/camera/camera/color/image_raw'
+        )
+    assert (image.height, image.width) == (HEIGHT, WIDTH)
+    assert counts['/arm_sdk'] > counts['/camera/camera/color/image_raw'] > 5
+    assert validate(tmp_path / 'set') == []
 
 
 def test_a_discarded_episode_leaves_nothing(
