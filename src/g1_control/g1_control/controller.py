@@ -133,7 +133,7 @@ class Controller:
         self._measured: Measured | None = None
         self._time: float | None = None  # of the command; a multiple of the period later each cycle
         self._now = 0.0
-        self._clock = 0.0  # as `now`, but never back, and by `control_gap` a cycle at most
+        self._clock = 0.0  # as `now`, but never back, and a gap counts as one cycle
         self._disarmed_at = -np.inf
         self._missed: deque[float] = deque()
         self._stamp: float | None = None
@@ -143,11 +143,14 @@ class Controller:
         self.other_publisher = False
 
     def arm(self, now: float) -> tuple[bool, str]:
-        """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't."""
-        done, text = self._machine.arm(self._fault(self._clock_at(now)))
-        if self._machine.mode is Mode.ARMING and self._machine.weight == 0 and self._measured:
-            self._stand(np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper)))
-        return done, text
+        """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't.
+
+        A pose outside the range is taken at the range's end if that is near (`tracking_error`).
+        """
+        if self._machine.mode is Mode.DISARMED and self._measured:
+            pose = np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper))
+            self._stand(np.where(np.isfinite(pose), pose, 0.0))
+        return self._machine.arm(self._fault(self._clock_at(now), arming=True))
 
     def disarm(self, now: float) -> tuple[bool, str]:
         """Brakes and hands the arms back, the weight ramping down."""
@@ -293,10 +296,10 @@ class Controller:
         if soon > start and (approach := self._approach(here, then)):
             raise ChunkRejectedError(Reason.SELF_COLLISION, _describe(approach), approach.first)
 
-    def _fault(self, clock: float) -> Fault | None:
+    def _fault(self, clock: float, arming: bool = False) -> Fault | None:
         if self.other_publisher:
             return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
-        armed = self._machine.mode in (Mode.ACTIVE, Mode.HOLD)
+        armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
         fault = find_fault(self._measured, command, self._limits, self._safety, clock)
         if fault is None and len(self._missed) >= self._safety.missed_deadlines:
@@ -305,7 +308,9 @@ class Controller:
         return fault
 
     def _clock_at(self, now: float) -> float:
-        return self._clock + min(max(now - self._now, 0.0), self._safety.control_gap)
+        elapsed = now - self._now
+        usual = 0.0 <= elapsed <= self._safety.control_gap
+        return self._clock + (elapsed if usual else self._period)
 
     @property
     def _plan_time(self) -> float:
@@ -315,20 +320,22 @@ class Controller:
 
     def _advance_time(self, now: float) -> tuple[int, Fault | None]:
         """Moves the command's time on to `now`; how many cycles that makes, and what was wrong."""
-        elapsed, first = now - self._now, self._time is None
+        elapsed = now - self._now
         self._clock, self._now = self._clock_at(now), now
         while self._missed and self._missed[0] < self._clock - 1:
             self._missed.popleft()
-        if first or not -_SETBACK_CYCLES * self._period <= elapsed <= self._safety.control_gap:
+        if self._time is None:
             self._time = now
-            self._stand(self._limiter.position)
-            if first:
-                return 0, None
-            what = f'no control cycle for {elapsed:.2f} s'
-            if elapsed < 0:
-                what = f'the clock was set back by {-elapsed:.2f} s'
-            return 1, Fault(Reason.DEADLINES_MISSED, f'{what}; the arms stay where they are')
-        assert self._time is not None
+            return 0, None
+        if elapsed > self._safety.control_gap:
+            self._time = now
+            self._stand(self._limiter.position)  # that is where they have been held
+            text = f'no control cycle for {elapsed:.2f} s; the arms stay where they are'
+            return 1, Fault(Reason.DEADLINES_MISSED, text)
+        if elapsed < -_SETBACK_CYCLES * self._period:
+            self._time = now
+            self._brake()
+            return 1, Fault(Reason.DEADLINES_MISSED, f'the clock was set back by {-elapsed:.2f} s')
         cycles = max(round((now - self._time) / self._period), 0)
         if cycles > _CATCH_UP_CYCLES:
             self._time = now

@@ -34,7 +34,8 @@ class Limiter:
         self.reset(np.zeros(len(limits.names)))
 
     def reset(self, position: Array) -> None:
-        """Stands at `position` (J,); from outside the range it only goes inward."""
+        """Stands at `position` (J,), within the range."""
+        position = np.clip(position, self._limits.lower, self._limits.upper)
         #: (3, J) position, velocity and acceleration `lead` s ahead of the command.
         self.ahead = np.array((position, np.zeros_like(position), np.zeros_like(position)))
         self._window[:] = self.ahead[:2]

@@ -61,8 +61,6 @@ class Reason(IntEnum):
     SELF_COLLISION = 71
 
 
-_MOST_POINTS = 256  # of a chunk; keeps checking one well within a control cycle
-_LONGEST_CHUNK = 60.0  # [s]
 _PER_JOINT = 'shoulder pitch, roll, yaw, elbow, wrist roll, pitch, yaw'
 
 
@@ -112,6 +110,12 @@ class SafetyParameters:
     )
     chunk_lead: float = parameter(
         0.05, unit='s', minimum=0.0, maximum=1.0, description='Furthest stamp in the future.'
+    )
+    chunk_points: int = parameter(
+        256, minimum=16, maximum=1000, description='Most targets of a chunk.'
+    )
+    chunk_duration: float = parameter(
+        60.0, unit='s', minimum=1.0, maximum=600.0, description='Longest time of a target.'
     )
     chunk_start_distance: float = parameter(
         0.6,
@@ -226,10 +230,10 @@ def check_chunk(
         raise _wrong_names(tuple(chunk.names), limits.names)
     if len(chunk.positions) == 0:
         raise ChunkRejectedError(Reason.CHUNK_EMPTY, 'expected at least one point, got none')
-    if len(chunk.positions) > _MOST_POINTS:
+    if len(chunk.positions) > parameters.chunk_points:
         raise ChunkRejectedError(
             Reason.CHUNK_SHAPE,
-            f'expected at most {_MOST_POINTS} points, got {len(chunk.positions)}',
+            f'expected at most {parameters.chunk_points} points, got {len(chunk.positions)}',
         )
     for k, row in enumerate(chunk.positions):
         if len(row) != len(limits.names):
@@ -243,11 +247,11 @@ def check_chunk(
             Reason.CHUNK_SHAPE, f'expected one time a point, got {len(times)} for {len(positions)}'
         )
     _check_finite(chunk.stamp, times, positions, limits)
-    if times[0] < 0 or times[-1] > _LONGEST_CHUNK or np.any(np.diff(times) < 1e-3):
+    if times[0] < 0 or times[-1] > parameters.chunk_duration or np.any(np.diff(times) < 1e-3):
         raise ChunkRejectedError(
             Reason.CHUNK_TIMES,
-            f'expected times from 0 to {_LONGEST_CHUNK:g} s, increasing by at least 1 ms, got '
-            + ', '.join(f'{t:g}' for t in times[:8]),
+            f'expected times from 0 to {parameters.chunk_duration:g} s, increasing by at least 1 ms, '
+            'got ' + ', '.join(f'{t:g}' for t in times[:8]),
         )
     _check_age(chunk.stamp, chunk.stamp + times[-1], parameters, now)
     _check_steps(times, positions, limits, parameters)

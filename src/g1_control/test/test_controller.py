@@ -1,106 +1,21 @@
-"""From chunks to commands, without ROS: smoothness, refusals, modes, limits that always hold."""
-
-from copy import deepcopy
-from dataclasses import dataclass, field
-from functools import cache
+"""From chunks to commands, without ROS: smoothness, refusals, modes, faults."""
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from controller_bench import (
+    ACCELERATION,
+    OUTWARD,
+    PERIOD,
+    ROBOT,
+    SAFETY,
+    STEP,
+    TIMES,
+    Bench,
+    bump,
+    still,
+)
 
-from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Command, Controller, ControlParameters
-from g1_control.safety import Mode, Reason, SafetyParameters
-from g1_control.unitree import ARM_MOTORS
-from g1_description import load_robot
-
-ROBOT = load_robot()
-SAFETY = SafetyParameters()
-PERIOD = 0.004
-STEP = 0.1
-TIMES = np.arange(16) * STEP
-VELOCITY = np.array(SAFETY.arm_velocity * 2 + [SAFETY.gripper_velocity] * 2)
-#: Both arms alike, away from the body.
-OUTWARD = np.array([1.0] * 7 + [1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
-ACCELERATION = np.array(SAFETY.arm_acceleration * 2 + [SAFETY.gripper_acceleration] * 2)
-
-
-class Weightless:
-    def gravity(self, q):
-        return np.zeros(len(q))
-
-
-@dataclass
-class Bench:
-    """A controller on a robot that follows perfectly, at 250 Hz."""
-
-    time: float = 100.0
-    pose: np.ndarray = field(default_factory=ROBOT.home.copy)
-    seen: bool = True
-    follows: bool = True
-    facts: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        self.controller = Controller(ControlParameters(), SAFETY, ROBOT, Weightless())
-        self.times: list[float] = []
-        self.commands: list[Command] = []
-
-    def run(self, duration, until=lambda status: False):
-        for _ in range(round(duration / PERIOD)):
-            self.time += PERIOD
-            if self.seen:
-                q = np.zeros(29)
-                q[ARM_MOTORS] = self.pose[:14]
-                self.controller.observe(q, 0 * q, self.pose[14:], self.time, **self.facts)
-            command = self.controller.cycle(self.time)
-            self.times.append(self.time)
-            self.commands.append(command)
-            if command.weight > 0 and self.follows:
-                self.pose = np.concatenate((command.q, command.gripper))
-            if until(self.status):
-                return
-
-    def armed(self):
-        self.run(0.1)
-        assert self.controller.arm(self.time) == (True, 'arming, takes 1.5 s')
-        self.run(2.0, until=lambda status: status.mode is Mode.HOLD)
-        assert self.status.mode is Mode.HOLD
-        return self
-
-    def send(self, motion, latency=0.0, **changes):
-        """A chunk of `motion(time) -> (16,)`, stamped `latency` ago. Says whether it was taken."""
-        stamp = self.time - latency
-        values = {
-            'stamp': stamp,
-            'names': ROBOT.chunk_joints,
-            'times': TIMES,
-            'positions': np.array([motion(stamp + t) for t in TIMES]),
-        }
-        return self.controller.receive_chunk(Chunk(**{**values, **changes}), self.time)
-
-    @property
-    def status(self):
-        return self.controller.status
-
-    @property
-    def positions(self):
-        return np.array([np.concatenate((c.q, c.gripper)) for c in self.commands])
-
-
-def bump(start, height=0.5, duration=1.2):
-    """A minimum-jerk move of the arms outward by `height` rad, grippers closing."""
-
-    def motion(time):
-        s = np.clip((time - start) / duration, 0, 1)
-        share = 10 * s**3 - 15 * s**4 + 6 * s**5
-        return ROBOT.home + share * np.append(height * OUTWARD, [-0.03] * 2)
-
-    return motion
-
-
-def still(_time):
-    return ROBOT.home
+from g1_control.safety import Mode, Reason
 
 
 def test_a_stream_of_chunks_is_executed_as_meant_although_each_comes_late():
@@ -460,87 +375,3 @@ def test_a_burst_of_late_cycles_holds():
         bench.controller.cycle(bench.time, late=True)
     assert (bench.status.mode, bench.status.reason) == (Mode.HOLD, Reason.DEADLINES_MISSED)
     assert bench.status.deadlines_missed == SAFETY.missed_deadlines + 1
-
-
-numbers = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-4, 4)
-chunk_shift = st.lists(st.floats(-0.8, 0.8), min_size=16, max_size=16)
-events = st.one_of(
-    st.tuples(st.just('arm')),
-    st.tuples(st.just('disarm')),
-    st.tuples(st.just('estop')),
-    st.tuples(st.just('reset')),
-    st.tuples(st.just('run'), st.integers(1, 60)),
-    st.tuples(st.just('run'), st.just(400)),
-    st.tuples(st.just('wait'), st.floats(-2, 2)),
-    st.tuples(st.just('blind'), st.booleans()),
-    st.tuples(st.just('measure'), st.lists(numbers, min_size=16, max_size=16)),
-    st.tuples(st.just('chunk'), chunk_shift, chunk_shift, st.floats(-0.1, 1.2)),
-    st.tuples(
-        st.just('noise'),
-        st.lists(st.tuples(numbers, numbers), max_size=5),
-        st.floats(-0.1, 1.2),
-    ),
-)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(events, max_size=8))
-def test_no_command_leaves_its_limits_whatever_comes(sequence):
-    bench = deepcopy(armed_bench())
-    for event in sequence:
-        before = bench.status.mode
-        inject(bench, *event)
-        if before is Mode.DISARMED and bench.status.mode is Mode.ARMING:
-            check_limits(bench)
-            bench.commands = bench.commands[-1:]  # arming starts anew from the measured pose
-    check_limits(bench)
-
-
-@cache
-def armed_bench():
-    bench = Bench().armed()
-    bench.commands = bench.commands[-1:]
-    return bench
-
-
-def inject(bench, kind, *values):
-    controller = bench.controller
-    if kind in ('arm', 'disarm', 'estop', 'reset'):
-        getattr(controller, kind)(bench.time)
-    elif kind == 'run':
-        bench.run(values[0] * PERIOD)
-    elif kind == 'wait':
-        bench.time += values[0]
-    elif kind == 'blind':
-        bench.seen = values[0]
-    elif kind == 'measure':
-        q = np.zeros(29)
-        q[ARM_MOTORS] = values[0][:14]
-        controller.observe(q, q, values[0][14:], bench.time)
-    elif kind == 'chunk':
-        here = np.concatenate((bench.commands[-1].q, bench.commands[-1].gripper))
-        start, end, age = here + values[0], here + np.array(values[1]), values[2]
-        bench.send(lambda t: start + (t - bench.time + age) / 1.5 * (end - start), latency=age)
-    elif kind == 'noise':
-        points = [[position] * 16 for _, position in values[0]]
-        times = [time for time, _ in values[0]]
-        bench.send(still, latency=values[1], positions=points, times=times)
-    bench.run(2 * PERIOD)
-
-
-def check_limits(bench):
-    commands = bench.commands
-    for name in ('q', 'dq', 'tau', 'kp', 'kd', 'gripper', 'weight'):
-        assert np.isfinite([getattr(command, name) for command in commands]).all()
-    position = bench.positions
-    assert (position >= ROBOT.chunk_lower - 1e-9).all()
-    assert (position <= ROBOT.chunk_upper + 1e-9).all()
-    # A cycle after a gap makes up for up to five.
-    cycles = np.clip(np.round(np.diff(bench.times[-len(commands) :]) / PERIOD), 1, 5)[:, None]
-    assert (np.abs(np.diff(position, axis=0)) <= cycles * VELOCITY * PERIOD + 1e-9).all()
-    velocity = np.array([command.dq for command in commands])
-    change = cycles * ACCELERATION[:14] * PERIOD
-    assert (np.abs(np.diff(velocity, axis=0)) <= change + 1e-9).all()
-    weight = np.array([command.weight for command in commands])
-    assert ((weight >= 0) & (weight <= 1)).all()
-    assert (np.abs(np.diff(weight)) <= cycles[:, 0] * PERIOD / SAFETY.estop_ramp + 1e-9).all()
