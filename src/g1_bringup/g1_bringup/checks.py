@@ -43,6 +43,7 @@ _CLOCKS_AGREE, _CLOCKS_DIFFER = 0.02, 0.05  # [s]; chunks stamped 0.05 s ahead a
 _LATE_CYCLE = 2.0  # [ms] half a period of control
 _DISK = 10e9, 1e9  # [B]; an hour of recording is some 3e9
 _RECEIVE_BUFFER = 4_000_000  # [B]: four images of 640x480
+_FRAGMENT_TIME = 1  # [s]
 
 
 class Level(Enum):
@@ -450,15 +451,18 @@ def disk(s: Snapshot) -> Finding | None:
     )
 
 
-def receive_buffer(s: Snapshot) -> Finding | None:
+def network_buffers(s: Snapshot) -> Finding | None:
+    """An image is fragments of datagrams; incomplete ones, kept, block those that come later."""
     if s.machine == 'both':
         return None
+    buffer, wait = s.computer.receive_buffer, s.computer.fragment_time
     return _grade(
-        'network buffer',
-        f'{s.computer.receive_buffer / 1e6:.1f} MB',
-        'images from the other computer get lost: sudo sysctl -w '
-        f'net.core.rmem_max={4 * _RECEIVE_BUFFER}',
-        warn=s.computer.receive_buffer < _RECEIVE_BUFFER,
+        'network buffers',
+        f'{buffer / 1e6:.1f} MB to receive, {wait} s for the rest of a datagram',
+        'images from the other computer get lost, and after losses the network is deaf for half a '
+        f'minute: sudo sysctl -w net.core.rmem_max={4 * _RECEIVE_BUFFER} '
+        f'net.ipv4.ipfrag_time={_FRAGMENT_TIME}',
+        warn=buffer < _RECEIVE_BUFFER or wait > _FRAGMENT_TIME,
     )
 
 
@@ -482,6 +486,6 @@ CHECKS: tuple[Check, ...] = (
     checkpoint,
     policy,
     clocks,
-    receive_buffer,
+    network_buffers,
     disk,
 )

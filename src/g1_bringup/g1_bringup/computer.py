@@ -17,6 +17,7 @@ from .snapshot import Checkpoint, Computer
 
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 _RECEIVE_BUFFER = Path('/proc/sys/net/core/rmem_max')
+_FRAGMENT_TIME = Path('/proc/sys/net/ipv4/ipfrag_time')
 
 
 def shipped_checkpoint() -> Path:
@@ -31,6 +32,7 @@ def read_computer(ports: dict[str, str]) -> Computer:
         real_time=os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_RTPRIO)[1] != 0,
         disk_free=shutil.disk_usage(Path.cwd()).free,
         receive_buffer=int(_RECEIVE_BUFFER.read_text()),
+        fragment_time=int(_FRAGMENT_TIME.read_text()),
         ports={side: (port, _port_problem(Path(port))) for side, port in ports.items()},
     )
 

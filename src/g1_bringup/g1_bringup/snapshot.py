@@ -74,13 +74,15 @@ class Checkpoint:
 class Computer:
     """This computer; `addresses` are the IPv4 ones by network interface, sizes in bytes.
 
-    ports: of the grippers by side, and what is wrong with each ('' = can be opened).
+    fragment_time: how long Linux waits for the rest of a datagram [s]. ports: of the grippers by
+    side, and what is wrong with each ('' = can be opened).
     """
 
     addresses: Mapping[str, str]
     real_time: bool
     disk_free: int
     receive_buffer: int
+    fragment_time: int
     ports: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 

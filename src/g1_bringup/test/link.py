@@ -32,6 +32,7 @@ class Link:
         self.frames = 0
         self._taps: list[int] = []
         self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._carry, daemon=True)
         try:
             for k, name in enumerate(names):
                 self._taps.append(_tap(f'g1tap{k}'))
@@ -41,14 +42,16 @@ class Link:
                 _ip('-n', name, 'link', 'set', f'g1tap{k}', 'mtu', str(_MTU), 'up')
                 _ip('-n', name, 'link', 'set', 'lo', 'up')
                 _ip('-n', name, 'route', 'add', 'default', 'dev', f'g1tap{k}')
+                _ip('netns', 'exec', name, 'sysctl', '-w', 'net.ipv4.ipfrag_time=1')  # as g1 check
         except NotPermittedError:
             self.close()
             raise
-        self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
         for name in self.names:
             subprocess.run(['ip', 'netns', 'delete', name], check=False, capture_output=True)
         for tap in self._taps:

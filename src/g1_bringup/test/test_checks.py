@@ -41,6 +41,7 @@ FINE = Snapshot(
         real_time=True,
         disk_free=200_000_000_000,
         receive_buffer=16_000_000,
+        fragment_time=1,
         ports={'left': ('/dev/ttyUSB0', ''), 'right': ('/dev/ttyUSB1', '')},
     ),
     checkpoint=Checkpoint('/somewhere/mine', '', ROBOT.chunk_joints, True, ('arrange_flower',)),

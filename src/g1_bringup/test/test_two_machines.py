@@ -4,6 +4,7 @@ The robot holds still within the length of a chunk, 1.6 s, of the last image tha
 policy, and goes on when chunks come again; it is never disarmed for the network's sake.
 """
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -36,7 +37,9 @@ class Program:
 
     def __init__(self, words: list[str]) -> None:
         self.lines: list[dict] = []
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_parent
+        )
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -47,6 +50,11 @@ class Program:
     def end(self) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(20)
+
+
+def _end_with_parent() -> None:
+    """Nothing is left in the namespaces when the test is killed (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Machines:
