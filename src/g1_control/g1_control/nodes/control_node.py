@@ -25,6 +25,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
@@ -87,6 +88,8 @@ class ControlNode(Node):
         self._lock = threading.Lock()  # around the controller
         self._gripper = np.full(2, np.nan)
         self._gripper_velocity = np.zeros(2)
+        self._gripper_heard = np.zeros(2)  # monotonic clock [s]
+        self._gripper_faults = ['', '']
         self._stopping = threading.Event()
         self._lateness: deque[float] = deque(maxlen=round(10 * self._rates.rate))
         self._cycles = RateMeter()
@@ -147,8 +150,9 @@ class ControlNode(Node):
 
         listen(ActionChunk, 'policy/action_chunk', self._on_chunk, COMMAND)
         listen(JointTrajectory, 'teleop/joint_targets', self._on_trajectory, COMMAND)
-        listen(JointState, 'left_gripper/state', lambda m: self._on_gripper(0, m), COMMAND)
-        listen(JointState, 'right_gripper/state', lambda m: self._on_gripper(1, m), COMMAND)
+        for k, side in enumerate(_SIDES):
+            listen(JointState, f'{side}_gripper/state', partial(self._on_gripper, k), COMMAND)
+            listen(String, f'{side}_gripper/fault', partial(self._on_gripper_fault, k), STATUS)
 
     def _open_services(self) -> None:
         for name, action in {
@@ -192,11 +196,12 @@ class ControlNode(Node):
         if message.position:
             self._gripper[side] = message.position[0]
             self._gripper_velocity[side] = message.velocity[0] if message.velocity else 0.0
+            self._gripper_heard[side] = time.monotonic()
+
+    def _on_gripper_fault(self, side: int, message: String) -> None:
+        self._gripper_faults[side] = message.data
 
     def _arm(self, now: float) -> tuple[bool, str]:
-        for side, opening in zip(_SIDES, self._gripper, strict=True):
-            if np.isnan(opening):
-                return False, f"nothing on {side}_gripper/state yet; is the gripper's node running?"
         self._look_for_other_publishers()
         return self._controller.arm(now)
 
@@ -346,8 +351,10 @@ class ControlNode(Node):
             self._controller.observe(
                 state.q[:MOTORS],
                 state.dq[:MOTORS],
-                np.nan_to_num(self._gripper),
+                self._gripper,
                 now,
+                gripper_age=time.monotonic() - self._gripper_heard,
+                gripper_fault=(self._gripper_faults[0], self._gripper_faults[1]),
                 temperature=state.temperature[:MOTORS].max(axis=1),
                 errors=state.motorstate[:MOTORS],
                 mode_machine=state.mode_machine,
