@@ -31,6 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from g1_node.real_time import ask_for_real_time
+
 MODEL = 1020  # XM430-W350
 _FIRMWARE = 48
 
@@ -495,6 +497,7 @@ def main() -> int:
     parser.add_argument('--folder', type=Path, help='for the ports; default: a new one below /tmp')
     parser.add_argument('--log', type=argparse.FileType('w'), help='file; default: the output')
     given = parser.parse_args()
+    ask_for_real_time()  # a servo never waits
     folder = given.folder or Path(tempfile.mkdtemp(prefix='grippers_'))
     log = given.log or sys.stdout
     ports = {side: Port(folder / side, [Servo(9)], log) for side in ('left', 'right')}

@@ -27,6 +27,7 @@ from g1_node.main import run
 from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, STATUS
 from g1_node.rates import RateMeter, diagnostic
+from g1_node.real_time import ask_for_real_time
 
 _SIDES = ('left', 'right')
 
@@ -228,4 +229,5 @@ class _Side:
 
 def main() -> None:
     """Entry point of `gripper_node`."""
+    ask_for_real_time()
     sys.exit(run(GripperNode))
