@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from controller_bench import (
     ACCELERATION,
+    JERK,
     OUTWARD,
     PERIOD,
     ROBOT,
@@ -16,6 +17,7 @@ from controller_bench import (
 )
 
 from g1_control.safety import Mode, Reason
+from g1_control.seams import seam_quality
 
 
 def test_a_stream_of_chunks_is_executed_as_meant_although_each_comes_late():
@@ -375,3 +377,112 @@ def test_a_burst_of_late_cycles_holds():
         bench.controller.cycle(bench.time, late=True)
     assert (bench.status.mode, bench.status.reason) == (Mode.HOLD, Reason.DEADLINES_MISSED)
     assert bench.status.deadlines_missed == SAFETY.missed_deadlines + 1
+
+
+@pytest.mark.parametrize(
+    ('facts', 'text'),
+    [
+        ({'gripper_fault': ('', 'overload')}, 'right gripper: overload'),
+        ({'gripper_age': (0.8, 0.0)}, 'left gripper: its state is 0.80 s old'),
+    ],
+)
+def test_a_gripper_fault_holds_as_long_as_it_lasts_and_then_goes_on(facts, text):
+    bench = Bench().armed()
+    bench.send(bump(bench.time))
+    bench.run(0.3)
+    bench.facts = facts
+    bench.run(SAFETY.fault_patience + 2.0)
+    assert (bench.status.mode, bench.status.reason) == (Mode.HOLD, Reason.GRIPPER_FAULT)
+    assert text in bench.status.text
+    assert not bench.send(lambda _: bench.pose)
+    bench.facts = {}
+    bench.run(PERIOD)
+    assert bench.send(lambda _: bench.pose)
+    assert bench.status.mode is Mode.ACTIVE
+
+
+def test_without_a_gripper_the_arms_are_not_armed():
+    bench = Bench(pose=np.append(ROBOT.home[:14], [0.02, np.nan]))
+    bench.run(0.1)
+    done, text = bench.controller.arm(bench.time)
+    assert not done
+    assert "right gripper: no state yet; is the gripper's node running?" in text
+
+
+def test_a_stall_of_control_ends_in_hold_where_the_arms_were_told_to_be():
+    bench = Bench().armed()
+    bench.send(bump(bench.time))
+    bench.run(0.5)
+    told = bench.positions[-1]
+    bench.time += 1.0
+    bench.run(0.5)
+    assert (bench.status.mode, bench.status.reason) == (Mode.HOLD, Reason.DEADLINES_MISSED)
+    assert 'no control cycle for 1.00 s' in bench.status.text
+    np.testing.assert_allclose(bench.positions[-1], told, atol=1e-9)
+    assert bench.status.weight == 1.0
+
+
+def test_a_clock_set_back_brakes_to_hold_and_everything_still_works():
+    bench = Bench().armed()
+    bench.send(bump(bench.time, height=0.9))
+    bench.run(0.5)
+    first = len(bench.commands) - 3
+    bench.time -= 3600.0
+    bench.run(0.6)
+    assert (bench.status.mode, bench.status.reason) == (Mode.HOLD, Reason.DEADLINES_MISSED)
+    assert 'the clock was set back by' in bench.status.text
+    velocity = np.diff(bench.positions[first:], axis=0) / PERIOD
+    assert (np.abs(np.diff(velocity, axis=0)) <= ACCELERATION * PERIOD + 1e-9).all()
+    assert bench.send(lambda _: bench.pose)
+    bench.run(0.1)
+    bench.seen = False
+    bench.run(0.1)
+    assert bench.status.reason is Reason.LOWSTATE_STALE
+    bench.run(2.0)
+    assert bench.status.mode is Mode.DISARMED
+    assert not bench.commands[-1].on_wire
+
+
+def test_a_pose_just_out_of_range_is_taken_at_its_end_and_an_impossible_one_is_not_armed():
+    pose = ROBOT.home.copy()
+    pose[6] = ROBOT.chunk_upper[6] + 0.01
+    bench = Bench(pose=pose).armed()
+    assert bench.positions[-1][6] == pytest.approx(ROBOT.chunk_upper[6] - SAFETY.range_margin)
+    bench = Bench(pose=pose + np.eye(16)[6])
+    bench.run(0.1)
+    assert 'left_wrist_yaw_joint' in bench.controller.arm(bench.time)[1]
+
+
+def test_an_arm_that_is_moved_while_arming_makes_the_weight_wait():
+    bench = Bench(follows=False)
+    bench.run(0.1)
+    bench.controller.arm(bench.time)
+    bench.run(0.3)
+    bench.pose = bench.pose + 0.7 * np.append(OUTWARD, [0.0, 0.0])
+    bench.run(0.2)
+    assert (bench.status.mode, bench.status.reason) == (Mode.ARMING, Reason.TRACKING_ERROR)
+    assert bench.status.weight < 0.25
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.03])
+def test_jerk_is_limited_and_a_plan_within_the_limits_passes_unchanged(noise):
+    bench = Bench().armed()
+    motion, random = bump(bench.time + 0.3), np.random.default_rng(1)
+    first = len(bench.commands)
+    for _ in range(8):
+        shift = np.append(random.normal(0.0, noise, 14), [0.0, 0.0])
+        assert bench.send(lambda t, shift=shift: motion(t) + shift, latency=0.13)
+        bench.run(0.22)
+    jerk = np.abs(np.diff(bench.positions[first:], n=3, axis=0)) / PERIOD**3
+    assert (jerk <= JERK * 1.000001).all()
+    if not noise:
+        wanted = np.array([motion(time) for time in bench.times[first:]])
+        np.testing.assert_allclose(bench.positions[first:], wanted, atol=1e-3)
+
+
+def test_seams_are_about_as_smooth_as_what_is_between_them():
+    quality = seam_quality(pairs=40, seed=3)
+    assert (quality.pairs, quality.stops, quality.lost) == (40, 0, 0)
+    assert quality.seam_velocity_step < 3 * quality.inside_velocity_step
+    assert quality.seam_acceleration_step < 3 * quality.inside_acceleration_step
+    assert quality.seam_acceleration_step < SAFETY.arm_jerk * PERIOD
