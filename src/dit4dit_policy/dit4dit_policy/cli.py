@@ -40,39 +40,41 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
+    from dit4dit_policy.info import show
 
-    from dit4dit_policy.inference.policy import Policy
+    return show(options.checkpoint)
 
-    policy = Policy.load(options.checkpoint)
-    model = policy.model
-    table = Table(title=str(options.checkpoint), show_header=False)
-    parts = {
-        'video DiT': model.video.transformer,
-        'action DiT': model.action,
-        'VAE (frozen)': model.video.vae,
-        'text encoder (frozen)': model.video.text_encoder,
-    }
-    for name, part in parts.items():
-        table.add_row(name, f'{sum(p.numel() for p in part.parameters()):,} parameters')
-    video, action = model.config.video, model.config.action
-    table.add_row(
-        'image', f'{video.image[1]} x {video.image[0]} of {", ".join(policy.processor.cameras)}'
+
+def _convert_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--released', type=Path, metavar='FILE', help='.pt file of a released checkpoint'
     )
-    table.add_row(
-        'features',
-        f'hook {video.hook} of {video.transformer.num_layers} blocks, tau {video.feature_time}',
+    parser.add_argument(
+        '--cosmos',
+        type=Path,
+        metavar='DIR',
+        help='Cosmos-Predict2.5-2B in the layout of diffusers: alone, the start of a training; '
+        'with --released, where its frozen VAE and text encoder are',
     )
-    table.add_row(
-        'chunk', f'{action.horizon} steps of {policy.step} s, {len(policy.joint_names)} joints'
+    parser.add_argument(
+        '--step', type=float, metavar='S', help='seconds between two actions of the data'
     )
-    for name, instruction in policy.tasks.items():
-        table.add_row(name, instruction)
-    for name, value in policy.training.items():
-        table.add_row(name, str(value))
-    Console().print(table)
-    return 0
+    parser.add_argument(
+        '--joints',
+        type=Path,
+        metavar='FILE',
+        help='YAML of limbs and their joints in the order of training (default: those of the G1)',
+    )
+    parser.add_argument(
+        '--embodiment', metavar='NAME', help='whose statistics, where there are several'
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='the new folder')
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from dit4dit_policy import convert
+
+    return convert.main(options)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +132,11 @@ _COMMANDS = {
         'Show what a checkpoint is and how it was trained.',
         lambda p: p.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='its folder'),
         _info,
+    ),
+    'convert': _Command(
+        'Turn a released checkpoint, or Cosmos-Predict2.5-2B, into a checkpoint of ours.',
+        _convert_arguments,
+        _convert,
     ),
     'verify': _Command(
         'Compare the model with recorded outputs, or with the weights, of the published one.',

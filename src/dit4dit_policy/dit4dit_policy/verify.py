@@ -236,7 +236,9 @@ def verify_keys(path: Path) -> int:
         listed = {name: tuple(shape) for name, shape in json.loads(path.read_text()).items()}
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
         raise ValueError(f'{path}: expected JSON of names and shapes: {error}') from None
-    stored = {name: Stored(path, name, shape, _nothing) for name, shape in listed.items()}
+    stored = {
+        name: Stored(path, name, shape, torch.float32, _nothing) for name, shape in listed.items()
+    }
     theirs, text_encoder = released.named_as_ours(stored)
     with torch.device('meta'):
         model = DiT4DiT(preset('released'))

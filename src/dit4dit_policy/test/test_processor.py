@@ -47,6 +47,18 @@ def test_sin_cos_states(processor):
     np.testing.assert_allclose(encoded[16:32], np.sqrt(0.75), atol=1e-6)
 
 
+def test_sin_cos_states_of_a_released_model_are_encoded_limb_by_limb(processor):
+    angles = np.arange(16) / 16
+    encoded = replace(
+        processor, state_encoding='sin_cos', state_dim=64, state_groups=(7, 7, 1, 1)
+    ).encode_state(angles)
+    np.testing.assert_allclose(encoded[:7], np.sin(angles[:7]), atol=1e-6)
+    np.testing.assert_allclose(encoded[7:14], np.cos(angles[:7]), atol=1e-6)
+    np.testing.assert_allclose(encoded[14:21], np.sin(angles[7:14]), atol=1e-6)
+    np.testing.assert_allclose(encoded[28:30], [np.sin(14 / 16), np.cos(14 / 16)], atol=1e-6)
+    assert not encoded[32:].any()
+
+
 def test_images_of_any_size_become_the_models(processor):
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     image[:, 320:] = (255, 0, 0)
@@ -84,7 +96,11 @@ def test_round_trip_through_a_file(processor, tmp_path):
         ({'action_lower': [0.0] * 15}, 'action_lower needs 16 finite values'),
         ({'state_upper': [-1.0] * 16}, 'state of joint_0 has no range'),
         ({'state_encoding': 'sin_cos'}, '16 joints need 32 state and 16 action values'),
-        ({'colour': 'red'}, 'colour'),
+        ({'colour': 'red'}, 'unknown colour; known are joint_names'),
+        ({'joint_names': ['elbow'] * 16}, 'a joint is named twice'),
+        ({'state_encoding': 'raw'}, 'expected min_max or sin_cos, got raw'),
+        ({'state_groups': [8, 8]}, r'expected numbers of sin_cos joints.* of min_max'),
+        ({'step': 0.0}, 'step: expected a time above 0 s, got 0.0'),
     ],
 )
 def test_a_wrong_file_is_refused(processor, tmp_path, change, message):
@@ -92,4 +108,17 @@ def test_a_wrong_file_is_refused(processor, tmp_path, change, message):
     processor.save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=message):
+        Processor.load(path)
+
+
+def test_missing_statistics_are_refused(processor, tmp_path):
+    path = tmp_path / 'processor.json'
+    processor.save(path)
+    values = json.loads(path.read_text())
+    del values['action_upper']
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match='action_upper is missing; train or convert again'):
+        Processor.load(path)
+    path.write_text('{')
+    with pytest.raises(ValueError, match='not JSON'):
         Processor.load(path)

@@ -112,10 +112,7 @@ class Policy:
         cls, name: str, device: str = 'cpu', dtype: torch.dtype = torch.float32
     ) -> Policy:
         """The preset `name` with seeded random weights; its targets stay close to home."""
-        from g1_description import load_robot
-
-        config, robot = preset(name), load_robot()
-        default = torch.get_default_dtype()
+        config, default = preset(name), torch.get_default_dtype()
         try:
             torch.set_default_dtype(dtype)  # a large model never exists in float32
             with torch.random.fork_rng(), torch.device(device):
@@ -123,20 +120,7 @@ class Policy:
                 model = DiT4DiT(config)
         finally:
             torch.set_default_dtype(default)
-        near = np.minimum(0.05, 0.05 * (robot.chunk_upper - robot.chunk_lower))
-        processor = Processor(
-            joint_names=tuple(robot.chunk_joints),
-            state_lower=tuple(robot.chunk_lower),
-            state_upper=tuple(robot.chunk_upper),
-            action_lower=tuple(np.maximum(robot.home - near, robot.chunk_lower)),
-            action_upper=tuple(np.minimum(robot.home + near, robot.chunk_upper)),
-            image=config.video.image,
-            state_dim=config.action.state,
-            action_dim=config.action.action,
-            state_encoding=config.state_encoding,
-            tasks={},
-        )
-        return cls(model, processor, {'trained': False}, model_id=f'{name}-untrained')
+        return cls(model, near_home(config), {'trained': False}, model_id=f'{name}-untrained')
 
     @property
     def trained(self) -> bool:
@@ -211,6 +195,26 @@ class Policy:
 def _dtype(folder: Path, device: str) -> torch.dtype:
     size = (folder / 'model.safetensors').stat().st_size if device == 'cpu' else _LARGE
     return torch.bfloat16 if size >= _LARGE else torch.float32
+
+
+def near_home(config: ModelConfig) -> Processor:
+    """For an untrained model: the targets of this robot stay close to its home."""
+    from g1_description import load_robot
+
+    robot = load_robot()
+    near = np.minimum(0.05, 0.05 * (robot.chunk_upper - robot.chunk_lower))
+    return Processor(
+        joint_names=tuple(robot.chunk_joints),
+        state_lower=tuple(robot.chunk_lower),
+        state_upper=tuple(robot.chunk_upper),
+        action_lower=tuple(np.maximum(robot.home - near, robot.chunk_lower)),
+        action_upper=tuple(np.minimum(robot.home + near, robot.chunk_upper)),
+        image=config.video.image,
+        state_dim=config.action.state,
+        action_dim=config.action.action,
+        state_encoding=config.state_encoding,
+        tasks={},
+    )
 
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +22,11 @@ class Processor:
     """All that a checkpoint has to know about its robot and its data; `processor.json`.
 
     `joint_names` is the order of every state and action vector [rad, m]. The four bounds, one value
-    a joint, map to [-1, 1]. `step` [s] lies between two targets of a chunk. `tasks` are names and
-    the instructions trained on. `dataset` says where the bounds come from: names, episodes and a
-    hash, or nothing for an untrained model.
+    a joint, map to [-1, 1]. A 'sin_cos' state is the sines of its joints and then the cosines, of
+    all together or of each of `state_groups` (numbers of joints that follow each other). `step` [s]
+    lies between two targets of a chunk. `tasks` are names and the instructions trained on.
+    `dataset` says where the bounds come from: names, episodes and a hash, or nothing for an
+    untrained model.
     """
 
     joint_names: tuple[str, ...]
@@ -39,6 +41,7 @@ class Processor:
     tasks: dict[str, str]
     cameras: tuple[str, ...] = ('head',)
     step: float = 0.1
+    state_groups: tuple[int, ...] = ()
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
@@ -46,13 +49,28 @@ class Processor:
         if self.format != FORMAT:
             raise ValueError(f'processor: expected format {FORMAT}, got {self.format}')
         joints = len(self.joint_names)
+        if len(set(self.joint_names)) != joints:
+            raise ValueError(f'processor: a joint is named twice in {self.joint_names}')
+        if self.state_encoding not in ('min_max', 'sin_cos'):
+            raise ValueError(
+                f'processor: state_encoding: expected min_max or sin_cos, got {self.state_encoding}'
+            )
+        if self.state_groups and (
+            self.state_encoding != 'sin_cos' or sum(self.state_groups) != joints
+        ):
+            raise ValueError(
+                f'processor: state_groups: expected numbers of sin_cos joints, {joints} in all, '
+                f'got {self.state_groups} of {self.state_encoding}'
+            )
+        if not self.step > 0:
+            raise ValueError(f'processor: step: expected a time above 0 s, got {self.step}')
         for name in ('state_lower', 'state_upper', 'action_lower', 'action_upper'):
             bounds = getattr(self, name)
             if len(bounds) != joints or not np.all(np.isfinite(bounds)):
                 raise ValueError(
                     f'processor: {name} needs {joints} finite values, one a joint, got {bounds}'
                 )
-        for kind in ('state', 'action'):
+        for kind in ('state', 'action') if self.state_encoding == 'min_max' else ('action',):
             lower, upper = getattr(self, f'{kind}_lower'), getattr(self, f'{kind}_upper')
             for joint, low, high in zip(self.joint_names, lower, upper, strict=True):
                 if low >= high:
@@ -76,7 +94,9 @@ class Processor:
         """(..., state_dim) of joint positions (..., joints) [rad, m], zero-padded."""
         joints = self._checked('joint positions', positions)
         if self.state_encoding == 'sin_cos':
-            values = np.concatenate([np.sin(joints), np.cos(joints)], axis=-1)
+            ends = np.cumsum(self.state_groups[:-1], dtype=int)
+            groups = np.split(joints, ends, axis=-1)
+            values = np.concatenate([f(g) for g in groups for f in (np.sin, np.cos)], axis=-1)
         else:
             values = _to_unit(joints, self.state_lower, self.state_upper).clip(-1.5, 1.5)
         return _padded(values, self.state_dim)
@@ -100,9 +120,17 @@ class Processor:
         """Reads `processor.json`. ValueError says which entry is missing, unknown or wrong."""
         try:
             values = json.loads(path.read_text())
-            entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{path}: not JSON: {error}') from None
+        known = {f.name: f.default is MISSING for f in fields(cls)}
+        if missing := [name for name, needed in known.items() if needed and name not in values]:
+            raise ValueError(f'{path}: {missing[0]} is missing; train or convert again')
+        if unknown := sorted(values.keys() - known.keys()):
+            raise ValueError(f'{path}: unknown {unknown[0]}; known are {", ".join(known)}')
+        entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
             return cls(**entries)
-        except (TypeError, json.JSONDecodeError) as error:
+        except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
 
     def _checked(self, what: str, values: Array) -> Array:

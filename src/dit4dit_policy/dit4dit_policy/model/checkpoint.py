@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from dit4dit_policy.model import cosmos
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
-from dit4dit_policy.model.weights import assign, safetensors_file
+from dit4dit_policy.model.weights import Stored, assign, safetensors_file
 
 FORMAT = 1
 
@@ -33,16 +33,20 @@ class Record:
 
 
 def save(
-    model: DiT4DiT, folder: Path, training: dict[str, Any], dtype: torch.dtype = torch.bfloat16
+    model: DiT4DiT,
+    folder: Path,
+    training: dict[str, Any],
+    dtype: torch.dtype | None = torch.bfloat16,
 ) -> None:
-    """Writes the weights as `dtype` and `config.json`, with `training` saying how they came to be.
+    """Writes the weights, as `dtype` (None: as they are), and `config.json`.
 
-    A VAE of Cosmos-Predict2.5 is not written but referred to.
+    `training` says how they came to be; `trained` in it is true or false. A VAE of
+    Cosmos-Predict2.5 is not written but referred to.
     """
     frozen = model.video.frozen_folder
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        name: tensor.to(dtype).contiguous()
+        name: tensor.to(dtype or tensor.dtype).contiguous()
         for name, tensor in model.state_dict().items()
         if frozen is None or not name.startswith('video.vae.')
     }
@@ -86,7 +90,7 @@ def load(folder: Path, dtype: torch.dtype | None = torch.float32) -> tuple[DiT4D
     configuration says, or not finite.
     """
     record = read_config(folder)
-    stored = safetensors_file(_file(folder, 'model.safetensors'))
+    stored = stored_weights(folder)
     with torch.device('meta'):
         model = DiT4DiT(record.model)
     if record.frozen is not None:
@@ -101,6 +105,11 @@ def load(folder: Path, dtype: torch.dtype | None = torch.float32) -> tuple[DiT4D
         model.video.frozen_folder = record.frozen
     assign(model, stored, dtype)
     return model.eval(), record.training
+
+
+def stored_weights(folder: Path) -> dict[str, Stored]:
+    """What `model.safetensors` holds, not read yet; ValueError where it is cut short."""
+    return safetensors_file(_file(folder, 'model.safetensors'))
 
 
 def processor_file(folder: Path) -> Path:

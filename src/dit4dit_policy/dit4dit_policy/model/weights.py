@@ -20,6 +20,8 @@ from torch import Tensor, nn
 #: Bytes of a `.pt` file that are mapped into memory before it is opened anew.
 _MAPPED_AT_MOST = 2**29
 
+_DTYPES = {'F32': torch.float32, 'BF16': torch.bfloat16, 'F16': torch.float16, 'F64': torch.float64}
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -28,6 +30,7 @@ class Stored:
     path: Path
     name: str
     shape: tuple[int, ...]
+    dtype: torch.dtype
     read: Callable[[torch.dtype | None], Tensor]
 
 
@@ -42,12 +45,18 @@ def safetensors_file(path: Path) -> dict[str, Stored]:
 
     try:
         with safe_open(path, 'pt') as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            outlines = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            kinds = {
+                name: (tuple(outline.get_shape()), _DTYPES[outline.get_dtype()])
+                for name, outline in outlines.items()
+            }
+    except KeyError as error:
+        raise ValueError(f'{path}: expected floating-point weights, got {error}') from None
     except SafetensorError as error:
         raise ValueError(f'{path}: unreadable, probably cut short: {error}') from None
     return {
-        name: Stored(path, name, shape, lambda dtype, name=name: read(name, dtype))  # type: ignore[misc]
-        for name, shape in shapes.items()
+        name: Stored(path, name, shape, kind, lambda dtype, name=name: read(name, dtype))  # type: ignore[misc]
+        for name, (shape, kind) in kinds.items()
     }
 
 
@@ -87,7 +96,13 @@ def torch_file(path: Path) -> dict[str, Stored]:
         return opened[name].to(dtype or opened[name].dtype, copy=True)
 
     return {
-        name: Stored(path, name, tuple(tensor.shape), lambda dtype, name=name: read(name, dtype))  # type: ignore[misc]
+        name: Stored(
+            path,
+            name,
+            tuple(tensor.shape),
+            tensor.dtype,
+            lambda dtype, name=name: read(name, dtype),  # type: ignore[misc]
+        )
         for name, tensor in opened.items()
     }
 

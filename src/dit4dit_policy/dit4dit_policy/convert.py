@@ -1,0 +1,170 @@
+"""`dit4dit convert`: published weights become a checkpoint of ours."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from dit4dit_policy.inference.policy import near_home
+from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.model import checkpoint, cosmos, released
+from dit4dit_policy.model.config import preset
+from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.weights import Stored
+
+#: Smallest range that a joint is given which never moved in the demonstrations [rad, m].
+_SMALLEST = 1e-6
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Runs `dit4dit convert` and prints what became of every tensor.
+
+    FileNotFoundError or ValueError says what is missing or does not fit.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    if arguments.released is None:
+        if arguments.cosmos is None:
+            raise ValueError('expected --released FILE or --cosmos DIR, or both')
+        convert_cosmos(arguments.cosmos, arguments.out)
+        print(f'checkpoint: {arguments.out}, its action DiT still to be trained')
+        return 0
+    if arguments.step is None:
+        raise ValueError('--released needs --step: the seconds between two actions of its data')
+    parts = convert_released(
+        arguments.released,
+        arguments.out,
+        arguments.step,
+        Limbs.of_this_robot() if arguments.joints is None else Limbs.read(arguments.joints),
+        arguments.embodiment,
+        arguments.cosmos,
+    )
+    table = Table(title=f'checkpoint: {arguments.out}')
+    table.add_column('part')
+    table.add_column('tensors', justify='right')
+    table.add_column('values', justify='right')
+    for part, stored in parts.items():
+        values = sum(torch.Size(tensor.shape).numel() for tensor in stored.values())
+        table.add_row(part, str(len(stored)), f'{values:,}')
+    Console().print(table)
+    return 0
+
+
+@dataclass(frozen=True)
+class Limbs:
+    """The joints of a robot in the order of training, limb by limb."""
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of_this_robot(cls) -> Limbs:
+        """Left arm, right arm, left gripper, right gripper."""
+        from g1_description import load_robot
+
+        return cls(tuple(load_robot().chunk_joints), (7, 7, 1, 1))
+
+    @classmethod
+    def read(cls, path: Path) -> Limbs:
+        """A YAML file, `limb: [joint, ...]` in the order of training."""
+        values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict) or not all(isinstance(v, list) for v in values.values()):
+            raise ValueError(f'{path}: expected YAML of limbs, each a list of its joints')
+        names = tuple(str(joint) for joints in values.values() for joint in joints)
+        return cls(names, tuple(len(joints) for joints in values.values()))
+
+
+def convert_cosmos(folder: Path, out: Path) -> None:
+    """Cosmos-Predict2.5-2B as a `g1` policy whose action DiT is still to be trained."""
+    torch.manual_seed(0)
+    model = cosmos.load(folder, preset('g1'), None)
+    _write(model, near_home(model.config), {'trained': False, 'cosmos': folder.name}, out)
+
+
+def convert_released(
+    path: Path,
+    out: Path,
+    step: float,
+    limbs: Limbs,
+    embodiment: str | None = None,
+    frozen: Path | None = None,
+) -> dict[str, dict[str, Stored]]:
+    """A released checkpoint; `step` [s] lies between two actions of the data it was trained on.
+
+    With `frozen`, a folder of Cosmos-Predict2.5-2B, the VAE is referred to and prompts can be
+    embedded; without, the VAE is included. Returns what became of every tensor: those of the model
+    by part, and those of the text encoder, which are not copied. FileNotFoundError or ValueError
+    says what is missing or does not fit.
+    """
+    source = released.read(path, embodiment)
+    processor = _processor(source, path, step, limbs)
+    if frozen is not None:
+        _check_same_vae(source, frozen, path)
+    model = source.load(None)
+    model.video.frozen_folder = frozen
+    _write(model, processor, {'trained': True, 'released': path.name}, out)
+    parts = {
+        prefix.rstrip('.'): {n: s for n, s in source.weights.items() if n.startswith(prefix)}
+        for prefix in released.PREFIXES.values()
+    }
+    return parts | {'text encoder (not copied)': source.text_encoder}
+
+
+def _write(model: DiT4DiT, processor: Processor, training: dict[str, Any], out: Path) -> None:
+    checkpoint.save(model, out, training, dtype=None)
+    processor.save(out / 'processor.json')
+
+
+def _processor(source: released.Released, path: Path, step: float, limbs: Limbs) -> Processor:
+    """Joints, their order and normalisation: actions min-max to [-1, 1], states sin and cos."""
+    bounds: dict[str, Any] = {}
+    for kind in ('state', 'action'):
+        lower, upper = (source.statistics[kind][bound] for bound in ('min', 'max'))
+        if len(lower) != len(limbs.names) or len(upper) != len(limbs.names):
+            raise ValueError(
+                f'{path}: its statistics are of {len(lower)} {kind} values, there are '
+                f'{len(limbs.names)} joints; name those of its training with --joints'
+            )
+        bounds[f'{kind}_lower'] = tuple(lower)
+        bounds[f'{kind}_upper'] = tuple(
+            max(high, low + _SMALLEST) for low, high in zip(lower, upper, strict=True)
+        )
+    config = source.model
+    proof = hashlib.sha256(json.dumps(source.statistics, sort_keys=True).encode()).hexdigest()
+    return Processor(
+        joint_names=limbs.names,
+        **bounds,
+        image=config.video.image,
+        state_dim=config.action.state,
+        action_dim=config.action.action,
+        state_encoding=config.state_encoding,
+        state_groups=limbs.sizes,
+        tasks={},
+        step=step,
+        dataset={
+            'datasets': [path.name],
+            'episodes': source.statistics.get('num_trajectories'),
+            'frames': source.statistics.get('num_transitions'),
+            'hash': [proof],
+        },
+    )
+
+
+def _check_same_vae(source: released.Released, frozen: Path, path: Path) -> None:
+    for name, tensor in cosmos.vae_weights(frozen, source.model.video.vae).items():
+        theirs = source.weights.get(f'video.vae.{name}')
+        if theirs is not None:
+            weights = theirs.read(None)
+            if not torch.equal(weights, tensor.read(weights.dtype)):
+                raise ValueError(
+                    f'{path}: its VAE is not that of {frozen} ({name} differs); convert without '
+                    '--cosmos to include its own'
+                )

@@ -1,0 +1,119 @@
+"""`dit4dit info`: what a checkpoint is. Reads no weight, so that it is quick for large ones too."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.dit4dit import DiT4DiT
+
+
+def show(folder: Path) -> int:
+    """Prints the checkpoint in `folder`; FileNotFoundError or ValueError says what is wrong."""
+    from rich.console import Console
+    from rich.table import Table
+
+    record = checkpoint.read_config(folder)
+    processor = Processor.load(checkpoint.processor_file(folder))
+    sections = {
+        'model': _model(folder, record),
+        'robot and data': _robot(processor),
+        'training': _training(record.training),
+    }
+    console = Console()
+    for title, rows in sections.items():
+        table = Table(title=f'{folder.resolve().name}: {title}', show_header=False, min_width=72)
+        table.add_column(min_width=20)
+        table.add_column(overflow='fold')
+        for name, value in rows.items():
+            table.add_row(name, value)
+        console.print(table)
+    return 0
+
+
+def _model(folder: Path, record: checkpoint.Record) -> dict[str, str]:
+    with torch.device('meta'):
+        model = DiT4DiT(record.model)
+    video, action = record.model.video, record.model.action
+    stored = checkpoint.stored_weights(folder)
+    kinds = Counter(str(tensor.dtype) for tensor in stored.values())
+    where = f'in {record.frozen}' if record.frozen else 'included'
+    hook = 'mean of all' if video.hook == 'mean' else f'block {video.hook + 1} of'
+    frames = len(video.clip_offsets) - 1
+    if video.text.encoder == 'bytes':
+        text = 'bytes, untrained, included'
+    else:
+        text = f'Qwen2.5-VL {where}' if record.frozen else 'Qwen2.5-VL, not here: prompts cached'
+    size = (folder / 'model.safetensors').stat().st_size
+    return {
+        'video DiT': f'{_count(model.video.transformer)}, {video.transformer.num_layers} blocks of '
+        f'{video.transformer.width}',
+        'action DiT': f'{_count(model.action)}, {action.layers} blocks of {action.width}',
+        'VAE (frozen)': f'{_count(model.video.vae)}, {where}',
+        'text encoder (frozen)': text,
+        'features': f'{hook} {video.transformer.num_layers} blocks, at flow time '
+        f'{video.feature_time:.4g}, after {video.feature_steps} denoising pass(es)',
+        'image': f'{video.image[1]} x {video.image[0]}, imagines {frames} frames ahead',
+        'chunk': f'{action.horizon} actions in {action.euler_steps} Euler steps, '
+        f'{action.future_tokens} future tokens',
+        'weights': f'{size / 1e6:,.1f} MB, {", ".join(kinds)}',
+    }
+
+
+def _robot(processor: Processor) -> dict[str, str]:
+    data = processor.dataset or {}
+    return {
+        'joints': f'{len(processor.joint_names)}: {", ".join(processor.joint_names)}',
+        'step': f'{processor.step:g} s between two targets',
+        'state': f'{processor.state_encoding}, padded to {processor.state_dim}',
+        'cameras': ', '.join(processor.cameras),
+        **{f'task {name}': text for name, text in processor.tasks.items()},
+        'dataset': f'{", ".join(data["datasets"])}: {data["episodes"]} episodes, '
+        f'{data["frames"]} frames'
+        if data
+        else "none: the bounds are the robot's",
+    }
+
+
+def _training(training: dict[str, Any]) -> dict[str, str]:
+    """Numbers and words as they are; what came before it in one line each."""
+    rows: dict[str, str] = {}
+    for name, value in training.items():
+        if name == 'before':
+            rows |= _before(value)
+        elif isinstance(value, dict):
+            rows |= {f'{name}: {k}': _short(v) for k, v in value.items()}
+        else:
+            rows[name] = _short(value)
+    return rows
+
+
+def _before(training: dict[str, Any] | None) -> dict[str, str]:
+    rows, back = {}, 1
+    while training:
+        rows[f'{back} run(s) before'] = f'{training.get("steps", "?")} steps on ' + _short(
+            training.get('datasets', '?')
+        )
+        training, back = training.get('before'), back + 1
+    return rows
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f'{value:.4g}'
+    if isinstance(value, list):
+        return ', '.join(_short(v) for v in value)
+    text = str(value)
+    return text if len(text) < 64 else f'{text[:12]}…'
+
+
+def _count(part: Any) -> str:
+    count = sum(p.numel() for p in part.parameters())
+    unit, digits = ('M', count / 1e6) if count < 1e9 else ('B', count / 1e9)
+    return f'{digits:.{max(0, 2 - int(math.log10(max(digits, 1))))}f} {unit} parameters'
