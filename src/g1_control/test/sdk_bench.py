@@ -45,7 +45,7 @@ class Process:
         return self.answer(event)
 
     def answer(self, event: str) -> dict[str, Any]:
-        answer = self._answers.get(timeout=20)
+        answer = self._answers.get(timeout=90)
         assert answer['event'] == event, answer
         return answer
 
@@ -114,13 +114,13 @@ class Operator:
 
     def call(self, name: str) -> Trigger.Response:
         client = self.node.create_client(Trigger, f'control/{name}')
-        assert client.wait_for_service(15), f'no service control/{name}'
+        assert client.wait_for_service(60), f'no service control/{name}'
         future = client.call_async(Trigger.Request())
         self.wait_for(future.done, f'an answer of control/{name}')
         return future.result()
 
     def arm(self) -> None:
-        self.wait_for(lambda: self.joint_states, 'joint states')
+        self.wait_for(lambda: self.joint_states, 'joint states', timeout=90)
         self.wait_for(lambda: self.call('arm').success, 'the arms to be armed')
         self.wait_for_mode(SafetyStatus.HOLD)
 
@@ -142,7 +142,7 @@ class Operator:
             message.trajectory.points.append(point)
         self._chunks.publish(message)
 
-    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = 15.0) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f'waited {timeout} s for {what}; {self.status}'
