@@ -170,6 +170,12 @@ def systems() -> dict[str, System]:
         replace(control_node, parameters=(('missed_deadlines', 125),), when=SIM),
         replace(control_node, when=G1),
         Node('g1_control', 'gripper_node', config=('grippers.yaml',), when=G1),
+        Node(
+            'g1_sim',
+            'camera_replay',
+            parameters=(('path', Given('camera_file')),),
+            when=(*G1, ('camera', 'replay')),
+        ),
     )
     realsense = Include(
         'realsense2_camera',

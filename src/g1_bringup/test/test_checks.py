@@ -174,12 +174,8 @@ CASES = [
     ('clocks', Level.FAIL, 'chrony', heard('policy/status', offset=-0.2)),
     ('disk space', Level.WARN, 'old runs', computer(disk_free=5_000_000_000)),
     ('disk space', Level.FAIL, 'old runs', computer(disk_free=10_000)),
-    (
-        'network buffer',
-        Level.WARN,
-        'sysctl',
-        {'machine': 'robot'} | computer(receive_buffer=212992),
-    ),
+    ('network buffers', Level.WARN, 'rmem', {'machine': 'robot'} | computer(receive_buffer=212992)),
+    ('network buffers', Level.WARN, 'ipfrag', {'machine': 'robot'} | computer(fragment_time=30)),
 ]
 
 

@@ -90,9 +90,16 @@ def test_every_node_of_ours_is_installed_and_has_a_command(name, robot):
             assert node.executable in ' '.join(words)
 
 
-def test_the_camera_of_the_real_robot_can_be_left_out():
-    _, includes, _ = started('robot', robot='g1', camera='none')
+def test_the_camera_of_the_real_robot_can_be_a_recording_or_left_out(tmp_path):
+    nodes, includes, _ = started('robot', robot='g1', camera='none')
+    assert not includes and 'camera_replay' not in nodes
+    file = tmp_path / 'ego.mp4'
+    file.touch()
+    nodes, includes, values = started(
+        'policy', robot='g1', machine='robot', camera='replay', camera_file=str(file)
+    )
     assert not includes
+    assert parameters(nodes['camera_replay'], values) == {'path': str(file)}
 
 
 @pytest.mark.parametrize('robot', ['sim', 'g1'])
