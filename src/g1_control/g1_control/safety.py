@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_control.chunk_buffer import Chunk
-from g1_control.unitree import ARM_MOTORS, SUPPORTED_MODE_MACHINES
+from g1_control.unitree import ARM_MOTORS, SUPPORTED_MODE_MACHINES, motor_errors
 from g1_description import Robot
 from g1_node.parameters import parameter
 
@@ -250,7 +250,7 @@ def check_chunk(
     if times[0] < 0 or times[-1] > parameters.chunk_duration or np.any(np.diff(times) < 1e-3):
         raise ChunkRejectedError(
             Reason.CHUNK_TIMES,
-            f'expected times from 0 to {parameters.chunk_duration:g} s, increasing by at least 1 ms, '
+            f'expected times from 0 to {parameters.chunk_duration:g} s, at least 1 ms apart, '
             'got ' + ', '.join(f'{t:g}' for t in times[:8]),
         )
     _check_age(chunk.stamp, chunk.stamp + times[-1], parameters, now)
@@ -398,7 +398,11 @@ def _motor_fault(
     errors = measured.errors[ARM_MOTORS]
     if errors.any():
         joint = int(np.argmax(errors != 0))
-        return Fault(Reason.MOTOR_ERROR, f'{limits.names[joint]}: error bits {errors[joint]:#x}')
+        meaning = ', '.join(motor_errors(int(errors[joint])))
+        return Fault(
+            Reason.MOTOR_ERROR,
+            f'{limits.names[joint]}: motor reports {errors[joint]:#x}, {meaning}',
+        )
     temperature = measured.temperature[ARM_MOTORS]
     joint = int(temperature.argmax())
     if temperature[joint] > parameters.motor_temperature:
