@@ -24,7 +24,7 @@ from g1_node import qos
 
 ROBOT = load_robot()
 LEFT_ELBOW = 18
-PATIENCE = 30.0  # s until something that should happen has to have happened
+PATIENCE = 60.0  # s until something that should happen has to have happened
 
 
 def start(*parameters: str) -> subprocess.Popen:
