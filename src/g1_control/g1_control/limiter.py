@@ -28,6 +28,7 @@ class Limiter:
     def __init__(self, limits: Limits, period: float) -> None:
         self._limits, self._period = limits, period
         self._step = limits.acceleration * period  # change of velocity in one cycle
+        self._steps = np.array((self._step / 2, self._step, self._step))
         cycles = int(np.ceil(np.max(2 * limits.acceleration / limits.jerk) / period - 1e-9))
         self._window = np.zeros((max(cycles, 1), 2, len(limits.names)))
         self.lead = (len(self._window) - 1) / 2 * period
@@ -67,20 +68,16 @@ class Limiter:
         """(3, J) as `ahead` would be next, heading for `wanted`: (2, J) position and velocity."""
         limits, dt, step = self._limits, self._period, self._step
         position, velocity_before, _ = self.ahead
-        target = np.clip(wanted[0], limits.lower, limits.upper)
-        speed = np.clip(wanted[1], -limits.velocity, limits.velocity)
+        target = _between(limits.lower, wanted[0], limits.upper)
+        speed = _between(-limits.velocity, wanted[1], limits.velocity)
         # Distance to where the wanted motion was a cycle ago; half the acceleration is for that.
         error = target - speed * dt - position
-        velocity = speed + np.copysign(_stopping_velocity(np.abs(error), step / 2, dt), error)
-        velocity = np.clip(velocity, -limits.velocity, limits.velocity)
-        velocity = np.clip(velocity, velocity_before - step, velocity_before + step)
-        room_up = np.maximum(limits.upper - position, 0.0)
-        room_down = np.maximum(position - limits.lower, 0.0)
-        velocity = np.clip(
-            velocity,
-            -_stopping_velocity(room_down, step, dt),
-            _stopping_velocity(room_up, step, dt),
-        )
+        room = np.maximum((np.abs(error), position - limits.lower, limits.upper - position), 0.0)
+        closing, down, up = _stopping_velocity(room, self._steps, dt)
+        velocity = speed + np.copysign(closing, error)
+        velocity = _between(-limits.velocity, velocity, limits.velocity)
+        velocity = _between(velocity_before - step, velocity, velocity_before + step)
+        velocity = _between(-down, velocity, up)
         return np.array((position + velocity * dt, velocity, (velocity - velocity_before) / dt))
 
     def braking(self) -> Array:
@@ -95,7 +92,12 @@ class Limiter:
         self.ahead = ahead
         self._window[self._oldest] = ahead[:2]
         self._oldest = (self._oldest + 1) % len(self._window)
-        self._command = self._window.mean(axis=0)
+        self._command = np.add.reduce(self._window) / len(self._window)
+
+
+def _between(low: Array, values: Array, high: Array) -> Array:
+    """As np.clip, which takes four times as long for so few."""
+    return np.asarray(np.minimum(np.maximum(low, values), high))
 
 
 def _stopping_velocity(distance: Array, step: Array, dt: float) -> Array:
