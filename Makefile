@@ -1,10 +1,11 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint bench faults clean
 
 TASK ?= arrange_flower
 DURATION ?= 20
 SEED ?= 0
+PRESET ?= nano
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -20,6 +21,12 @@ test: lint  ## every test that needs no GPU and takes no minutes
 
 lint: setup  ## ruff and mypy
 	@source setup.bash && ruff check . && ruff format --check . && mypy $$(dirname src/*/*/__init__.py)
+
+bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|released), then control's rate and seams
+	@source setup.bash && dit4dit bench --preset $(PRESET) && g1 bench
+
+faults: setup  ## injects every fault of the safety table into the running system; exit 0 only if all reactions hold
+	@source setup.bash && g1 faults
 
 clean:  ## removes what set-up made (not runs/)
 	rm -rf .venv build install log setup.bash
