@@ -19,7 +19,9 @@ USAGE = """usage: g1 COMMAND ...
   check                           is everything ready for the arms to move?     (g1 check --help)
   status                          how the running system is, live               (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
+  bench                           how evenly and how soon control commands      (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
+  faults                          inject every fault, time the reactions        (g1 faults --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
   dataset                         look at and convert datasets                  (g1 dataset --help)
 """
@@ -46,10 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .status import main as status
 
             return status(rest)
+        if name == 'bench':
+            from .bench import main as bench
+
+            return bench(rest)
         if name == 'demo':
             from .demo import main as demo
 
             return demo(rest)
+        if name == 'faults':
+            from .faults import main as faults
+
+            return faults(rest)
         if name == 'expert':
             from g1_sim.expert import main as expert
 
