@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import struct
 import termios
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,14 +28,18 @@ _TICK = 2 * math.pi / 4096  # rad
 _MIDDLE = 2048  # the tick that counts as 0 rad, as in Interbotix' and ALOHA's configurations
 _VELOCITY_UNIT = 0.229 * 2 * math.pi / 60  # rad/s
 
-_OPERATING_MODE, _CURRENT_LIMIT, _TORQUE, _GOAL_CURRENT, _GOAL_POSITION = 11, 38, 64, 102, 116
+_OPERATING_MODE, _CURRENT_LIMIT, _TORQUE, _HARDWARE_ERROR = 11, 38, 64, 70
+_GOAL_CURRENT, _GOAL_POSITION = 102, 116
+_PRESENT, _VOLTAGE = 126, 144  # current, velocity and position; voltage and temperature
 _CURRENT_BASED_POSITION = 5
-_MOTION = (126, 10)  # present current, velocity, position
-_ALL = (64, 83)  # from torque enable to present temperature
+_KEPT = (11, 29)  # from operating mode to current limit
+# From torque enable to present temperature. Always the same registers are read: an answer that
+# comes too late, in place of the next one, is old then, but no other registers' content.
+_ALL = (64, 83)
+_QUIET = 0.04  # [s] after which no answer is on its way any more; the SDK waits 35 ms for one
 
 _RETRY = 0.5  # [s] between attempts to reach a servo; one costs the bus 35 ms of silence
 _MISSES = 2  # cycles without an answer that make a servo silent
-_HEALTH_EVERY = 10  # cycles
 _LONGEST_STEP = 0.05  # [s] of a goal's motion made good after a pause
 _COOLED = 5.0  # degC below the limit at which a hot motor is well again
 
@@ -164,8 +169,12 @@ class Gripper:
         """Torque off until the next command: a person can move the fingers."""
         self.wanted = None
 
-    def take_motion(self, current: int, velocity: int, position: int) -> None:
-        amperes, ratio = current * CURRENT_UNIT, self.calibration.ratio
+    def take(self, data: bytes) -> int:
+        """The registers `_ALL`; returns the goal position in it [ticks]."""
+        start, ratio = _ALL[0], self.calibration.ratio
+        current, velocity, position = struct.unpack_from('<hii', data, _PRESENT - start)
+        voltage, temperature = struct.unpack_from('<HB', data, _VOLTAGE - start)
+        amperes = current * CURRENT_UNIT
         self.reading = Reading(
             opening=self.calibration.opening(position),
             velocity=velocity * _VELOCITY_UNIT * ratio,
@@ -173,15 +182,10 @@ class Gripper:
             angle=self.calibration.angle(position),
             current=amperes,
         )
+        torque, errors = bool(data[_TORQUE - start]), data[_HARDWARE_ERROR - start]
+        self.health = Health(torque, errors, voltage / 10, float(temperature))
         self.fresh, self.misses = True, 0
-
-    def take_all(self, data: bytes) -> int:
-        """The registers `_ALL`; returns the goal position in it [ticks]."""
-        current, velocity, position = struct.unpack_from('<hii', data, _MOTION[0] - _ALL[0])
-        self.take_motion(current, velocity, position)
-        voltage, temperature = struct.unpack_from('<HB', data, 144 - _ALL[0])
-        self.health = Health(bool(data[0]), data[70 - _ALL[0]], voltage / 10, float(temperature))
-        return struct.unpack_from('<i', data, _GOAL_POSITION - _ALL[0])[0]
+        return struct.unpack_from('<i', data, _GOAL_POSITION - start)[0]
 
     def next_goal(self, dt: float) -> float:
         """The goal `dt` s on, towards what is wanted [m]."""
@@ -216,6 +220,13 @@ class ServoError(RuntimeError):
     """A servo did not answer, or refused."""
 
 
+def _whole(data: bytes, size: int) -> bytes:
+    """The SDK takes the answer to something else, come late, for the one asked for."""
+    if len(data) != size:
+        raise ServoError(f'an answer of {len(data)} bytes, expected {size}')
+    return data
+
+
 class GripperBus:
     """A serial port with its grippers. Call `cycle` at an even rate, always from one thread."""
 
@@ -224,18 +235,16 @@ class GripperBus:
         self._packets = PacketHandler(2.0)
         self._wire: PortHandler | None = None
         self._open_at = 0.0
-        self._count = 0
         self._time: float | None = None
 
     def cycle(self, now: float) -> None:
         """One round at `now` [s]: reads all grippers, sends their goals, mends what is broken.
 
         Never raises for what a cable or a servo can do; each gripper's `fault` tells. Takes a few
-        ms, and up to 0.1 s where a servo doesn't answer.
+        ms, and up to 0.15 s where a servo doesn't answer.
         """
         dt = 0.0 if self._time is None else now - self._time
         self._time = now
-        self._count += 1
         for gripper in self.grippers:
             gripper.fresh = False
         try:
@@ -291,30 +300,29 @@ class GripperBus:
         ready = [gripper for gripper in self.grippers if gripper.ready]
         if not ready:
             return
-        block = _ALL if self._count % _HEALTH_EVERY == 0 else _MOTION
-        group = GroupSyncRead(self._wire, self._packets, *block)
+        group = GroupSyncRead(self._wire, self._packets, *_ALL)
         for gripper in ready:
             group.addParam(gripper.id)
         together = group.txRxPacket() == COMM_SUCCESS
         for gripper in ready:
             try:
-                data = group.data_dict[gripper.id] if together else self._block(gripper, *block)
+                if together:
+                    data = _whole(bytes(group.data_dict[gripper.id]), _ALL[1])
+                else:
+                    data = self._block(gripper, *_ALL)
             except ServoError as error:
                 gripper.lost += 1
                 gripper.misses += 1
                 if gripper.misses >= _MISSES:
                     gripper.lose(str(error), now)
                 continue
-            if block is _ALL:
-                gripper.take_all(bytes(data))
-                gripper.judge(now)
-            else:
-                gripper.take_motion(*struct.unpack('<hii', bytes(data)))
+            gripper.take(data)
+            gripper.judge(now)
 
     def _block(self, gripper: Gripper, address: int, size: int) -> bytes:
         data, result, _ = self._packets.readTxRx(self._wire, gripper.id, address, size)
         self._check(gripper, result)
-        return bytes(data)
+        return _whole(bytes(data), size)
 
     def _check(self, gripper: Gripper, result: int, error: int = 0) -> None:
         if result != COMM_SUCCESS:
@@ -360,12 +368,13 @@ class GripperBus:
     def _set_up(self, gripper: Gripper, now: float) -> None:
         """Makes a servo ready, if it answers and is well."""
         gripper.retry_at = now + _RETRY
+        time.sleep(_QUIET)
         try:
             model, result, _ = self._packets.ping(self._wire, gripper.id)
             self._check(gripper, result)
             if model != MODEL:
                 raise ServoError(f'servo {gripper.id} is a model {model}, not an XM430-W350')
-            goal = gripper.take_all(self._block(gripper, *_ALL))
+            goal = gripper.take(self._block(gripper, *_ALL))
             gripper.judge(now)
             assert gripper.health is not None
             if gripper.health.errors:
@@ -386,11 +395,11 @@ class GripperBus:
         """Mode and currents; what the servo keeps for good is written only where it differs."""
         assert gripper.health is not None
         limit = round(gripper.settings.current_limit / CURRENT_UNIT)
-        mode = self._block(gripper, _OPERATING_MODE, 1)[0]
-        present = struct.unpack('<H', self._block(gripper, _CURRENT_LIMIT, 2))[0]
-        if (mode, present) != (_CURRENT_BASED_POSITION, limit):
+        kept = self._block(gripper, *_KEPT)
+        present = struct.unpack_from('<H', kept, _CURRENT_LIMIT - _KEPT[0])[0]
+        if (kept[0], present) != (_CURRENT_BASED_POSITION, limit):
             self._write(gripper, _TORQUE, 1, 0)
-            gripper.take_all(self._block(gripper, *_ALL))
+            gripper.take(self._block(gripper, *_ALL))
             self._write(gripper, _OPERATING_MODE, 1, _CURRENT_BASED_POSITION)
             self._write(gripper, _CURRENT_LIMIT, 2, limit)
         self._write(gripper, _GOAL_CURRENT, 2, limit)

@@ -202,6 +202,23 @@ def test_single_lost_or_spoilt_answers_are_no_fault(bench):
     assert bench.gripper.connections == 1
 
 
+def test_answers_later_than_the_sdk_waits_are_never_taken_for_others(bench):
+    bench.reach(0.03)
+    bench.port.do('delay', 0.05)
+    until = time.monotonic() + 1.5
+    seen = []
+
+    def late():
+        seen.append(bench.opening)
+        return time.monotonic() > until
+
+    bench.run_until(late, 'a while')
+    bench.port.do('delay', 0.0)
+    bench.run_until(lambda: bench.gripper.fault == '', 'the reconnection')
+    bench.reach(0.01)
+    assert max(abs(opening - 0.03) for opening in seen) < 3e-4
+
+
 def test_on_a_shared_line_one_dead_gripper_leaves_the_other_working(shared):
     first, second = shared.grippers
     shared.reach(0.02)

@@ -9,6 +9,7 @@ hold, with no more than the current limit; `grippers/release` takes the torque o
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -56,7 +57,7 @@ class GripperParameters:
         1_000_000, unit='bit/s', minimum=9600, maximum=4_000_000, description='Of the servos.'
     )
     rate: float = parameter(
-        100.0, unit='Hz', minimum=10.0, maximum=250.0, description='Goals and states a second.'
+        60.0, unit='Hz', minimum=10.0, maximum=250.0, description='Goals and states a second.'
     )
     left_closed: float = _angle(0.6197, 'the left fingers touch')
     left_open: float = _angle(1.6214, 'the left fingers are fully open')
@@ -121,6 +122,14 @@ class GripperNode(Node):
         return {given.left_port: [left, right]}
 
     def _serve(self, bus: GripperBus, sides: list[_Side]) -> None:
+        try:
+            self._run(bus, sides)
+        except Exception as error:
+            self.get_logger().fatal(f'{bus.port} is served no longer, the node ends: {error!r}')
+            signal.raise_signal(signal.SIGTERM)
+            raise
+
+    def _run(self, bus: GripperBus, sides: list[_Side]) -> None:
         deadline = time.monotonic()
         while not self._stopping.is_set():
             bus.cycle(time.monotonic())
