@@ -4,6 +4,11 @@
 
 Expect a report, a plot and two videos in runs/<time>-<task>/ after about a minute. The exit code
 is 0 when the system worked, whether or not the task succeeded.
+
+    g1 demo --task arrange_flower --duration 15 --seed 10000 --episodes 10
+
+starts everything anew for each of ten seeds, ends each attempt when the task is done, and prints
+how often it was: what `dit4dit eval` counts, but over ROS and in real time.
 """
 
 from __future__ import annotations
@@ -40,11 +45,12 @@ from rich.progress import track
 from rich.table import Table
 from std_srvs.srv import Trigger
 
+from g1_sim.expert import wilson_interval
 from g1_sim.replay import render
 
 from .monitor import Monitor
 from .pictures import FPS, camera_frames, plot_joints, write_video
-from .report import Run, nanoseconds, report
+from .report import LINGER, Run, nanoseconds, report
 from .system import Value, check, environment, find
 
 #: How long each step may take [s], on a slow machine that is doing something else too.
@@ -70,10 +76,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--task', default='arrange_flower', help='default: %(default)s')
     parser.add_argument('--duration', type=float, default=20.0, help='seconds; default: 20')
     parser.add_argument('--seed', default='0', help='of the scene; default: %(default)s')
+    parser.add_argument(
+        '--episodes', type=int, default=1, help='attempts, each with the next seed; default: 1'
+    )
     parser.add_argument('--out', type=Path, default=Path('runs'), help='default: %(default)s')
     given = parser.parse_args(arguments)
     if not 0.0 < given.duration <= 3600.0:
         parser.error(f'--duration: expected seconds from 0 to 3600, got {given.duration:g}')
+    if given.episodes < 1:
+        parser.error(f'--episodes: expected at least 1, got {given.episodes}')
     values = check(find('policy.launch.py'), {'task': given.task, 'seed': given.seed})
 
     console = Console()
@@ -81,23 +92,57 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
-        with TemporaryDirectory(prefix='scratch-', dir=folder) as scratch:
-            content = _demo(folder, Path(scratch), values, given.duration, console)
+        if given.episodes == 1:
+            console.print(_table(_demo(folder, values, given.duration, console), folder))
+        else:
+            _episodes(folder, values, given.duration, given.episodes, console)
     except DemoError as error:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True, highlight=False)
-        console.print(f'All output of the nodes is in {folder / "log.txt"}', soft_wrap=True)
+        console.print(f'All output of the nodes is in log.txt, in {folder}', soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print(f'interrupted; the log so far is {folder / "log.txt"}')
+        console.print(f'interrupted; the log so far is in {folder}')
         return 130
-    console.print(_table(content, folder))
     return 0
 
 
+def _episodes(
+    folder: Path, values: dict[str, Value], seconds: float, count: int, console: Console
+) -> None:
+    """Attempts one after the other, each in a system of its own; then how they went."""
+    contents: list[dict[str, Any]] = []
+    for seed in range(int(values['seed']), int(values['seed']) + count):
+        attempt = folder / f'seed-{seed}'
+        attempt.mkdir()
+        contents.append(_demo(attempt, {**values, 'seed': seed}, seconds, console, until_done=True))
+        console.print(_success_table(contents))
+        (folder / 'results.json').write_text(json.dumps(contents, indent=2) + '\n')
+    console.print(f'{folder / "results.json"}', soft_wrap=True)
+
+
 def _demo(
-    folder: Path, scratch: Path, values: dict[str, Value], seconds: float, console: Console
+    folder: Path,
+    values: dict[str, Value],
+    seconds: float,
+    console: Console,
+    until_done: bool = False,
 ) -> dict[str, Any]:
-    """Runs everything and fills the folder; returns the report."""
+    """Runs everything and fills the folder; returns the report.
+
+    With `until_done` a run ends when the task is, and is not rendered from outside.
+    """
+    with TemporaryDirectory(prefix='scratch-', dir=folder) as scratch:
+        return _run(folder, Path(scratch), values, seconds, console, until_done)
+
+
+def _run(
+    folder: Path,
+    scratch: Path,
+    values: dict[str, Value],
+    seconds: float,
+    console: Console,
+    until_done: bool,
+) -> dict[str, Any]:
     task, seed = str(values['task']), int(values['seed'])
     os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
     os.environ.update(environment(values))
@@ -115,13 +160,15 @@ def _demo(
     ):
         session.wait_until_ready()
         session.arm()
-        run = session.run_task(task, seed, seconds)
+        run = session.run_task(task, seed, seconds, until_done)
         session.disarm()
     record = session.record
     content = report(record, run)
     (folder / 'report.json').write_text(json.dumps(content, indent=2) + '\n')
     plot_joints(record, run, folder / 'joints.png')
     write_video(camera_frames(record, run, images), folder / 'ego.mp4')
+    if until_done:
+        return content
     total = int(run.seconds * FPS)
     frames = render(log, 'overview', FPS, start=run.start, end=run.end)
     write_video(
@@ -177,6 +224,10 @@ class _Session:
             ),
         )
 
+    def _check_policy(self) -> None:
+        if self.record.policy and self.record.policy[-1][1].state == PolicyStatus.ERROR:
+            raise DemoError(self.record.policy[-1][1].text)
+
     def arm(self) -> None:
         """Arms the robot; tries again where a moment's load of the computer was in the way."""
         self._enter('arming')
@@ -191,8 +242,8 @@ class _Session:
             if self._mode not in armed and time.monotonic() > deadline:
                 raise DemoError(f'the robot does not arm: {self._safety_text}')
 
-    def run_task(self, task: str, seed: int, seconds: float) -> Run:
-        """Lets the policy run the task; from when to when it did."""
+    def run_task(self, task: str, seed: int, seconds: float, until_done: bool) -> Run:
+        """Lets the policy run the task, or `until_done`; from when to when it did."""
         self._enter('running')
         client = ActionClient(self._operator, RunTask, 'policy/run_task')
         self._wait(client.server_is_ready, 10.0, lambda: 'no action policy/run_task')
@@ -203,17 +254,30 @@ class _Session:
             raise DemoError(f'policy/run_task refused the task {task}')
         start = time.time_ns()
         ended = handle.get_result_async()
-        self._wait(ended.done, seconds + 10.0, lambda: 'the task did not end')
+        self._wait(
+            lambda: ended.done() or (until_done and self._done_since(start)),
+            seconds + 10.0,
+            lambda: 'the task did not end',
+        )
+        if not ended.done():
+            handle.cancel_goal_async()
+            self._wait(ended.done, 10.0, lambda: 'the task was not cancelled')
         run = Run(task, seed, start, time.time_ns())
         result = ended.result().result
         client.destroy()
-        if result.error_code != RunTask.Result.NONE:
+        if result.error_code not in (RunTask.Result.NONE, RunTask.Result.CANCELED):
             raise DemoError(
                 f'the policy gave up with error {result.error_code}: {result.error_msg}'
             )
         if self._mode not in (SafetyStatus.ACTIVE, SafetyStatus.HOLD):
             raise DemoError(f'the robot was disarmed during the task: {self._safety_text}')
         return run
+
+    def _done_since(self, start: int) -> bool:
+        """Whether the task has been done for good: for `LINGER` [s]."""
+        if not self.record.success or not self.record.success[-1][1]:
+            return False
+        return time.time_ns() - max(self.record.success[-1][0], start) > LINGER * 1e9
 
     def disarm(self) -> None:
         self._enter('disarming')
@@ -253,6 +317,7 @@ class _Session:
         """Takes what has come, then waits."""
         self._alive()
         self._monitor.poll()
+        self._check_policy()
         for _ in range(3):  # the answers of services and action, and the action's feedback
             self._executor.spin_once(timeout_sec=0.0)
         self._live.refresh()
@@ -314,7 +379,7 @@ def _launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
 
     def alive() -> None:
@@ -337,8 +402,8 @@ def _launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
             process.wait()
 
 
-def _end_with_parent() -> None:
-    """The system is stopped even when the demo is killed (prctl PR_SET_PDEATHSIG)."""
+def end_with_parent() -> None:
+    """In a child process: it is stopped even when its parent is killed (prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
@@ -383,6 +448,32 @@ def _table(content: dict[str, Any], folder: Path) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, str(value))
+    return table
+
+
+def _success_table(contents: list[dict[str, Any]]) -> Table:
+    done = [content for content in contents if content['success']]
+    low, high = wilson_interval(len(done), len(contents))
+    table = Table(title=f'{contents[0]["checkpoint"]}: {contents[0]["task"]}, over ROS')
+    columns = ('seed', 'success', 'time \\[s]', 'real-time factor', 'chunks', 'observation age')
+    for name in (*columns, 'rejected', 'holds'):
+        table.add_column(name, justify='right')
+    for content in contents:
+        chunks = content['chunks']
+        table.add_row(
+            str(content['seed']),
+            'yes' if content['success'] else 'no',
+            '' if content['success_time_s'] is None else f'{content["success_time_s"]:.1f}',
+            str(content['real_time_factor']),
+            f'{chunks["rate_hz"]} Hz',
+            f'{_ms(chunks["observation_age_p50_s"])}, {_ms(chunks["observation_age_p95_s"])}',
+            str(chunks['rejected']),
+            str(content['commands']['holds']),
+        )
+    table.caption = (
+        f'{len(done)} of {len(contents)} succeeded: {len(done) / len(contents):.0%}, '
+        f'95 % interval {low:.0%} to {high:.0%}; age: p50, p95'
+    )
     return table
 
 
