@@ -92,7 +92,7 @@ def _load(path: Path, labels: dict[str, str], shape: tuple[int, ...]) -> Tensor:
     """FileNotFoundError where it is missing, ValueError or SafetensorError where not whole."""
     with safe_open(path, 'pt') as file:
         found = file.metadata() or {}
-        embedding = file.get_tensor('embedding')
+        embedding = file.get_tensor('embedding').clone()  # not the file's own pages
     if found != labels | {'sha256': _digest(embedding)}:
         raise ValueError('its label is of other contents')
     if embedding.shape != shape:
