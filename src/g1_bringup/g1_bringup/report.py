@@ -20,6 +20,8 @@ from .monitor import Record
 
 T = TypeVar('T')
 
+#: A task is done for good when it has been for this long [s].
+LINGER = 1.0
 #: The control cycle that the jitter is measured against [s].
 CONTROL_PERIOD = 1 / 250
 #: As everybody writes them, with the slash.
@@ -73,6 +75,7 @@ def report(record: Record, run: Run) -> dict[str, Any]:
         'task': run.task,
         'seed': run.seed,
         'success': at(record.success, run.end, False),
+        'success_time_s': success_time(record.success, run),
         'checkpoint': policy.model_id,
         'trained': policy.trained,
         'duration_s': round(run.seconds, 3),
@@ -99,6 +102,14 @@ def report(record: Record, run: Run) -> dict[str, Any]:
             for topic, name in TOPICS.items()
         },
     }
+
+
+def success_time(entries: list[tuple[int, bool]], run: Run) -> float | None:
+    """When the task was done, if it was at the end [s since the start of the run]."""
+    if not at(entries, run.end, False):
+        return None
+    since = next(when for when, done in reversed(entries) if done and when <= run.end)
+    return rounded(max(0, since - run.start) * 1e-9)
 
 
 def commanded(commands: Iterable[tuple[int, bytes]]) -> Motion:

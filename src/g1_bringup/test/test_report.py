@@ -12,7 +12,7 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 
 from g1_bringup.monitor import Record
 from g1_bringup.pictures import FPS, camera_frames, plot_joints, write_video
-from g1_bringup.report import Run, rate, report
+from g1_bringup.report import Run, rate, report, success_time
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_data.video import decode
 from g1_description import load_robot
@@ -143,6 +143,20 @@ def test_a_run_in_which_nothing_came_is_reported_as_such():
     assert content['chunks']['count'] == 0 and content['chunks']['observation_age_p50_s'] is None
     assert set(content['rates_hz'].values()) == {0.0}
     json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ([], None),
+        ([(300, True)], 0.3),
+        ([(300, True), (500, False)], None),
+        ([(300, True), (500, False), (900, True), (2500, False)], 0.9),
+    ],
+)
+def test_the_time_of_success_is_of_the_one_that_lasted(changes, expected):
+    entries = [(START, False), *((START + when * MS, done) for when, done in changes)]
+    assert success_time(entries, RUN) == expected
 
 
 def test_rate_is_that_of_the_intervals():
