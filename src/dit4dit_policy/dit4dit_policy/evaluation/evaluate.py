@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit eval`."""
     parser.add_argument(
-        '--checkpoint', type=Path, metavar='DIR', help='its folder (default: untrained weights)'
+        '--checkpoint', type=Path, metavar='DIR', help='its folder (default: the shipped one)'
     )
     parser.add_argument('--task', required=True, metavar='TASK', help='a simulated task')
     parser.add_argument(
@@ -35,12 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='simulated seconds from image to chunk (default: 0.15, a little more than over ROS)',
     )  # fmt: skip
     parser.add_argument(
-        '--out', type=Path, metavar='DIR',
-        help='folder for result.json (default: runs/<time>-eval-<task>)',
+        '--real-time-chunking', action='store_true',
+        help='each chunk continues the one in execution, as the parameter of policy_node',
     )  # fmt: skip
     parser.add_argument(
-        '--videos', action='store_true', help='keep what the robot saw where it failed'
-    )
+        '--out', type=Path, metavar='DIR',
+        help='folder for results.json and videos of failures (default: runs/<time>-eval-<task>)',
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -53,16 +55,27 @@ def main(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from dit4dit_policy.evaluation.rollouts import evaluate, load
+    from dit4dit_policy.evaluation.rollouts import Setting, evaluate
+    from dit4dit_policy.inference.shipped import load_policy
+    from g1_description import load_robot
     from g1_sim.tasks import simulated_tasks
 
     if arguments.task not in simulated_tasks():
         raise ValueError(
             f"--task: expected one of {', '.join(simulated_tasks())}, got '{arguments.task}'"
         )
-    policy = load(arguments.checkpoint)  # a bad one is told here, once
+    policy = load_policy(
+        arguments.checkpoint, load_robot().chunk_joints
+    )  # a bad one is told here, once
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'
+    setting = Setting(
+        checkpoint=arguments.checkpoint,
+        task=arguments.task,
+        latency=arguments.latency,
+        real_time_chunking=arguments.real_time_chunking,
+        videos=folder / 'failures',
+    )
     console, episodes = Console(), []
     with Progress(
         '{task.description}',
@@ -73,14 +86,8 @@ def main(arguments: argparse.Namespace) -> int:
         console=console,
     ) as progress:
         bar = progress.add_task(arguments.task, total=len(seeds), done=0)
-        for episode in evaluate(
-            arguments.checkpoint,
-            arguments.task,
-            seeds,
-            arguments.latency,
-            folder / 'videos' if arguments.videos else None,
-            workers=min(os.cpu_count() or 1, len(seeds)),
-        ):
+        workers = min(os.cpu_count() or 1, len(seeds))
+        for episode in evaluate(setting, seeds, workers):
             episodes.append(episode)
             progress.update(bar, advance=1, done=sum(e.success for e in episodes))
     episodes.sort(key=lambda episode: episode.seed)
@@ -90,11 +97,12 @@ def main(arguments: argparse.Namespace) -> int:
         'model_id': policy.model_id,
         'trained': policy.trained,
         'latency': arguments.latency,
+        'real_time_chunking': arguments.real_time_chunking,
         **summary(episodes),
         'results': [asdict(episode) for episode in episodes],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
+    (folder / 'results.json').write_text(json.dumps(result, indent=2) + '\n')
     console.print(_table(result))
     console.print(f'{folder / "result.json"}')
     return 0
@@ -111,6 +119,7 @@ def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
         'success_rate': len(good) / len(episodes),
         'success_rate_95': wilson_interval(len(good), len(episodes)),
         'mean_time_to_success': float(np.mean(good)) if good else None,
+        'failures': dict(Counter(e.reason for e in episodes if not e.success).most_common()),
         'chunks_rejected': sum(episode.chunks_rejected for episode in episodes),
         'holds': sum(episode.holds for episode in episodes),
     }
@@ -134,6 +143,8 @@ def _table(result: dict[str, Any]) -> Any:
     for name in row:
         table.add_column(name, justify='right')
     table.add_row(*row.values())
+    lines = [f'{count} x {reason}' for reason, count in result['failures'].items()]
     if not result['trained']:
-        table.caption = 'UNTRAINED: the weights are random'
+        lines.append('UNTRAINED: the weights are random')
+    table.caption = '\n'.join(lines)
     return table

@@ -9,22 +9,47 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.chunking import Continuation
+from dit4dit_policy.inference.policy import Observation
+from dit4dit_policy.inference.shipped import load_policy
 from g1_data.video import VideoEncoder
 from g1_description import load_robot
 from g1_sim import rollout as loop
+from g1_sim import scenery
 from g1_sim.simulation import Simulation
+
+_LIFTED = 0.02  # [m] above where it stood
 
 #: Made once by each process, used by all of its episodes.
 _worker: Evaluation | None = None
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What is evaluated, and how.
+
+    checkpoint: None for the shipped one. latency: simulated, from image to chunk [s]. videos:
+    folder for what the robot saw in the episodes that failed.
+    """
+
+    checkpoint: Path | None
+    task: str
+    latency: float
+    real_time_chunking: bool
+    videos: Path
+
+
+@dataclass(frozen=True)
 class Episode:
-    """One attempt. duration: until done, or the time limit [s]; text: what the controller says."""
+    """One attempt.
+
+    reason: how far it came when it failed, '' when it did not. duration: until done, or the time
+    limit [s]. text: what the controller says.
+    """
 
     seed: int
     success: bool
+    reason: str
     duration: float
     chunks_rejected: int
     holds: int
@@ -35,48 +60,51 @@ class Episode:
 class Evaluation:
     """A policy before the simulated scenes of one task."""
 
-    def __init__(
-        self, checkpoint: Path | None, task: str, latency: float, videos: Path | None
-    ) -> None:
-        """checkpoint: None for the untrained preset. latency: simulated, from image to chunk [s].
-
-        videos: folder for what the robot saw in the episodes that failed; None for no videos.
-        """
+    def __init__(self, setting: Setting) -> None:
         robot = load_robot()
-        self._policy = load(checkpoint)
+        self._setting = setting
+        self._policy = load_policy(setting.checkpoint, robot.chunk_joints)
         if self._policy.step != loop.CHUNK_STEP:
             raise ValueError(
                 f'{self._policy.model_id}: expected targets {loop.CHUNK_STEP} s apart, '
                 f'got {self._policy.step} s'
             )
-        self._simulation = Simulation(task, 0)
+        self._simulation = Simulation(setting.task, 0)
         self._image_shape = (robot.camera.height, robot.camera.width)
-        self._latency = latency
-        self._videos = videos
 
     def episode(self, seed: int) -> Episode:
         self._simulation.reset(seed)
-        video = self._open_video(seed)
+        progress = _Progress(self._simulation)
+        continuation = Continuation(self._policy.step)
+        latency = self._setting.latency
+        self._setting.videos.mkdir(parents=True, exist_ok=True)
+        path = self._setting.videos / f'{seed}.mp4'
+        video = VideoEncoder(path, round(1 / loop.CHUNK_PERIOD), self._image_shape)
 
         def act(seen: loop.Observation) -> loop.Array:
             assert seen.image is not None
-            if video:
-                video.add(seen.image)
-            return self._policy.infer(
-                Observation(seen.image, seen.joint_positions, seen.instruction)
-            )
+            progress.look()
+            video.add(seen.image)
+            prefix = None
+            if self._setting.real_time_chunking:
+                prefix = continuation.prefix(seen.time)
+            observation = Observation(seen.image, seen.joint_positions, seen.instruction)
+            targets = self._policy.infer(observation, prefix)
+            continuation.sent(seen.time, targets, latency)
+            return targets
 
-        result = loop.rollout(
-            self._simulation, act, image_shape=self._image_shape, latency=self._latency
-        )
-        if video:
-            video.finish()
-            if result.success:
-                self._video_path(seed).unlink()
+        result = loop.rollout(self._simulation, act, image_shape=self._image_shape, latency=latency)
+        video.finish()
+        reason = '' if result.success else progress.reason
+        if result.success:
+            path.unlink()
+        else:
+            path.rename(path.with_name(f'{seed}-{reason.replace(" ", "-")}.mp4'))
         status = result.status
         return Episode(
             seed=seed,
             success=result.success,
+            reason=reason,
             duration=result.success_time if result.success_time is not None else result.duration,
             chunks_rejected=status.chunks_rejected,
             holds=status.holds,
@@ -84,39 +112,46 @@ class Evaluation:
             text=status.rejection_text or status.text,
         )
 
-    def _video_path(self, seed: int) -> Path:
-        assert self._videos is not None
-        return self._videos / f'failed-{seed:04d}.mp4'
 
-    def _open_video(self, seed: int) -> VideoEncoder | None:
-        if self._videos is None:
-            return None
-        self._videos.mkdir(parents=True, exist_ok=True)
-        return VideoEncoder(self._video_path(seed), round(1 / loop.CHUNK_PERIOD), self._image_shape)
+class _Progress:
+    """How far an attempt came, seen now and then."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._ground = self._height()
+        self._touched = self._lifted = False
+
+    def look(self) -> None:
+        self._touched = self._touched or self._held()
+        self._lifted = self._lifted or (self._held() and self._height() > self._ground + _LIFTED)
+
+    @property
+    def reason(self) -> str:
+        """Of a failure, now that it has ended."""
+        if self._height() < self._ground - _LIFTED:
+            return 'fell off the table'
+        if not self._touched:
+            return 'never touched it'
+        if not self._lifted:
+            return 'never lifted it'
+        return 'still holding it' if self._held() else 'let go elsewhere'
+
+    def _held(self) -> bool:
+        simulation = self._simulation
+        return scenery.held(simulation.model, simulation.data, simulation.task.object)
+
+    def _height(self) -> float:
+        return float(self._simulation.data.body(self._simulation.task.object).xpos[2])
 
 
-def load(checkpoint: Path | None) -> Policy:
-    """The policy in the folder `checkpoint`; without one, the untrained preset."""
-    if checkpoint is None:
-        return Policy.untrained('nano')
-    return Policy.load(checkpoint, load_robot().chunk_joints)
-
-
-def evaluate(
-    checkpoint: Path | None,
-    task: str,
-    seeds: Sequence[int],
-    latency: float,
-    videos: Path | None,
-    workers: int,
-) -> Iterator[Episode]:
-    """Attempts `task` once a seed, in `workers` processes; episodes come as they end."""
+def evaluate(setting: Setting, seeds: Sequence[int], workers: int) -> Iterator[Episode]:
+    """Attempts the task once a seed, in `workers` processes; episodes come as they end."""
     os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
     with ProcessPoolExecutor(
         workers,
         multiprocessing.get_context('spawn'),
         initializer=_prepare,
-        initargs=(checkpoint, task, latency, videos),
+        initargs=(setting,),
     ) as pool:
         try:
             for future in as_completed([pool.submit(_attempt, seed) for seed in seeds]):
@@ -125,9 +160,9 @@ def evaluate(
             pool.shutdown(cancel_futures=True)
 
 
-def _prepare(checkpoint: Path | None, task: str, latency: float, videos: Path | None) -> None:
+def _prepare(setting: Setting) -> None:
     global _worker
-    _worker = Evaluation(checkpoint, task, latency, videos)
+    _worker = Evaluation(setting)
 
 
 def _attempt(seed: int) -> Episode:

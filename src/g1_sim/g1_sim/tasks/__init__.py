@@ -57,6 +57,8 @@ class SimTask(ABC):
 
     #: Name of the task's file.
     name: str
+    #: The body that has to be picked up.
+    object: str = 'object'
     #: Seconds after which an attempt has failed.
     time_limit: float = 15.0
 

@@ -25,6 +25,8 @@ _OPEN, _CLOSED = 0.030, 0.0
 
 
 class Task(SimTask):
+    object = 'flower'
+
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
         scenery.add_container(
