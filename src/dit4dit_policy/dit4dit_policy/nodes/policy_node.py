@@ -42,7 +42,7 @@ from dit4dit_policy.nodes.messages import (
     time_message,
     trajectory_message,
 )
-from g1_node.config import config_path, load_tasks
+from g1_node.config import load_tasks
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 _TICK = 0.05  # [s] how soon a change shows in the status, and a task ends after its limit
 _STATUS_EVERY, _DIAGNOSTICS_EVERY = 4, 20  # ticks: 5 Hz and 1 Hz
+_EARLIEST = 0.9  # of the period: a frame that comes a little early must not cost a whole one
 _OBSERVATION_DEADLINE = 5.0  # [s] a RunTask goal without any usable observation ends after this
 
 
@@ -137,7 +138,7 @@ class _Goal:
 
 
 class InferenceThread(threading.Thread):
-    """Infers for `task_run` (None: idles) from the newest observation, at most at `max_rate`."""
+    """Infers for `task_run` (None: idles) as an image comes, at most at `max_rate`."""
 
     def __init__(
         self,
@@ -171,10 +172,12 @@ class InferenceThread(threading.Thread):
         import torch
 
         torch.set_num_threads(self._parameters.threads)
-        period = 1.0 / self._parameters.max_rate
-        while not self._stop_asked.is_set():
+        period = _EARLIEST / self._parameters.max_rate
+        while True:
+            self._image_came.clear()  # what came meanwhile has aged: the next is worth waiting for
+            if self._stop_asked.is_set():
+                return
             self._image_came.wait()
-            self._image_came.clear()
             task_run = self.task_run
             if task_run is None or self._stop_asked.is_set():
                 continue
@@ -547,30 +550,18 @@ class PolicyNode(LifecycleNode):
 
 
 def load_policy(parameters: PolicyParameters) -> Policy:
-    """The policy of the parameter `checkpoint`, else the shipped one, else an untrained one.
-
-    Raises ValueError when the checkpoint is not one.
-    """
-    shipped = config_path('tasks.yaml').parent.parent / 'checkpoints' / 'nano'
-    folder = Path(parameters.checkpoint).expanduser() if parameters.checkpoint else shipped
-    if parameters.checkpoint and not folder.is_dir():
-        raise ValueError(_no_checkpoint(folder, 'there is no such folder'))
-    from dit4dit_policy.inference.policy import Policy
+    """The policy of the parameter `checkpoint`; ValueError when that is none."""
+    from dit4dit_policy.inference import shipped
     from g1_description import load_robot
 
-    if not folder.is_dir():
-        return Policy.untrained('nano')
+    folder = Path(parameters.checkpoint).expanduser() if parameters.checkpoint else None
     try:
-        return Policy.load(folder, load_robot().chunk_joints)
+        return shipped.load_policy(folder, load_robot().chunk_joints)
     except Exception as error:
-        raise ValueError(_no_checkpoint(folder, str(error))) from error
-
-
-def _no_checkpoint(folder: Path, reason: str) -> str:
-    return (
-        'parameter checkpoint: expected a folder written by `dit4dit train`, '
-        f'got {folder}: {reason}'
-    )
+        raise ValueError(
+            'parameter checkpoint: expected a folder written by `dit4dit train`, '
+            f"got '{parameters.checkpoint}': {error}"
+        ) from error
 
 
 def _percentile(values: deque[float], percent: float) -> float:
