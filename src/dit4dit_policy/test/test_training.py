@@ -1,19 +1,29 @@
 import importlib.util
 import json
-from dataclasses import replace
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file
 
 from dit4dit_policy import cli
 from dit4dit_policy.inference.policy import Policy
 from dit4dit_policy.model import config as model_config
+from dit4dit_policy.model.video_backbone import VideoBackbone
 from dit4dit_policy.training import train as training
-from dit4dit_policy.training.dataset import Demonstrations, Examples, augmented, encode
+from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache, augmented
 from dit4dit_policy.training.train import TrainConfig, train
 
+_ROOT = Path(__file__).parents[3]
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(toy)
@@ -24,18 +34,38 @@ def recorded(tmp_path_factory):
     return toy.record(tmp_path_factory.mktemp('data') / 'touch', episodes=4)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return LatentCache.default()
+
+
 @pytest.fixture
 def settings(recorded, tmp_path, monkeypatch):
     monkeypatch.setitem(model_config._PRESETS, 'tiny', toy.tiny())
     return TrainConfig(
-        preset='tiny', datasets=[str(recorded)], output=str(tmp_path / 'run'),
+        preset='tiny', datasets={str(recorded): 1.0}, output=str(tmp_path / 'run'),
         tasks={'touch': toy.INSTRUCTION}, held_out=0.25, autoencoder_steps=3, autoencoder_batch=2,
         variants=2, steps=4, batch=4, video_batch=2, warm_up=2, evaluate_every=2, threads=1,
+        bf16=False,
     )  # fmt: skip
 
 
-def _read(recorded, image=(32, 48)):
-    return Demonstrations.read([recorded], image, 0.1, lambda items, _what, _count: items)
+def _silently(items, _what, _count):
+    return items
+
+
+def _examples(config, mixture, cache, video=None):
+    """Examples with made-up latents, or with those of `video`; and their demonstrations."""
+    data = Demonstrations.read(mixture, 0.1)
+    processor = data.processor(config, {})
+    if video:
+        latents = cache.latents(video, data, 1, _silently)
+    else:
+        rows = torch.arange(len(data.state)).float().view(-1, 1, 1, 1, 1).expand(-1, 16, 1, 4, 6)
+        latents = [[rows[data.dataset == i]] for i in range(len(mixture))]
+    prompts = torch.zeros(len(data.instructions), 64, 128)
+    return Examples.make(config, data, processor, latents, prompts), data, processor
 
 
 def test_a_run_ends_in_a_checkpoint_that_infers(settings, tmp_path):
@@ -49,28 +79,43 @@ def test_a_run_ends_in_a_checkpoint_that_infers(settings, tmp_path):
     records = [json.loads(line) for line in lines]
     assert [r['step'] for r in records] == [2, 4]
     assert {'action', 'video', 'error', 'error_state_only'} <= set(records[0])
-    assert (tmp_path / 'run/loss.png').stat().st_size > 1000
+    for picture in ('loss.png', 'chunks.png'):
+        assert (tmp_path / 'run' / picture).stat().st_size > 1000
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(settings, tmp_path):
     unbroken = train(settings)
     expected = (unbroken / 'model.safetensors').read_bytes()
-
-    class Killed(BaseException):
-        pass
-
     again = replace(settings, output=str(tmp_path / 'again'))
-    save = training.Run.save
-
-    def save_and_die(run, output):
-        save(run, output)
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Run, 'save', save_and_die)
-        with pytest.raises(Killed):
-            train(again)
+    (tmp_path / 'again').mkdir()  # the autoencoder is not what is compared
+    shutil.copy(tmp_path / 'run/autoencoder.pt', tmp_path / 'again')
+    process = multiprocessing.get_context('spawn').Process(
+        target=_train_until_killed, args=(again,), daemon=True
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert [p.name for p in (tmp_path / 'again').glob('state-*')] == ['state-0000002']
     assert (train(again) / 'model.safetensors').read_bytes() == expected
+    kept, new = (
+        [{**r, 'seconds': 0} for r in map(json.loads, path.read_text().splitlines())]
+        for path in (tmp_path / 'run/metrics.jsonl', tmp_path / 'again/metrics.jsonl')
+    )
+    assert kept == new
+
+
+def _train_until_killed(settings):
+    """Dies in the third step, without a chance to clean up."""
+    model_config._PRESETS['tiny'] = toy.tiny()
+    advance = training.Run.advance
+
+    def advance_or_die(run):
+        if run.step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return advance(run)
+
+    training.Run.advance = advance_or_die
+    train(settings)
 
 
 def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
@@ -80,45 +125,163 @@ def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     assert Policy.load(second).training['before']['steps'] == 4
 
 
-def test_chunks_and_clips_end_with_their_episode(recorded):
-    config = toy.tiny()
-    data = _read(recorded)
-    assert data.frames.shape == (4 * 24, 32, 48, 3)
-    latents = torch.arange(4 * 24).float().view(1, -1, 1, 1, 1).expand(1, -1, 16, 4, 6)
-    processor = data.processor(config, 0.1, {})
-    examples = Examples.make(config, data, processor, latents, torch.zeros(1, 64, 128))
+def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
+    settings, tmp_path, monkeypatch, capsys
+):
+    first = train(settings)
+    tiny = toy.tiny()
+    wider = replace(tiny, action=replace(tiny.action, state=20, action=18))
+    monkeypatch.setitem(model_config._PRESETS, 'wider', wider)
+    other = replace(
+        settings, preset='wider', init_from=str(first), steps=2, video_rate=0.0, action_rate=0.0,
+        output=str(tmp_path / 'second'),
+    )  # fmt: skip
+    second = train(other)
+    new = {
+        'action.action_decoder.layer2.bias', 'action.action_decoder.layer2.weight',
+        'action.action_encoder.layer1.weight', 'action.state_encoder.layer1.weight',
+    }  # fmt: skip
+    before, after = (load_file(folder / 'model.safetensors') for folder in (first, second))
+    assert {name for name in after if after[name].shape != before[name].shape} == new
+    assert all(torch.equal(after[name], before[name]) for name in after.keys() - new)
+    assert f'begun anew: {", ".join(sorted(new))}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('mode', 'gradient', 'trained'),
+    [
+        ('joint', True, {'action', 'video.transformer'}),
+        ('video', True, {'video.transformer'}),
+        ('action', True, {'action', 'video.transformer'}),
+        ('action', False, {'action'}),
+    ],
+)
+def test_modes_train_what_they_should_and_only_that(settings, mode, gradient, trained):
+    settings = replace(settings, steps=1, warm_up=1, weight_decay=0.0, ema=0.0)
+    first = train(replace(settings, action_rate=0.0, video_rate=0.0))
+    other = replace(
+        settings, output=settings.output + mode, init_from=str(first), mode=mode,
+        feature_gradient=gradient,
+    )  # fmt: skip
+    before, after = (load_file(f / 'model.safetensors') for f in (first, train(other)))
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert {n.rsplit('.', n.count('.') - ('video' in n))[0] for n in changed} == trained
+    if mode == 'action' and gradient:  # blocks after the hook have no part in the features
+        assert not any('transformer_blocks.2' in name for name in changed if 'video' in name)
+
+
+def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
+    plain = train(settings)
+    saving = replace(settings, gradient_checkpointing=True, output=str(tmp_path / 'saving'))
+    (tmp_path / 'saving').mkdir()
+    shutil.copy(tmp_path / 'run/autoencoder.pt', tmp_path / 'saving')
+    a, b = (load_file(folder / 'model.safetensors') for folder in (plain, train(saving)))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('sharded', [False, True])
+def test_two_processes_train_one_model(settings, tmp_path, sharded):
+    settings = replace(settings, preset='nano', steps=2, batch=2, video_batch=2, variants=1)
+    config = tmp_path / 'train.yaml'
+    config.write_text(yaml.safe_dump(asdict(settings)))
+    how = [f'--config_file={_ROOT / "config/accelerate_fsdp.yaml"}'] if sharded else ['--cpu']
+    command = [
+        sys.executable, '-m', 'accelerate.commands.launch', *how, '--num_processes=2',
+        '--num_machines=1', '--mixed_precision=no', '--num_cpu_threads_per_process=1',
+        '--main_process_port=0', shutil.which('dit4dit'), 'train', '--config', str(config),
+    ]  # fmt: skip
+    environment = os.environ | {'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': '1'}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert Policy.load(tmp_path / 'run/checkpoint').training['steps'] == 2
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert 'going on from step 2' in again.stderr
+
+
+def test_chunks_and_clips_end_with_their_episode(recorded, cache):
+    examples, data, processor = _examples(toy.tiny(), {str(recorded): 1.0}, cache)
     rows = torch.tensor([0, 20, 30])
     batch = examples.batch(rows, torch.zeros_like(rows))
     assert batch.latents[:, 0, :, 0, 0].tolist() == [[0, 8], [20, 23], [30, 38]]
     targets = processor.decode_action(batch.actions)
     np.testing.assert_allclose(targets[0], data.action[:16], atol=1e-6)
     np.testing.assert_allclose(targets[1][3:], data.action[[23] * 13], atol=1e-6)
+    assert batch.mask.all()
+
+
+def test_joints_that_a_dataset_has_not_do_not_count(recorded, tmp_path, cache):
+    names = ('thumb', *toy.JOINTS[:15])
+    other = toy.record(tmp_path / 'other', 2, seed=1, joints=names)
+    tiny = toy.tiny()
+    config = replace(tiny, action=replace(tiny.action, state=18, action=18))
+    examples, data, processor = _examples(config, {str(recorded): 1.0, str(other): 3.0}, cache)
+    assert data.joint_names == processor.joint_names == (*toy.JOINTS, 'thumb')
+    rows = torch.tensor([0, 96 + 20])
+    batch = examples.batch(rows, torch.zeros_like(rows))
+    assert batch.mask[0, 3].tolist() == [1.0] * 16 + [0.0] * 2
+    assert batch.mask[1, 3].tolist() == [1.0] * 15 + [0.0, 1.0, 0.0]
+    assert batch.state[1, 0, [15, 17]].abs().max() < 1e-6
+    place = processor.decode_action(batch.actions)[1, -1]  # of joint 0, which the thumb is here
+    np.testing.assert_allclose(place[[16, 0]], data.action[119, [16, 0]], atol=1e-6)
+    assert batch.latents[1, 0, 0, 0, 0] == 116
+
+
+def test_weights_say_how_often_a_dataset_is_drawn(settings, recorded, tmp_path, monkeypatch):
+    other = toy.record(tmp_path / 'other', 4, seed=1)
+    drawn = []
+    batch = Examples.batch
+    monkeypatch.setattr(
+        Examples, 'batch', lambda self, rows, v: (drawn.append(rows), batch(self, rows, v))[1]
+    )
+    train(replace(settings, datasets={str(recorded): 1.0, str(other): 4.0}, batch=200, steps=1))
+    rows = drawn[0]
+    assert 20 <= (rows < 96).sum() <= 60
+
+
+def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
+    recorded, cache, monkeypatch
+):
+    config = toy.tiny()
+    first, second = VideoBackbone(config.video).eval(), VideoBackbone(config.video).eval()
+    a, _, _ = _examples(config, {str(recorded): 1.0}, cache, first)
+    files = set(cache.folder.iterdir())
+    monkeypatch.setattr(VideoBackbone, 'encode', None)
+    b, _, _ = _examples(config, {str(recorded): 1.0}, cache, first)
+    assert torch.equal(a.latents[0][0], b.latents[0][0])
+    monkeypatch.undo()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(cache.folder.parent.parent))
+    _examples(config, {str(recorded): 1.0}, cache, second)
+    assert len(set(cache.folder.iterdir())) == len(files) + 1
+
+
+def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
+    tiny = toy.tiny()
+    vae = replace(tiny.video.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))
+    config = replace(tiny, video=replace(tiny.video, vae=vae, frame_step=1, image=(32, 64)))
+    video = VideoBackbone(config.video).eval()
+    examples, data, _ = _examples(config, {str(recorded): 1.0}, cache, video)
+    frames = next(data.videos(0, config.video.image))
+    clip = torch.from_numpy(frames[[20, 21, 22, 23, 23]]).permute(3, 0, 1, 2).float()[None] / 255
+    got = examples.batch(torch.tensor([20]), torch.tensor([0])).latents
+    torch.testing.assert_close(got, video.encode(clip), rtol=0.05, atol=0.05)
 
 
 def test_augmentation_changes_the_light_of_a_whole_episode_alike(recorded):
-    data = _read(recorded)
-    plain = augmented(data.frames, data.episode, 0)
-    lit = augmented(data.frames, data.episode, 1)
-    assert torch.equal(lit, augmented(data.frames, data.episode, 1))
+    frames = next(Demonstrations.read({str(recorded): 1.0}, 0.1).videos(0, (32, 48)))
+    plain, lit, other = augmented(frames, 0, 0), augmented(frames, 0, 1), augmented(frames, 1, 1)
+    assert torch.equal(lit, augmented(frames, 0, 1))
     corner = (lit / plain)[:, :, 3, 3]
-    torch.testing.assert_close(corner[:24], corner[:1].expand(24, -1))
-    assert (corner[0] - corner[24]).abs().max() > 0.01
+    torch.testing.assert_close(corner, corner[:1].expand(24, -1))
+    assert (lit - other).abs().max() > 0.01
 
 
-def test_latents_of_a_clip_need_a_vae_that_keeps_time(recorded):
-    class Released:
-        config = model_config.preset('released').video
-
-    with pytest.raises(ValueError, match='compresses it 4x'):
-        encode(Released(), _read(recorded), 1, lambda items, _what, _count: items)
-
-
-def test_datasets_of_other_joints_or_rates_are_refused(recorded, tmp_path):
-    other = toy.record(tmp_path / 'other', 1, joints=tuple(reversed(toy.JOINTS)))
-    with pytest.raises(ValueError, match='datasets trained on together need the same'):
-        Demonstrations.read([recorded, other], (32, 48), 0.1, lambda i, _w, _c: i)
+def test_datasets_that_do_not_fit_are_refused(recorded):
     with pytest.raises(ValueError, match=r'10 frames per second do not divide into steps of 0\.15'):
-        Demonstrations.read([recorded], (32, 48), 0.15, lambda i, _w, _c: i)
+        Demonstrations.read({str(recorded): 1.0}, 0.15)
+    with pytest.raises(ValueError, match='weights above 0'):
+        Demonstrations.read({str(recorded): 0.0}, 0.1)
 
 
 def test_command_line(settings, tmp_path, capsys):

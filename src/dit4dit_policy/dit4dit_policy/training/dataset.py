@@ -1,9 +1,15 @@
-"""Demonstrations in memory: frames, and the latents, states and targets made of them."""
+"""Demonstrations: their states and targets in memory, their frames as latents in a cache on disk.
+
+Shapes: N frames of all datasets one after the other, J joints, V variants of the light.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,92 +31,89 @@ Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 # Of a joint that did not move [rad, m]: so wide that noise in its measured state does not matter,
 _SMALLEST_STATE_RANGE = 0.02
 _SMALLEST_ACTION_RANGE = 1e-5  # and so narrow that its targets are what they always were
+_ENCODED_AT_ONCE = 64  # frames
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """All frames of some datasets, one after the other, at the model's image size and step.
+    """A mixture of datasets at the model's step; their videos are read when asked for.
 
-    frames (N, H, W, 3) uint8; state, action (N, joints) [rad, m]; `last` is the index of the last
-    frame of each frame's episode, `episode` and `task` which one it is of.
+    weights: share of each dataset in what is trained on. joint_names: of all datasets together.
+    state, action (N, J) [rad, m]; of a joint that a dataset has not, `known` (datasets, J) is
+    False. `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
+    episode.
     """
 
-    frames: NDArray[np.uint8]
+    sources: tuple[Dataset, ...]
+    weights: tuple[float, ...]
+    step: float
+    joint_names: tuple[str, ...]
+    instructions: tuple[str, ...]
     state: NDArray[np.float64]
     action: NDArray[np.float64]
-    last: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    dataset: NDArray[np.int64]
     episode: NDArray[np.int64]
     task: NDArray[np.int64]
-    instructions: tuple[str, ...]
-    joint_names: tuple[str, ...]
-    source: dict[str, Any]
+    last: NDArray[np.int64]
 
     @property
     def episodes(self) -> int:
         return int(self.episode[-1]) + 1
 
     @classmethod
-    def read(
-        cls, roots: list[Path], image: tuple[int, int], step: float, progress: Progress
-    ) -> Demonstrations:
-        """Reads LeRobot v2.1 datasets; ValueError where joints differ or `step` doesn't fit."""
-        datasets = [Dataset(root) for root in roots]
-        names = datasets[0].joint_names
-        frames, states, actions, lasts, episodes, tasks = [], [], [], [], [], []
-        instructions: list[str] = []
-        count = 0
-        pairs = [(dataset, episode) for dataset in datasets for episode in dataset.episodes]
-        for number, (dataset, episode) in enumerate(
-            progress(pairs, 'reading episodes', len(pairs))
-        ):
-            if dataset.joint_names != names:
-                raise ValueError(
-                    f'{dataset.root}: its joints are {dataset.joint_names}, those of '
-                    f'{roots[0]} are {names}; datasets trained on together need the same'
-                )
-            stride = round(dataset.fps * step)
-            if not stride or abs(stride / dataset.fps - step) > 1e-6:
-                raise ValueError(
-                    f'{dataset.root}: {dataset.fps} frames per second do not divide into steps of '
-                    f'{step} s'
-                )
-            columns = dataset.read_episode(episode.index)
-            images = [resize(frame, image) for frame in dataset.frames(episode.index)][::stride]
-            state, action = columns[STATE_KEY][::stride], columns[ACTION_KEY][::stride]
-            if not len(images) == len(state) == len(action):
-                raise ValueError(
-                    f'{dataset.root}: episode {episode.index} has {len(images)} images, '
-                    f'{len(state)} states and {len(action)} actions; record it again'
-                )
-            if episode.task not in instructions:
-                instructions.append(episode.task)
-            length = len(images)
-            count += length
-            frames.append(np.stack(images))
-            states.append(state)
-            actions.append(action)
-            lasts.append(np.full(length, count - 1))
-            episodes.append(np.full(length, number))
-            tasks.append(np.full(length, instructions.index(episode.task)))
-        source = {
-            'datasets': [dataset.root.name for dataset in datasets],
-            'episodes': len(pairs),
-            'frames': count,
-            'hash': [dataset.content_hash() for dataset in datasets],
+    def read(cls, mixture: Mapping[str, float], step: float) -> Demonstrations:
+        """The LeRobot v2.x datasets in folders `mixture`, each with its weight.
+
+        ValueError where a weight is not positive, or `step` [s] does not fit a dataset.
+        """
+        if not mixture or min(mixture.values()) <= 0:
+            raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
+        sources = tuple(Dataset(root) for root in mixture)
+        names = tuple(dict.fromkeys(name for source in sources for name in source.joint_names))
+        instructions: dict[str, int] = {}
+        columns: dict[str, list[NDArray[Any]]] = {
+            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')
         }
+        count = number = 0
+        for index, source in enumerate(sources):
+            stride = _stride(source, step)
+            places = [names.index(name) for name in source.joint_names]
+            for episode in source.episodes:
+                read = source.read_episode(episode.index)
+                length = len(read[STATE_KEY][::stride])
+                count += length
+                for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
+                    values = np.full((length, len(names)), np.nan)
+                    values[:, places] = read[key][::stride]
+                    columns[name].append(values)
+                task = instructions.setdefault(episode.task, len(instructions))
+                facts = {'dataset': index, 'episode': number, 'task': task, 'last': count - 1}
+                for name, value in facts.items():
+                    columns[name].append(np.full(length, value))
+                number += 1
         return cls(
-            frames=np.concatenate(frames),
-            state=np.concatenate(states).astype(np.float64),
-            action=np.concatenate(actions).astype(np.float64),
-            last=np.concatenate(lasts),
-            episode=np.concatenate(episodes),
-            task=np.concatenate(tasks),
-            instructions=tuple(instructions),
+            sources=sources,
+            weights=tuple(mixture.values()),
+            step=step,
             joint_names=names,
-            source=source,
+            instructions=tuple(instructions),
+            known=np.array([[name in source.joint_names for name in names] for source in sources]),
+            **{name: np.concatenate(parts) for name, parts in columns.items()},
         )
 
-    def processor(self, config: ModelConfig, step: float, tasks: dict[str, str]) -> Processor:
+    @property
+    def source(self) -> dict[str, Any]:
+        """What a checkpoint records of its data."""
+        return {
+            'datasets': [source.root.name for source in self.sources],
+            'weights': list(self.weights),
+            'episodes': self.episodes,
+            'frames': len(self.state),
+            'hash': [source.content_hash() for source in self.sources],
+        }
+
+    def processor(self, config: ModelConfig, tasks: dict[str, str]) -> Processor:
         """Joint order, bounds and instructions as these demonstrations have them."""
         state_lower, state_upper = _bounds(self.state, _SMALLEST_STATE_RANGE)
         action_lower, action_upper = _bounds(self.action, _SMALLEST_ACTION_RANGE)
@@ -125,51 +128,127 @@ class Demonstrations:
             action_dim=config.action.action,
             state_encoding=config.state_encoding,
             tasks={name: text for name, text in tasks.items() if text in self.instructions},
-            step=step,
+            step=self.step,
             dataset=self.source,
         )
 
+    def videos(self, index: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Frames (T, H, W, 3) at `size` of each episode of the dataset `index`.
 
-def augmented(frames: NDArray[np.uint8], episode: NDArray[np.int64], variant: int) -> Tensor:
-    """Frames (N, 3, H, W) in [0, 1], each episode's light changed a little, in variant 0 not.
+        ValueError where an episode has not as many images as states.
+        """
+        source = self.sources[index]
+        stride = _stride(source, self.step)
+        for episode in source.episodes:
+            images = [image for image in source.frames(episode.index)][::stride]
+            if len(images) != (expected := len(range(0, episode.length, stride))):
+                raise ValueError(
+                    f'{source.root}: episode {episode.index} has {len(images)} images for '
+                    f'{expected} states; record it again'
+                )
+            yield np.stack([resize(image, size) for image in images])
 
-    An episode has one gain a colour and one shift of at most a pixel, so a clip of it stays a film.
+
+def augmented(frames: NDArray[np.uint8], episode: int, variant: int) -> Tensor:
+    """Frames (T, 3, H, W) in [0, 1] of an episode, the light changed a little, in variant 0 not.
+
+    One gain a colour and one shift of at most a pixel, so a clip of the episode stays a film.
     """
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     if variant == 0:
         return pixels
-    for number in np.unique(episode):
-        rng = np.random.default_rng((int(number), variant))
-        rows = torch.from_numpy(episode == number)
-        gain = rng.uniform(0.8, 1.2) * rng.uniform(0.94, 1.06, size=3)
-        shift = tuple(int(s) for s in rng.integers(-1, 2, size=2))
-        lit = pixels[rows] * torch.tensor(gain, dtype=torch.float32).view(3, 1, 1)
-        pixels[rows] = lit.roll(shift, dims=(2, 3)).clamp(0, 1)
-    return pixels
+    rng = np.random.default_rng((episode, variant))
+    gain = rng.uniform(0.8, 1.2) * rng.uniform(0.94, 1.06, size=3)
+    shift = tuple(int(s) for s in rng.integers(-1, 2, size=2))
+    lit = pixels * torch.tensor(gain, dtype=torch.float32).view(3, 1, 1)
+    return lit.roll(shift, dims=(2, 3)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class LatentCache:
+    """Latents on disk, named by all that they depend on, so that no training encodes twice.
+
+    They lie in `folder`, which may be deleted any time.
+    """
+
+    folder: Path
+
+    @classmethod
+    def default(cls) -> LatentCache:
+        """`~/.cache/dit4dit/latents`, or where XDG_CACHE_HOME says."""
+        home = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
+        return cls(home / 'dit4dit' / 'latents')
+
+    def latents(
+        self, video: VideoBackbone, data: Demonstrations, variants: int, progress: Progress
+    ) -> list[list[Tensor]]:
+        """For each dataset and variant, latents (n, C, T, h, w) bfloat16 of its n frames.
+
+        T is 1 where the VAE keeps time: a clip's latents are then those of its frames. Where it
+        compresses time they are of the clip that begins with the frame.
+        """
+        weights = _digest(video.vae.state_dict())
+        wanted = [
+            (index, variant) for index in range(len(data.sources)) for variant in range(variants)
+        ]
+        for index, variant in wanted:
+            path = self._path(weights, video, data, index, variant)
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = path.with_suffix(f'.{os.getpid()}')
+                torch.save(_encode(video, data, index, variant, progress), unfinished)
+                unfinished.replace(path)
+        loaded = {
+            (index, variant): torch.load(
+                self._path(weights, video, data, index, variant), mmap=True, weights_only=True
+            )
+            for index, variant in wanted
+        }
+        return [
+            [loaded[index, variant] for variant in range(variants)]
+            for index in range(len(data.sources))
+        ]
+
+    def _path(
+        self, weights: str, video: VideoBackbone, data: Demonstrations, index: int, variant: int
+    ) -> Path:
+        config = video.config
+        facts = {
+            'data': data.sources[index].content_hash(),
+            'step': data.step,
+            'image': config.image,
+            'clip': config.clip_offsets if config.vae.temporal_compression > 1 else None,
+            'vae': asdict(config.vae),
+            'scale': config.scale,
+            'weights': weights,
+            'variant': variant,
+        }
+        name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+        return self.folder / f'{name}.pt'
 
 
 @torch.inference_mode()
-def encode(video: VideoBackbone, data: Demonstrations, variants: int, progress: Progress) -> Tensor:
-    """Latents (variants, N, C, h, w) bfloat16 of every frame, so that training never runs the VAE.
-
-    Only for a VAE without temporal compression, where a clip's latents are those of its frames.
-    """
-    compression = video.config.vae.temporal_compression
-    if compression != 1:
-        raise ValueError(
-            'latents of single frames need a VAE that keeps time, this one compresses it '
-            f'{compression}x'
-        )
-    count, size = len(data.frames), 64
-    channels, _, height, width = video.config.latent_shape
-    latents = torch.empty(variants, count, channels, height, width, dtype=torch.bfloat16)
-    starts = [(v, i) for v in range(variants) for i in range(0, count, size)]
-    for variant, i in progress(starts, 'encoding frames', len(starts)):
-        rows = slice(i, i + size)
-        pixels = augmented(data.frames[rows], data.episode[rows], variant)
-        with torch.autocast('cpu', torch.bfloat16):
-            latents[variant, rows] = video.encode(pixels[:, :, None])[:, :, 0].to(torch.bfloat16)
-    return latents
+def _encode(
+    video: VideoBackbone, data: Demonstrations, index: int, variant: int, progress: Progress
+) -> Tensor:
+    config, source = video.config, data.sources[index]
+    clips = config.vae.temporal_compression > 1
+    size = _ENCODED_AT_ONCE // (len(config.clip_offsets) if clips else 1)
+    device = next(video.vae.parameters()).device
+    what = f'encoding {source.root.name}'
+    latents = []
+    for episode, frames in enumerate(
+        progress(data.videos(index, config.image), what, len(source.episodes))
+    ):
+        pixels = augmented(frames, episode, variant).to(device)
+        starts = torch.arange(len(pixels))[:, None]
+        offsets = torch.tensor(config.clip_offsets if clips else (0,))
+        rows = torch.minimum(starts + offsets, starts[-1])
+        for some in rows.split(size):
+            with torch.autocast(device.type, torch.bfloat16):
+                clip = pixels[some].transpose(1, 2)
+                latents.append(video.encode(clip).to('cpu', torch.bfloat16))
+    return torch.cat(latents)
 
 
 @dataclass(frozen=True)
@@ -177,12 +256,15 @@ class Examples:
     """Demonstrations as the model sees them: the n-th example starts at the n-th frame."""
 
     config: ModelConfig
-    latents: Tensor
+    latents: list[list[Tensor]]
     prompts: Tensor
     state: Tensor
     action: Tensor
-    last: Tensor
+    known: Tensor
+    dataset: Tensor
+    first: Tensor
     task: Tensor
+    last: Tensor
 
     @classmethod
     def make(
@@ -190,41 +272,90 @@ class Examples:
         config: ModelConfig,
         data: Demonstrations,
         processor: Processor,
-        latents: Tensor,
+        latents: list[list[Tensor]],
         prompts: Tensor,
     ) -> Examples:
-        """`latents` of `encode`; `prompts` (instructions, L, E) embed `data.instructions`."""
+        """`latents` of `LatentCache`; `prompts` (instructions, L, E) embed `data.instructions`.
+
+        A joint that a dataset has not is in the middle of its range, and its targets don't count.
+        """
+        known = np.zeros((len(data.sources), config.action.action), dtype=np.float32)
+        known[:, : len(data.joint_names)] = data.known
         return cls(
             config=config,
             latents=latents,
             prompts=prompts,
-            state=processor.encode_state(data.state),
-            action=processor.encode_action(data.action),
-            last=torch.from_numpy(data.last),
+            state=processor.encode_state(
+                _filled(data.state, processor.state_lower, processor.state_upper)
+            ),
+            action=processor.encode_action(
+                _filled(data.action, processor.action_lower, processor.action_upper)
+            ),
+            known=torch.from_numpy(known),
+            dataset=torch.from_numpy(data.dataset),
+            first=torch.searchsorted(
+                torch.from_numpy(data.dataset), torch.arange(len(data.sources))
+            ),
             task=torch.from_numpy(data.task),
+            last=torch.from_numpy(data.last),
         )
 
     def batch(self, start_B: Tensor, variant_B: Tensor) -> Batch:
         """Examples at the frames `start_B`. After an episode its last frame and target stay."""
         last_B1 = self.last[start_B, None]
-        offsets_T = torch.tensor(self.config.video.clip_offsets)
-        clip_BT = torch.minimum(start_B[:, None] + offsets_T, last_B1)
         chunk_BK = torch.minimum(
             start_B[:, None] + torch.arange(self.config.action.horizon), last_B1
         )
         actions = self.action[chunk_BK]
+        known_B1A = self.known[self.dataset[start_B], None]
         return Batch(
-            latents=self.latents[variant_B[:, None], clip_BT].transpose(1, 2).float(),
+            latents=torch.stack(
+                [self._clip(*at) for at in zip(start_B.tolist(), variant_B.tolist(), strict=True)]
+            ),
             prompt=self.prompts[self.task[start_B]],
             state=self.state[start_B, None],
             actions=actions,
-            mask=torch.ones_like(actions),
+            mask=known_B1A.expand_as(actions),
         )
+
+    def _clip(self, start: int, variant: int) -> Tensor:
+        """Latents (C, T, h, w) of the clip that begins at the frame `start`."""
+        dataset = int(self.dataset[start])
+        latents, first = self.latents[dataset][variant], int(self.first[dataset])
+        if latents.shape[2] > 1:
+            return latents[start - first].float()
+        rows = start + torch.tensor(self.config.video.clip_offsets)
+        rows = rows.clamp(max=int(self.last[start])) - first
+        return latents[rows][:, :, 0].transpose(0, 1).float()
+
+
+def _stride(source: Dataset, step: float) -> int:
+    """Frames of the dataset in a step [s]."""
+    stride = round(source.fps * step)
+    if not stride or abs(stride / source.fps - step) > 1e-6:
+        raise ValueError(
+            f'{source.root}: {source.fps} frames per second do not divide into steps of {step} s'
+        )
+    return stride
 
 
 def _bounds(
     values: NDArray[np.float64], smallest: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Of each column; one that hardly changes gets the range `smallest`, below its largest."""
-    lower, upper = values.min(axis=0), values.max(axis=0)
+    lower, upper = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     return tuple(np.minimum(lower, upper - smallest).tolist()), tuple(upper.tolist())
+
+
+def _filled(
+    values: NDArray[np.float64], lower: tuple[float, ...], upper: tuple[float, ...]
+) -> NDArray[np.float64]:
+    return np.where(np.isnan(values), (np.array(lower) + np.array(upper)) / 2, values)
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in weights.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
