@@ -1,6 +1,6 @@
 """`g1 faults`: what can go wrong is made to, in a running system, and each reaction is timed.
 
-    g1 faults                         all of them, some four minutes
+    g1 faults                         all of them, some three minutes
     g1 faults --only 'gripper'        those whose name holds the word
     g1 faults --list
 
@@ -97,10 +97,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
     os.environ.update(environment({'robot': 'sim'}))
+    started = time.monotonic()
     outcomes = run(faults, given.out, console)
     console.print(_table(outcomes))
     bad = [outcome.name for outcome in outcomes if not outcome.holds]
-    console.print(f'[red]do not hold: {", ".join(bad)}' if bad else f'all {len(outcomes)} hold')
+    verdict = f'[red]do not hold: {", ".join(bad)}[/]' if bad else f'all {len(outcomes)} hold'
+    console.print(f'{verdict}; {time.monotonic() - started:.0f} s')
     return 1 if bad else 0
 
 
@@ -448,6 +450,7 @@ def _robot_faults(safety: SafetyParameters) -> list[Fault]:
         row('gripper: unplugged', 'fault, HOLD, GRIPPER_FAULT', 0.0, _gripper_unplugged),
         row('gripper: plugged in again', 'on by itself', 1.5, _gripper_back),
         row('gripper: overloaded', 'fault, HOLD, GRIPPER_FAULT; back', 0.3, _gripper_overload),
+        row('gripper: hot motor', 'fault, HOLD, GRIPPER_FAULT; on', 0.0, _gripper_hot),
         row('gripper: power cut', 'fault, HOLD, GRIPPER_FAULT; back', 0.4, _gripper_power),
     ]
 
@@ -565,6 +568,17 @@ def _gripper_overload(bench: Bench, within: float) -> Reaction:
     return f'{text}; on by itself', seconds
 
 
+def _gripper_hot(bench: Bench, within: float) -> Reaction:
+    sent = bench.tell('grippers', port='left', do='temperature', value=78.0)
+    try:
+        seconds = _see_hold(bench, sent, SafetyStatus.GRIPPER_FAULT, within)
+        text = bench.status.text
+    finally:
+        bench.tell('grippers', port='left', do='temperature', value=40.0)
+    bench.wait_for(lambda: bench.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
+    return f'{text}; on when it has cooled', seconds
+
+
 def _gripper_power(bench: Bench, within: float) -> Reaction:
     sent = bench.tell('grippers', port='right', do='power_off')
     try:
@@ -584,6 +598,13 @@ def _process_faults(safety: SafetyParameters) -> list[Fault]:
     return [
         Fault(
             'control_node: stopped for 0.4 s', 'robot', 'HOLD, DEADLINES_MISSED; on', 0.0, _frozen
+        ),
+        Fault(
+            'control_node: late again and again',
+            'robot',
+            f'HOLD, DEADLINES_MISSED after {safety.missed_deadlines} in a second',
+            1.5,
+            _late_cycles,
         ),
         Fault(
             'gripper_node: killed',
@@ -607,7 +628,13 @@ def _process_faults(safety: SafetyParameters) -> list[Fault]:
             _killed_control,
         ),
         Fault('camera: stalls', 'sim', 'policy waits; HOLD; on', 0.5, _camera_stalls),
-        Fault('policy_node: killed', 'sim', 'HOLD; idle when it is back', 0.0, _killed_policy),
+        Fault(
+            'policy_node: killed',
+            'sim',
+            'HOLD at the end of its chunk; idle when it is back',
+            CHUNK_POINTS * CHUNK_STEP,
+            _killed_policy,
+        ),
         Fault(
             'sim: killed and restarted',
             'sim',
@@ -629,6 +656,24 @@ def _frozen(bench: Bench, within: float) -> Reaction:
     bench.stream = True
     bench.wait_for(lambda: bench.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
     return f'{text}; on by itself', seconds
+
+
+def _late_cycles(bench: Bench, within: float) -> Reaction:
+    """Stops the node for some ms 150 times a second; the stream of chunks goes on."""
+    missed, sent = bench.status.deadlines_missed, time.time()
+    for k in range(500):
+        bench.signal('control_node', signal.SIGSTOP)
+        time.sleep(0.005)
+        bench.signal('control_node', signal.SIGCONT)
+        time.sleep(0.0015)
+        if k % 20 == 0:
+            bench.listen(0.0)
+        if bench.status.reason == SafetyStatus.DEADLINES_MISSED:
+            break
+    seconds = _see_hold(bench, sent, SafetyStatus.DEADLINES_MISSED, within)
+    count = bench.status.deadlines_missed - missed
+    bench.wait_for(lambda: bench.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
+    return f'HOLD, DEADLINES_MISSED, {count} late; on by itself', seconds
 
 
 def _gripper_node_killed(bench: Bench, within: float) -> Reaction:
@@ -659,9 +704,11 @@ def _killed_robot(name: str) -> Callable[[Bench, float], Reaction]:
 
 def _killed_control(bench: Bench, within: float) -> Reaction:
     bench.stream = False
-    bench.signal('control_node', signal.SIGKILL)
+    killed = bench.signal('control_node', signal.SIGKILL)
     bench.start('control_node')
     restarted = time.time()
+    bench.listen(0.1)
+    silent = max([sent - killed for sent, _ in bench.commands.since(killed)], default=0.0)
     bench.wait_for(
         lambda: bench.statuses_since(restarted) and bench.status.lowstate_age >= 0, 'its status'
     )
@@ -676,7 +723,7 @@ def _killed_control(bench: Bench, within: float) -> Reaction:
     first = bench.commands.since(heard)[0][1]
     if first.weight > 0.05:
         raise NotSeenError(f'its first weight was {first.weight:.2f}')
-    return 'DISARMED; armed, from weight 0', 0.0
+    return 'DISARMED; armed, from weight 0', silent
 
 
 def _camera_stalls(bench: Bench, within: float) -> Reaction:
@@ -701,15 +748,14 @@ def _killed_policy(bench: Bench, within: float) -> Reaction:
     _run_policy(bench)
     sent = bench.signal('policy_node', signal.SIGKILL)
     try:
-        longest = CHUNK_POINTS * CHUNK_STEP + 0.5
-        seconds = _see_hold(bench, sent, SafetyStatus.CHUNK_EXPIRED, longest)
+        seconds = _see_hold(bench, sent, SafetyStatus.CHUNK_EXPIRED, within)
     finally:
         bench.policy = PolicyStatus()
         bench.start('policy_node')
     bench.wait_for(lambda: bench.policy.image_age > 0, 'images at the policy')
     bench.listen(1.0)
     _expect_mode(bench, Mode.HOLD)
-    return f'HOLD {seconds:.1f} s later, CHUNK_EXPIRED; idle when it is back', 0.0
+    return 'HOLD, CHUNK_EXPIRED; idle when it is back', seconds
 
 
 # --- what is seen
