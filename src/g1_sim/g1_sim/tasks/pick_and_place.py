@@ -59,8 +59,8 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         can, plate = scenery.sample_pair(
             rng,
-            np.array([[0.26, -0.185], [0.42, -0.025]]),
-            np.array([[0.275, -0.06], [0.435, 0.10]]),
+            np.array([[0.285, -0.185], [0.445, -0.025]]),
+            np.array([[0.28, -0.06], [0.44, 0.10]]),
             apart=0.12,
             reach=0.435,
         )
