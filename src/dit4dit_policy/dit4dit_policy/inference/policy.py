@@ -66,7 +66,7 @@ class Policy:
         video_noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator)
         action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
         self._device = self.model.video.transformer.device
-        self._action_noise = action_noise.to(self._device)
+        self._action_noise = self.processor.noise * action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
         self.prompts = PromptCache(self.model.video, self.prompt_folder or default_folder())
         self._path = FastPath(self.model, self.prompts, video_noise, self.shortcuts)
@@ -162,7 +162,10 @@ class Policy:
             velocity = self._guided(velocity, prefix)
         actions = self.model.sample_actions(velocity, self._action_noise)
         clock.append(self._now())
-        targets = self.processor.decode_action(actions[0].cpu())
+        lead = self.processor.lead
+        targets = np.pad(
+            self.processor.decode_action(actions[0, lead:].cpu()), ((0, lead), (0, 0)), mode='edge'
+        )
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(self._now())
@@ -176,12 +179,15 @@ class Policy:
         return targets
 
     def _guided(self, velocity: Velocity, prefix: Prefix) -> Velocity:
-        wanted, steps = torch.zeros_like(self._action_noise), len(prefix.targets)
-        if steps > wanted.shape[1]:
-            raise ValueError(f'prefix: a chunk has {wanted.shape[1]} steps, got {steps}')
-        wanted[0, :steps] = self.processor.encode_action(prefix.targets)
+        wanted, lead = torch.zeros_like(self._action_noise), self.processor.lead
+        horizon, steps = wanted.shape[1], len(prefix.targets)
+        if steps > horizon:
+            raise ValueError(f'prefix: a chunk has {horizon} steps, got {steps}')
+        known = self.processor.encode_action(prefix.targets)
+        known = torch.cat([known[:1].expand(lead, -1), known])[:horizon]
+        wanted[0, : len(known)] = known
         weight = torch.zeros_like(wanted[0])
-        mask = soft_mask(prefix.frozen, steps, len(weight))
+        mask = soft_mask(min(prefix.frozen + lead, len(known)), len(known), horizon)
         weight[:, : len(self.joint_names)] = mask[:, None]
         return guided(velocity, wanted, weight)
 

@@ -24,9 +24,11 @@ class Processor:
     `joint_names` is the order of every state and action vector [rad, m]. The four bounds, one value
     a joint, map to [-1, 1]. A 'sin_cos' state is the sines of its joints and then the cosines, of
     all together or of each of `state_groups` (numbers of joints that follow each other). `step` [s]
-    lies between two targets of a chunk. `tasks` are names and the instructions trained on.
-    `dataset` says where the bounds come from: names, episodes and a hash, or nothing for an
-    untrained model.
+    lies between two targets of a chunk, which are given `lead` steps early: a policy that sees a
+    pause as it was demonstrated would otherwise stay in it. Sampling starts from noise of the
+    standard deviation `noise`: at 0 it gives the middle of the chunks there are. `tasks` are names
+    and the instructions trained on. `dataset` says where the bounds come from: names, episodes and
+    a hash, or nothing for an untrained model.
     """
 
     joint_names: tuple[str, ...]
@@ -41,6 +43,8 @@ class Processor:
     tasks: dict[str, str]
     cameras: tuple[str, ...] = ('head',)
     step: float = 0.1
+    lead: int = 0
+    noise: float = 1.0
     state_groups: tuple[int, ...] = ()
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
@@ -64,6 +68,10 @@ class Processor:
             )
         if not self.step > 0:
             raise ValueError(f'processor: step: expected a time above 0 s, got {self.step}')
+        if self.lead < 0 or self.noise < 0:
+            raise ValueError(
+                f'processor: expected lead and noise of at least 0, got {self.lead}, {self.noise}'
+            )
         for name in ('state_lower', 'state_upper', 'action_lower', 'action_upper'):
             bounds = getattr(self, name)
             if len(bounds) != joints or not np.all(np.isfinite(bounds)):

@@ -63,6 +63,8 @@ class TrainConfig:
     seed: int = 0
     threads: int = 2
     step: float = 0.1  # s between two targets of a chunk
+    lead: int = 0  # steps by which the policy gives its targets early
+    noise: float = 1.0  # standard deviation of the noise that the policy samples from
     held_out: float = 0.05  # share of the episodes that is kept for evaluation
     autoencoder_steps: int = 1500
     autoencoder_batch: int = 16
@@ -109,7 +111,9 @@ def train(config: TrainConfig) -> Path:
     torch.set_num_threads(config.threads)
     accelerator = Accelerator(
         mixed_precision='bf16' if config.bf16 else 'no',
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=config.mode == 'action')
+        ],
     )
     if config.batch % accelerator.num_processes:
         raise ValueError(
@@ -124,7 +128,9 @@ def train(config: TrainConfig) -> Path:
             (output / 'config.yaml').write_text(yaml.safe_dump(asdict(config)))
         data = Demonstrations.read(config.datasets, config.step)
         model, before = _start(config, data, output, log)
-        processor = data.processor(model.config, config.tasks)
+        processor = replace(
+            data.processor(model.config, config.tasks), lead=config.lead, noise=config.noise
+        )
         progress = partial(_track, log)
         model.video.to(accelerator.device)
         latents = LatentCache.default().latents(model.video, data, config.variants, progress)
