@@ -181,20 +181,23 @@ def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('sharded', [False, True])
-def test_two_processes_train_one_model(settings, tmp_path, sharded):
+@pytest.mark.parametrize(
+    'how', ['--multi_gpu', f'--config_file={_ROOT}/config/accelerate_fsdp.yaml']
+)
+def test_two_processes_train_one_model(settings, tmp_path, how):
+    # Without GPUs accelerate shares the work by DDP, whatever the file says.
     settings = replace(settings, preset='nano', steps=2, batch=2, video_batch=2, variants=1)
     config = tmp_path / 'train.yaml'
     config.write_text(yaml.safe_dump(asdict(settings)))
-    how = [f'--config_file={_ROOT / "config/accelerate_fsdp.yaml"}'] if sharded else ['--cpu']
     command = [
-        sys.executable, '-m', 'accelerate.commands.launch', *how, '--num_processes=2',
+        sys.executable, '-m', 'accelerate.commands.launch', how, '--num_processes=2',
         '--num_machines=1', '--mixed_precision=no', '--num_cpu_threads_per_process=1',
         '--main_process_port=0', shutil.which('dit4dit'), 'train', '--config', str(config),
     ]  # fmt: skip
     environment = os.environ | {'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert '2 processes share each batch' in done.stderr
     assert Policy.load(tmp_path / 'run/checkpoint').training['steps'] == 2
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert 'going on from step 2' in again.stderr

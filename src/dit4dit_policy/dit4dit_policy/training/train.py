@@ -121,6 +121,9 @@ def train(config: TrainConfig) -> Path:
             f'got {config.batch}'
         )
     log = Console(stderr=True, quiet=not accelerator.is_main_process)
+    if accelerator.num_processes > 1:
+        kind = accelerator.distributed_type.value
+        log.print(f'{accelerator.num_processes} processes share each batch ({kind})')
     output = Path(config.output)
     with accelerator.main_process_first():  # the others then find its autoencoder and latents
         output.mkdir(parents=True, exist_ok=True)
