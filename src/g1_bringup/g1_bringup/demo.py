@@ -440,6 +440,8 @@ def _table(content: dict[str, Any], folder: Path) -> Table:
         f'p95 {_ms(chunks["observation_age_p95_s"])}',
         'commands': f'{commands["rate_hz"]} Hz, jitter p50 {_ms(commands["jitter_p50_s"])}, '
         f'p99 {_ms(commands["jitter_p99_s"])}',
+        'largest gap': f'{_ms(commands["largest_gap_s"])}, '
+        f'{commands["deadlines_missed"]} deadlines missed',
         'clamps, holds': f'{commands["clamps"]}, {commands["holds"]}',
         'largest step': '{value} rad, {joint}'.format(**commands['largest_step_rad']),
         'largest velocity': '{value} rad/s, {joint}'.format(**commands['largest_velocity_rad_s']),

@@ -91,10 +91,12 @@ def report(record: Record, run: Run) -> dict[str, Any]:
             'rate_hz': rounded(rate(times)),
             'jitter_p50_s': percentile(jitter, 50),
             'jitter_p99_s': percentile(jitter, 99),
+            'largest_gap_s': percentile(np.diff(times) * 1e-9, 100),
             'largest_step_rad': _largest(sent, np.diff(sent.positions, axis=0)),
             'largest_velocity_rad_s': _largest(sent, sent.velocities),
             'clamps': _counted(record, run, 'clamped'),
             'holds': _counted(record, run, 'holds'),
+            'deadlines_missed': _counted(record, run, 'deadlines_missed'),
         },
         'measured': {'largest_velocity_rad_s': _largest(measured, measured.velocities)},
         'rates_hz': {

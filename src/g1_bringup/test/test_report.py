@@ -73,7 +73,10 @@ def record():
     record.policy = [(START, PolicyStatus(model_id='nano', trained=True))]
     record.safety = [
         (START - MS, SafetyStatus(chunks_rejected=1, clamped=2, holds=3)),
-        (START + 1000 * MS, SafetyStatus(chunks_rejected=2, clamped=12, holds=3)),
+        (
+            START + 1000 * MS,
+            SafetyStatus(chunks_rejected=2, clamped=12, holds=3, deadlines_missed=4),
+        ),
         (START + 2500 * MS, SafetyStatus(chunks_rejected=9, clamped=99, holds=9)),
     ]
     record.success = [(START - MS, False), (START + 1900 * MS, True), (START + 2500 * MS, False)]
@@ -103,6 +106,8 @@ def test_the_report_counts_what_happened_in_the_run_and_nothing_else(record):
     assert content['commands']['rate_hz'] == pytest.approx(250, rel=0.01)
     assert content['commands']['jitter_p50_s'] == pytest.approx(0.0, abs=1e-9)
     assert content['commands']['jitter_p99_s'] == pytest.approx(0.002)
+    assert content['commands']['largest_gap_s'] == pytest.approx(0.006)
+    assert content['commands']['deadlines_missed'] == 4
     assert content['rates_hz'] == {
         '/lowstate': 500.0,
         '/joint_states': 125.0,
