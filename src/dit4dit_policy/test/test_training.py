@@ -292,7 +292,7 @@ def test_command_line(settings, tmp_path, capsys):
     assert cli.main(['info', str(folder)]) == 0
     assert 'parameters' in capsys.readouterr().out
     assert cli.main(['info', str(tmp_path / 'nowhere')]) == 2
-    assert 'no processor.json in' in capsys.readouterr().err
+    assert 'no config.json in' in capsys.readouterr().err
     wrong = tmp_path / 'wrong.yaml'
     wrong.write_text('preset: nano\nstepz: 3\n')
     assert cli.main(['train', '--config', str(wrong)]) == 2
