@@ -61,28 +61,30 @@ def bench(name: str, rounds: int | None) -> None:
         embedding = torch.randn(1, text.tokens, text.width, dtype=dtype, device=device)
         for policy in (plain, fast):
             policy.prompts[_INSTRUCTION] = embedding
-    sides, rates, difference = compare(plain, fast, rounds)
+    sides, rates, difference, influence = compare(plain, fast, rounds)
     console.print(_table(*sides, float(np.median(rates))))
     console.print(
         f'{sides[0].seconds("all") / sides[1].seconds("all"):.2f} times as fast, medians of '
-        f'{rounds} rounds in turn. Largest difference of a target: {difference:.1e} of its range. '
+        f'{rounds} rounds in turn. Largest difference of a target: {difference:.1e} of its range; '
+        f'another observation moves one by {influence:.1e}. '
         f'Matrix products meanwhile: {min(rates) / 1e9:.0f} .. {max(rates) / 1e9:.0f} GFLOP/s.'
     )
 
 
 def compare(
     plain: Policy, fast: Policy, rounds: int
-) -> tuple[tuple[Side, Side], list[float], float]:
+) -> tuple[tuple[Side, Side], list[float], float, float]:
     """Both paths in turn on the same observations; rates of matrix products [FLOP/s] in between.
 
-    The difference is the largest of any target, as a share of its joint's range. What is computed
+    The difference is the largest of any target, as a share of its joint's range; so is how far
+    another observation moves one: a difference well below that tells something. What is computed
     once a task, and compiled, is so before the first round.
     """
     observations = _observations(plain)
     first = next(observations)
-    fast.infer(first)
+    reference = fast.infer(first)
     sides = tuple(Side(policy, _operations(policy, first), []) for policy in (plain, fast))
-    rates, difference = [], 0.0
+    rates, difference, influence = [], 0.0, 0.0
     joints = plain.processor
     span = np.subtract(joints.action_upper, joints.action_lower)
     for _, observation in zip(range(rounds), observations, strict=False):
@@ -93,7 +95,8 @@ def compare(
             durations = side.policy.durations
             side.rounds.append(durations | {'all': sum(durations.values())})
         difference = max(difference, float(np.abs((chunks[0] - chunks[1]) / span).max()))
-    return (sides[0], sides[1]), rates, difference
+        influence = max(influence, float(np.abs((chunks[1] - reference) / span).max()))
+    return (sides[0], sides[1]), rates, difference, influence
 
 
 def _operations(policy: Policy, observation: Observation) -> dict[str, float]:

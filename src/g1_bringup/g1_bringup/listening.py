@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from g1_control.unitree import MOTORS, LowState
 from g1_node import qos
 from g1_node.config import config_path
 from g1_node.parameters import load
+from g1_node.stamps import serialised_stamp
 
 from .computer import read_checkpoint, read_computer
 from .snapshot import (
@@ -110,8 +110,7 @@ class _Source:
         return deserialize_message(self.newest, self.kind) if self.newest else None
 
     def _take_stamp(self, message: bytes, arrival: int) -> None:
-        seconds, nanoseconds = struct.unpack_from('<iI', message, 4)  # its first field
-        offset = (arrival - seconds * 1_000_000_000 - nanoseconds) * 1e-9
+        offset = (arrival - serialised_stamp(message)) * 1e-9
         self.offset = offset if self.offset is None else min(self.offset, offset)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from g1_node.main import run
 from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
+from g1_node.stamps import serialised_stamp
 from g1_teleop.health import EpisodeHealth, HealthLimits
 from g1_teleop.nodes.raw_topics import RawTopics
 from g1_teleop.recording import EpisodeRecording, Frame
@@ -225,7 +225,7 @@ class RecorderNode(Node):
         self._image_at = now = self._now()
         if self._recording is None:
             return
-        taken = _stamp(data)
+        taken = serialised_stamp(data) * 1e-9
         self._health.images.add(taken, now)
         for row in self._grid.add(taken, data):
             self._add(row)
@@ -245,7 +245,7 @@ class RecorderNode(Node):
 
     def _extras(self, row: Row[bytes]) -> dict[str, np.ndarray]:
         stamps = np.zeros(len(_SOURCES))
-        stamps[0] = _stamp(row.image)
+        stamps[0] = serialised_stamp(row.image) * 1e-9
         operator = np.zeros(len(EXTRAS['operator'].names))
         for k, source in enumerate((self._measured, self._commanded, self._operator), 1):
             if (sample := source.nearest(row.time)) is not None:
@@ -391,12 +391,6 @@ def _seconds(stamp: object) -> float:
 def _pose(pose: Pose) -> list[float]:
     p, q = pose.position, pose.orientation
     return [p.x, p.y, p.z, q.x, q.y, q.z, q.w]
-
-
-def _stamp(data: bytes) -> float:
-    """Capture time [s] of a serialised image: its header comes first, after CDR's own 4 bytes."""
-    seconds, nanoseconds = struct.unpack_from('<iI', data, 4)
-    return seconds + nanoseconds * 1e-9
 
 
 def _rgb(data: bytes) -> np.ndarray:
