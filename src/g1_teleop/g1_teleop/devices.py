@@ -12,6 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from g1_description.kinematics import Side
 
 SIDES: tuple[Side, Side] = ('left', 'right')
+#: Buttons of the two controllers, X and Y on the left one, and how XRoboToolkit's SDK reads them.
+_BUTTONS = {
+    'A': 'get_A_button',
+    'B': 'get_B_button',
+    'X': 'get_X_button',
+    'Y': 'get_Y_button',
+    'left_menu': 'get_left_menu_button',
+    'right_menu': 'get_right_menu_button',
+    'left_stick': 'get_left_axis_click',
+    'right_stick': 'get_right_axis_click',
+}
+BUTTONS = tuple(_BUTTONS)
 
 #: Axes of XRoboToolkit (x right, y up, z back) in those of the robot (x forward, y left, z up).
 _ROBOT_FROM_XR = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -32,11 +44,16 @@ class HandInput:
 
 @dataclass(frozen=True)
 class OperatorInput:
-    """Both hands. `stamp` [ns] changes with every new measurement; 0 before the first one."""
+    """Both hands, the head and the buttons that are pressed (of `BUTTONS`).
+
+    stamp: [ns] changes with every new measurement; 0 before the first one. head: as a hand's pose.
+    """
 
     stamp: int
     left: HandInput
     right: HandInput
+    head: NDArray[np.float64] | None = None
+    buttons: frozenset[str] = frozenset()
 
     def hand(self, side: Side) -> HandInput:
         return self.left if side == 'left' else self.right
@@ -93,6 +110,8 @@ class XRoboToolkit:
                 sdk.get_right_grip(),
                 sdk.get_right_trigger(),
             ),
+            head=robot_pose(sdk.get_headset_pose()),
+            buttons=frozenset(name for name, get in _BUTTONS.items() if getattr(sdk, get)()),
         )
 
     def close(self) -> None:
