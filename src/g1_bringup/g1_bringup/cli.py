@@ -19,7 +19,7 @@ USAGE = """usage: g1 COMMAND ...
   check                           is everything ready for the arms to move?     (g1 check --help)
   status                          how the running system is, live               (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
-  bench                           how evenly and how soon control commands      (g1 bench --help)
+  bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
   faults                          inject every fault, time the reactions        (g1 faults --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)

@@ -1,9 +1,10 @@
-"""What the control bench makes of its measurements."""
+"""`g1 bench`: its command line, and what its part "control" makes of its measurements."""
 
 import numpy as np
 import pytest
 
-from g1_bringup.bench import jitter, main
+from g1_bringup.bench import main
+from g1_bringup.control_bench import jitter
 
 
 def test_an_even_loop_has_no_jitter_and_one_late_cycle_shows():
@@ -19,3 +20,9 @@ def test_a_time_too_short_to_measure_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(['--seconds', '0.1'])
     assert 'expected 2 to 3600' in capsys.readouterr().err
+
+
+def test_a_part_that_there_is_not_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit):
+        main(['speed'])
+    assert 'choose from control' in capsys.readouterr().err
