@@ -9,20 +9,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import PoseArray
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, Joy
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
 from g1_node.qos import COMMAND, SENSOR_DATA
-from g1_teleop.devices import HandInput, OperatorInput
+from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
 from g1_teleop.nodes import teleop_node
 
 ROBOT = load_robot()
 DEADLINE = 20.0  # [s]
 
 
-class ScriptedDevice:
+class FakeHeadset:
     """The left hand moves forward at 5 cm/s with its grip pressed, until `stopped`."""
 
     silence_help = 'plug it in'
@@ -61,6 +62,10 @@ class Robot:
         self._robot.create_subscription(
             JointTrajectory, 'teleop/joint_targets', self.messages.append, COMMAND
         )
+        self.hands: list[PoseArray] = []
+        self.inputs: list[Joy] = []
+        self._robot.create_subscription(PoseArray, 'teleop/hands', self.hands.append, SENSOR_DATA)
+        self._robot.create_subscription(Joy, 'teleop/inputs', self.inputs.append, SENSOR_DATA)
         publisher = self._robot.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         message = JointState(
             name=list(ROBOT.chunk_joints), position=[float(value) for value in ROBOT.home]
@@ -95,7 +100,7 @@ class Robot:
 
 @pytest.fixture
 def robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Robot]:
-    monkeypatch.setitem(teleop_node.DEVICES, 'xrobotoolkit', ScriptedDevice)
+    monkeypatch.setattr(teleop_node, 'XRoboToolkit', FakeHeadset)
     spun = Robot()
     yield spun
     spun.close()
@@ -115,6 +120,25 @@ def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot
     assert np.abs(np.subtract(last.points[-1].positions, ROBOT.home))[:7].max() > 0.02
     assert np.abs(np.subtract(last.points[-1].positions, ROBOT.home))[7:14].max() < 1e-6
     assert times[-1] == pytest.approx(0.1, abs=0.05)  # the newest target is due then
+
+
+def test_every_measurement_goes_out_once_for_the_recorder(robot: Robot) -> None:
+    robot.node.device.grip = 0.3
+    robot.spin_until(lambda: len(robot.inputs) > 20 and len(robot.hands) > 20)
+    hands, inputs = robot.hands[-1], robot.inputs[-1]
+    head, left, right = hands.poses
+    assert hands.header.stamp in [message.header.stamp for message in robot.inputs]
+    assert left.position.x > 0
+    assert left.orientation.w == pytest.approx(1)
+    for lost in (head, right):
+        assert lost.orientation.w == 0
+    assert list(inputs.axes) == pytest.approx([0.3, 0, 0, 0])
+    assert len(inputs.buttons) == len(BUTTONS)
+    robot.node.device.stopped = True
+    robot.spin_for(0.2)
+    count = len(robot.hands)
+    robot.spin_for(0.2)
+    assert len(robot.hands) == count
 
 
 def test_a_device_that_stops_sending_stops_the_targets(
