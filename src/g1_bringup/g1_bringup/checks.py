@@ -284,10 +284,10 @@ def control(s: Snapshot) -> Finding | None:
 
 
 def control_loop(s: Snapshot) -> Finding | None:
-    values = s.diagnostics.get('control_node: control')
-    if values is None:
+    said = s.diagnostics.get('control_node: control')
+    if said is None:
         return None
-    rate, late = float(values['rate']), float(values['jitter_p99_ms'])
+    rate, late = float(said.values['rate']), float(said.values['jitter_p99_ms'])
     return _grade(
         'control loop',
         f'{rate:.0f} Hz, 99 % of cycles less than {late:.2g} ms late',

@@ -17,7 +17,7 @@ USAGE = """usage: g1 COMMAND ...
                                   {files}
   launch FILE --show-args         the arguments it takes
   check                           is everything ready for the arms to move?     (g1 check --help)
-  status                          how the running system is, live               (g1 status --help)
+  status                          how the running system and its recording are  (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
   bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)

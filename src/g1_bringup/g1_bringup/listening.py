@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
-from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
+from dit4dit_msgs.msg import ActionChunk, EpisodeStatus, PolicyStatus, SafetyStatus
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -40,8 +40,10 @@ from .snapshot import (
     JOINT_STATES,
     LOWSTATE,
     POLICY,
+    RECORDER,
     SAFETY,
     SIDES,
+    Diagnostic,
     Picture,
     Snapshot,
     Topic,
@@ -56,6 +58,7 @@ _STREAM = QoSProfile(
 )
 _DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50)
 _DIAGNOSTICS_TOPIC = '/diagnostics'
+_DIAGNOSTICS_LAST = 5.0  # [s]; nodes send them once a second
 
 
 @contextmanager
@@ -127,7 +130,7 @@ class Listener:
         self._limits = load(SafetyParameters, config_path('safety.yaml'))
         self._checkpoint = read_checkpoint(checkpoint)
         self._wire = LowState()
-        self._diagnostics: dict[str, dict[str, str]] = {}
+        self._diagnostics: dict[str, tuple[float, Diagnostic]] = {}  # with when it came
         topics: list[tuple[str, Any, Any, bool]] = [
             (LOWSTATE, LowStateMessage, _STREAM, False),
             (JOINT_STATES, JointState, _STREAM, True),
@@ -135,6 +138,7 @@ class Listener:
             (CHUNKS, ActionChunk, _STREAM, True),
             (SAFETY, SafetyStatus, qos.STATUS, True),
             (POLICY, PolicyStatus, qos.STATUS, True),
+            (RECORDER, EpisodeStatus, qos.STATUS, True),
             (_DIAGNOSTICS_TOPIC, DiagnosticArray, _DIAGNOSTICS, True),
             *((f'{side}_gripper/state', JointState, _STREAM, True) for side in SIDES),
             *((f'{side}_gripper/fault', String, qos.STATUS, False) for side in SIDES),
@@ -155,7 +159,9 @@ class Listener:
             if name == _DIAGNOSTICS_TOPIC:
                 for message in messages:
                     for status in deserialize_message(message, DiagnosticArray).status:
-                        self._diagnostics[status.name] = {v.key: v.value for v in status.values}
+                        values = {v.key: v.value for v in status.values}
+                        said = Diagnostic(status.message, values)
+                        self._diagnostics[status.name] = (time.monotonic(), said)
 
     def listen(self, seconds: float) -> None:
         """Polls for so long."""
@@ -186,6 +192,7 @@ class Listener:
             wire=self._read_wire(),
             safety=self._fresh(SAFETY),
             policy=self._fresh(POLICY),
+            recorder=self._message(RECORDER) if topics[RECORDER].publishers else None,
             picture=Picture(image.width, image.height, image.encoding) if image else None,
             joints=tuple(states.name) if states else (),
             gripper_faults={
@@ -193,7 +200,11 @@ class Listener:
                 for side in SIDES
                 if (fault := self._message(f'{side}_gripper/fault')) is not None
             },
-            diagnostics=self._diagnostics,
+            diagnostics={
+                name: said
+                for name, (came, said) in self._diagnostics.items()
+                if came > time.monotonic() - _DIAGNOSTICS_LAST
+            },
         )
 
     def _message(self, name: str) -> Any:

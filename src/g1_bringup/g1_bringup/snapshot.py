@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
+from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 from numpy.typing import NDArray
 
 from g1_control.safety import SafetyParameters
@@ -16,6 +16,7 @@ from g1_control.safety import SafetyParameters
 LOWSTATE, ARM_SDK, JOINT_STATES = 'lowstate', 'arm_sdk', 'joint_states'
 IMAGE, CAMERA_INFO = 'camera/camera/color/image_raw', 'camera/camera/color/camera_info'
 CHUNKS, SAFETY, POLICY = 'policy/action_chunk', 'control/safety_status', 'policy/status'
+RECORDER = 'recorder/status'
 SIDES = ('left', 'right')
 
 
@@ -87,11 +88,19 @@ class Computer:
 
 
 @dataclass(frozen=True)
+class Diagnostic:
+    """What a node says of itself on /diagnostics; `text` is for people."""
+
+    text: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything at once. None stands for what nobody told.
 
     robot: 'sim' or 'g1'; machine: what this computer is to run, as launch argument `machine`.
-    gripper_faults: by side, '' = fine. diagnostics: key-value pairs by name of the entry.
+    gripper_faults: by side, '' = fine. diagnostics: the newest of each name, while it is sent.
     """
 
     robot: str
@@ -103,10 +112,11 @@ class Snapshot:
     wire: Wire | None = None
     safety: SafetyStatus | None = None
     policy: PolicyStatus | None = None
+    recorder: EpisodeStatus | None = None
     picture: Picture | None = None
     joints: tuple[str, ...] = ()
     gripper_faults: Mapping[str, str] = field(default_factory=dict)
-    diagnostics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    diagnostics: Mapping[str, Diagnostic] = field(default_factory=dict)
 
     def topic(self, name: str) -> Topic:
         return self.topics.get(name, Topic())

@@ -7,25 +7,18 @@ import time
 from typing import TYPE_CHECKING
 
 from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from .computer import shipped_checkpoint
+from .recording_panel import MODE_COLOURS, Cues, panel
 from .snapshot import ARM_SDK, CAMERA_INFO, CHUNKS, JOINT_STATES, LOWSTATE, SIDES, Snapshot, Topic
 
 if TYPE_CHECKING:
     from .listening import Listener
 
-_MODE_COLOURS = {
-    SafetyStatus.DISARMED: 'white',
-    SafetyStatus.ARMING: 'yellow',
-    SafetyStatus.ACTIVE: 'bold green',
-    SafetyStatus.HOLD: 'yellow',
-    SafetyStatus.DISARMING: 'yellow',
-    SafetyStatus.ESTOP: 'bold red',
-}
 _POLICY_COLOURS = {
     PolicyStatus.IDLE: 'white',
     PolicyStatus.RUNNING: 'green',
@@ -38,47 +31,55 @@ def main(arguments: list[str] | None = None) -> int:
     """Shows the state until Ctrl-C; returns 0, or 1 when control_node was not heard at the end."""
     parser = argparse.ArgumentParser(prog='g1 status', description='Show how the system is.')
     parser.add_argument('--once', action='store_true', help='listen for 2 s and print it once')
+    parser.add_argument(
+        '--cues', choices=('bell', 'speech'), help='ring or say how the recording goes'
+    )
     given = parser.parse_args(arguments)
 
     from .listening import Listener, operator_node
 
     console = Console()
+    cues = Cues(given.cues, console) if given.cues else None
     with operator_node('g1_status') as node:
         listener = Listener(
             node, robot='auto', machine='both', checkpoint=shipped_checkpoint(), images=False
         )
         if given.once:
             listener.listen(2.0)
-            console.print(table(listener.snapshot()))
+            console.print(view(listener.snapshot()))
         else:
-            _live(listener, console)
+            _live(listener, console, cues)
         return 0 if listener.snapshot().safety is not None else 1
 
 
-def _live(listener: Listener, console: Console) -> None:
+def _live(listener: Listener, console: Console, cues: Cues | None) -> None:
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:
                 listener.listen(0.25)
-                live.update(table(listener.snapshot()), refresh=True)
+                snapshot = listener.snapshot()
+                live.update(view(snapshot), refresh=True)
+                if cues is not None:
+                    cues.hear(snapshot.recorder)
         except KeyboardInterrupt:
             return
 
 
-def table(s: Snapshot) -> Table:
-    """One row for each thing an operator looks at."""
+def view(s: Snapshot) -> Group:
+    """The recording, if there is one, and one row for each thing an operator looks at."""
     result = Table(title=f'{time.strftime("%H:%M:%S")}  robot:={s.robot}', show_header=False)
     for name, text in _rows(s):
         result.add_row(name, text)
-    return result
+    return Group(result) if s.recorder is None else Group(panel(s), result)
 
 
 def _rows(s: Snapshot) -> list[tuple[str, str]]:
     rows = [('control', '[bold red]control_node is not heard[/]')]
     if s.safety is not None:
         rows = _control_rows(s.safety)
-    values = s.diagnostics.get('control_node: control')
-    if values is not None:
+    said = s.diagnostics.get('control_node: control')
+    if said is not None:
+        values = said.values
         rows.append(
             (
                 'control loop',
@@ -101,7 +102,7 @@ def _rows(s: Snapshot) -> list[tuple[str, str]]:
 def _control_rows(status: SafetyStatus) -> list[tuple[str, str]]:
     limiting = f' ({status.limiting_joint})' if status.limiting_joint else ''
     return [
-        ('control', f'[{_MODE_COLOURS[status.mode]}]{escape(status.text)}[/]'),
+        ('control', f'[{MODE_COLOURS[status.mode]}]{escape(status.text)}[/]'),
         ('weight', f'{status.weight:.2f}'),
         (
             'ages',

@@ -11,13 +11,19 @@ from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
 from g1_bringup import check
 from g1_bringup.checks import CHECKS, Level, findings, passed
 from g1_bringup.computer import read_checkpoint, read_computer, shipped_checkpoint
-from g1_bringup.snapshot import Checkpoint, Computer, Picture, Snapshot, Topic, Wire
+from g1_bringup.snapshot import Checkpoint, Computer, Diagnostic, Picture, Snapshot, Topic, Wire
 from g1_control.safety import SafetyParameters
 from g1_description import load_robot
 
 ROBOT = load_robot()
 COLD = np.full(29, 35)
 NO_ERRORS = np.zeros(29, int)
+
+
+def control_loop(**values):
+    return {'control_node: control': Diagnostic('following', values)}
+
+
 FINE = Snapshot(
     robot='g1',
     machine='both',
@@ -53,7 +59,7 @@ FINE = Snapshot(
     picture=Picture(640, 480, 'rgb8'),
     joints=ROBOT.state_joints,
     gripper_faults={'left': '', 'right': ''},
-    diagnostics={'control_node: control': {'rate': '250', 'jitter_p99_ms': '0.3'}},
+    diagnostics=control_loop(rate='250', jitter_p99_ms='0.3'),
 )
 
 
@@ -114,7 +120,7 @@ CASES = [
         'control loop',
         Level.WARN,
         'too busy',
-        {'diagnostics': {'control_node: control': {'rate': '240', 'jitter_p99_ms': '9'}}},
+        {'diagnostics': control_loop(rate='240', jitter_p99_ms='9')},
     ),
     ('/joint_states', Level.FAIL, 'both grippers', silent('joint_states')),
     ('/joint_states', Level.FAIL, '31', {'joints': ROBOT.state_joints[:29]}),
