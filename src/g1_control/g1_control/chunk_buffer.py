@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _MOST_TRANSITIONS = 4  # under way at once; each costs as much as the motion itself
+_BLEND_STEPS = 2  # of a chunk, in which it takes over if they are short
 _SHORTEST_KNOT_INTERVAL = 0.02  # [s] below which the way to the first target is no spline piece
 
 
@@ -39,8 +40,9 @@ class Chunk:
 class ChunkBuffer:
     """The motion wanted for J joints; at rest at zero until told otherwise.
 
-    blend: shortest time in which a new chunk takes over [s]. velocity, acceleration: (J,) what
-    taking over and braking may add to the chunk's own motion [rad/s, rad/s2; m/s, m/s2].
+    blend: shortest time in which a new chunk takes over [s]; of a chunk with finer steps, two of
+    its steps, as an operator's many chunks would else never take over. velocity, acceleration: (J,)
+    what taking over and braking may add to the chunk's own motion [rad/s, rad/s2; m/s, m/s2].
     """
 
     def __init__(self, blend: float, velocity: Array, acceleration: Array) -> None:
@@ -60,6 +62,9 @@ class ChunkBuffer:
         """
         before = self._before(now)
         state = before.at(now)
+        blend = self._blend
+        if len(times) > 1:
+            blend = min(blend, _BLEND_STEPS * float(times[-1] - times[0]) / (len(times) - 1))
         velocities = _end_velocities(times, positions)
         if times[0] - now > _SHORTEST_KNOT_INTERVAL:
             times = np.concatenate(([now], times))
@@ -68,7 +73,7 @@ class ChunkBuffer:
         chunk = self._until_rest(
             times.tolist(), positions, _knot_velocities(times, positions, *velocities)
         )
-        duration = self._duration(np.abs(state[0] - chunk.at(now)[0]))
+        duration = self._duration(np.abs(state[0] - chunk.at(now)[0]), blend)
         self._motion = _Transition(before, chunk, now, duration)
         self.stamp, self.end = stamp, float(times[-1])
 
@@ -84,10 +89,10 @@ class ChunkBuffer:
         state = motion.at(now)
         return self._until_rest([now], state[:1], state[1:])
 
-    def _duration(self, gap: Array) -> float:
-        """Of passing over `gap` (J,): slow enough for the limits given."""
+    def _duration(self, gap: Array, blend: float) -> float:
+        """Of passing over `gap` (J,): `blend` s, or slow enough for the limits given."""
         return max(
-            self._blend,
+            blend,
             float(np.max(1.875 * gap / self._velocity)),  # peak velocity of a quintic, rest to rest
             float(np.sqrt(np.max(5.774 * gap / self._acceleration))),  # and its peak acceleration
         )
