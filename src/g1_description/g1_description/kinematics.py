@@ -20,13 +20,12 @@ ORIENTATION_TOLERANCE = 1e-2  # [rad]
 _ITERATIONS = 100
 _POSTURE_COST = 1e-3  # per rad, against 1 per m and 0.3 per rad of the hand's error
 
-# Of all postures that put the left hand in place, the one nearest to this is taken: elbow out,
-# forearm clear of the trunk when the hand reaches across. [rad]
-_ELBOW_OUT = np.array([-0.3, 1.0, -0.5, 0.3, -0.5, 0.3, 0.3])
-_SHOULDER_ROLL = 0.05  # [rad] outward; nearer to the trunk than this an upper arm touches it
-_MIRROR = np.array(
-    [1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0]
-)  # a left arm's posture to the right one's
+_LEFT = np.array([-0.3, 1.0, -0.5, 0.3, -0.5, 0.3, 0.3])
+_MIRROR = np.array([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])  # a left arm's posture to a right one's
+#: Of all postures that put the hands in place, the one nearest to this (14,) is taken: elbows out,
+#: forearms clear of the trunk when a hand reaches across. [rad]
+ELBOW_OUT = np.concatenate((_LEFT, _MIRROR * _LEFT))
+SHOULDER_ROLL = 0.05  # [rad] outward; nearer to the trunk than this an upper arm touches it
 
 
 class UnreachableError(ValueError):
@@ -59,7 +58,12 @@ class ArmKinematics:
         self._frames = {side: self._model.getFrameId(f'{side}_grasp') for side in SIDES}
         self._slices = {'left': slice(0, 7), 'right': slice(7, 14)}
         self._arms = {
-            side: _Arm(_keep(full, robot.arm_joints[part], posture), side, robot.home[part])
+            side: _Arm(
+                _keep(full, robot.arm_joints[part], posture),
+                side,
+                robot.home[part],
+                ELBOW_OUT[part],
+            )
             for side, part in self._slices.items()
         }
 
@@ -126,15 +130,13 @@ def _body() -> tuple[pinocchio.Model, Array]:
 class _Arm:
     """Inverse kinematics of one arm: a quadratic program a step, until the arm comes to rest."""
 
-    def __init__(self, model: pinocchio.Model, side: str, home: Array) -> None:
+    def __init__(self, model: pinocchio.Model, side: str, home: Array, elbow_out: Array) -> None:
         self.home = home
-        elbow_out = _ELBOW_OUT
         self._lower, self._upper = model.lowerPositionLimit, model.upperPositionLimit
         if side == 'left':
-            self._lower[1] = _SHOULDER_ROLL
+            self._lower[1] = SHOULDER_ROLL
         else:
-            self._upper[1] = -_SHOULDER_ROLL
-            elbow_out = _MIRROR * _ELBOW_OUT
+            self._upper[1] = -SHOULDER_ROLL
         model.lowerPositionLimit, model.upperPositionLimit = self._lower, self._upper
         self._configuration = pink.Configuration(model, model.createData(), home)
         self._hand = pink.FrameTask(
