@@ -104,7 +104,7 @@ def _describe(f: Field[Any]) -> str:
 def _constraint(f: Field[Any]) -> str:
     low, high, choices = f.metadata['minimum'], f.metadata['maximum'], f.metadata['choices']
     if choices:
-        return 'one of: ' + ', '.join(choices)
+        return 'one of: ' + ', '.join(choice or "''" for choice in choices)
     if low is not None or high is not None:
         return f'from {low if low is not None else "-inf"} to {high if high is not None else "inf"}'
     return ''

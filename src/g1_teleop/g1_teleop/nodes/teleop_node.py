@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from dit4dit_msgs.msg import SafetyStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
-from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA
+from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
+from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.devices import Device, OperatorInput, XRoboToolkit
 from g1_teleop.messages import hands_message, inputs_message
+from g1_teleop.nodes.operator_requests import OperatorRequests
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
+_ARMED = (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
+#: What brings the arms back, by the mode of control.
+_ARM = {
+    SafetyStatus.DISARMED: '; arm with: g1 arm',
+    SafetyStatus.ESTOP: '; when it is safe: g1 reset, then g1 arm',
+}
 
 
 @dataclass(frozen=True)
@@ -57,31 +68,43 @@ class TeleopNode(Node):
     Every new measurement of the device goes out on teleop/hands and teleop/inputs, with the same
     stamp on both: when it was read, at most a period of `rate` after it had come. The stamp of the
     device itself only tells new from old, as a headset's clock agrees with nobody's.
+
+    Buttons call the services of recorder_node and control_node. What the operator is to know goes
+    to the log, and the newest of it to teleop/status.
     """
 
     def __init__(self) -> None:
         super().__init__('teleop_node')
         parameters = declare(self, TeleopParameters)
         retargeting = declare(self, RetargetingParameters)
+        self._buttons = Buttons(declare(self, ButtonParameters))
         self._robot = load_robot()
         self._retargeting = Retargeting(self._robot, ArmKinematics(), retargeting)
         self._watchdog = Watchdog(retargeting.stale_after)
         self._measured: np.ndarray | None = None
         self._measured_at = self.get_clock().now()
+        self._safety: SafetyStatus | None = None
+        self._paused = False
         self._plan = Plan()
-        self._said = ''
-        self._rate = RateMeter()
+        self._said, self._answer = '', ''
+        self._may_move = False
+        self._rate, self._measurements = RateMeter(), RateMeter()
         self._operator_stamp = 0
         self._publisher = self.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
         self._hands = self.create_publisher(PoseArray, 'teleop/hands', SENSOR_DATA)
         self._inputs = self.create_publisher(Joy, 'teleop/inputs', SENSOR_DATA)
+        self._status = self.create_publisher(String, 'teleop/status', STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_subscription(
             JointState, 'joint_states', self._take_joint_state, NEWEST_SENSOR_DATA
         )
+        self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
+        self._requests = OperatorRequests(self, self._tell)
+        self._device_name = parameters.device
         self.device = self._open(parameters)
         self.create_timer(1 / parameters.rate, self._step)
         self.create_timer(1.0, self._publish_diagnostics)
+        self.get_logger().info(f'buttons: {self._buttons}')
 
     def destroy_node(self) -> None:
         self.device.close()
@@ -104,31 +127,36 @@ class TeleopNode(Node):
         operator: Device = module.ScriptedOperator(self, task)
         return operator
 
+    # What comes in.
+
     def _take_joint_state(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position, strict=True))
-        missing = [name for name in self._robot.chunk_joints if name not in positions]
-        if missing:
-            self._say(f'joint_states lacks {", ".join(missing)}; nothing moves')
-            return
-        self._measured = np.array([positions[name] for name in self._robot.chunk_joints])
-        self._measured_at = self.get_clock().now()
+        if positions.keys() >= set(self._robot.chunk_joints):
+            self._measured = np.array([positions[name] for name in self._robot.chunk_joints])
+            self._measured_at = self.get_clock().now()
+
+    def _take_safety(self, message: SafetyStatus) -> None:
+        self._safety = message
+
+    # A cycle.
 
     def _step(self) -> None:
-        clock = self.get_clock().now()
-        now = clock.nanoseconds * 1e-9
+        now = self.get_clock().now().nanoseconds * 1e-9
         operator = self.device.read()
         self._publish_input(operator)
+        alive = self._watchdog.alive(operator.stamp, now)
+        if alive:
+            for action in self._buttons.actions(operator.buttons, now):
+                self._act(action, now)
+        else:
+            self._buttons.forget()
+        self._requests.check(now)
+        obstacle = self._obstacle(alive)
+        self._may_move = not obstacle
         targets = None
-        if not self._watchdog.alive(operator.stamp, now):
-            happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
+        if obstacle or self._measured is None:
             self._retargeting.release()
-            self._say(f'the headset {happened}, nothing moves; {self.device.silence_help}')
-        elif (
-            self._measured is None
-            or (clock - self._measured_at).nanoseconds * 1e-9 > _JOINT_STATE_AGE
-        ):
-            self._retargeting.release()
-            self._say('no joint_states, nothing moves; is control_node running?')
+            self._say(f'nothing moves: {obstacle}')
         else:
             targets = self._retargeting.update(operator, self._measured, now)
             problems = '; '.join(self._retargeting.problems.values())
@@ -140,9 +168,35 @@ class TeleopNode(Node):
             self._publisher.publish(self._message(self._plan.add(targets, now)))
             self._rate.tick()
 
+    def _act(self, action: str, now: float) -> None:
+        if action == 'pause':
+            self._paused = not self._paused
+        else:
+            self._requests.send(action, now)
+        if action in ('pause', 'estop'):
+            self._retargeting.release()
+
+    def _obstacle(self, alive: bool) -> str:
+        """Why nothing may move, in words; empty if it may."""
+        if not alive:
+            happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
+            return f'device {self._device_name} {happened}; {self.device.silence_help}'
+        age = (self.get_clock().now() - self._measured_at).nanoseconds * 1e-9
+        if self._measured is None or self._safety is None or age > _JOINT_STATE_AGE:
+            return (
+                'no joint_states of arms and grippers, or no control/safety_status; is '
+                'control_node running?'
+            )
+        if self._safety.mode not in _ARMED:
+            return f'control is {self._safety.text}{_ARM.get(self._safety.mode, "")}'
+        if self._paused:
+            return f'paused; press {self._buttons.of("pause")} to go on'
+        return ''
+
     def _publish_input(self, operator: OperatorInput) -> None:
         if operator.stamp != self._operator_stamp:
             self._operator_stamp = operator.stamp
+            self._measurements.tick()
             stamp = self.get_clock().now().to_msg()
             self._hands.publish(hands_message(operator, stamp))
             self._inputs.publish(inputs_message(operator, stamp))
@@ -160,18 +214,37 @@ class TeleopNode(Node):
         ]
         return message
 
+    # What the operator is told.
+
     def _say(self, text: str) -> None:
-        """Tells the operator once per change; distances in a text count as no change."""
-        if text.split(',')[0] != self._said.split(',')[0]:
+        """How it is, once per change; other numbers in a text are no change."""
+        if re.sub(r'[\d.]+', '', text) != re.sub(r'[\d.]+', '', self._said):
             self.get_logger().info(text)
+            self._status.publish(String(data=text))
         self._said = text
+
+    def _tell(self, text: str, good: bool) -> None:
+        """What came of a button."""
+        if good:
+            self.get_logger().info(text)
+        else:
+            self.get_logger().error(text)
+        self._status.publish(String(data=text))
+        self._answer = text
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        ok = self._watchdog.ever_alive and 'nothing moves' not in self._said
         message.status = [
-            diagnostic('teleop_node', ok, self._said, target_rate_hz=self._rate.rate())
+            diagnostic(
+                'teleop_node',
+                self._may_move,
+                self._said,
+                measurement_rate_hz=self._measurements.rate(),
+                target_rate_hz=self._rate.rate(),
+                buttons=self._buttons,
+                answer=self._answer,
+            )
         ]
         self._diagnostics.publish(message)
 
