@@ -104,8 +104,8 @@ class Robot:
         """Presses a button and lets it go, as soon as the node has read each."""
         for pressed in (frozenset({button}), frozenset()):
             self.headset.buttons = pressed
-            wanted = [int(name in pressed) for name in BUTTONS]
-            self.spin_until_read(lambda message: list(message.buttons) == wanted)
+            held = tuple(int(name in pressed) for name in BUTTONS)
+            self.spin_until_read(lambda message, held=held: tuple(message.buttons) == held)
 
     def spin_until_read(self, condition: Callable[[Joy], bool]) -> None:
         self.inputs.clear()
