@@ -40,6 +40,7 @@ _CATCH_UP_CYCLES = (
 )
 _SETBACK_CYCLES = 10  # by which a cycle may be due before the last one; more is a clock set back
 _CLOCK_GAIN = 0.01  # how fast the command's time follows the clock's: filters the jitter of calling
+_ROUNDING = 1e-6  # [rad, m] of numbers kept as float32; nothing is clamped for that
 _SOON = 0.3  # [s] in which a chunk must lead away from where arms have met
 _FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
 
@@ -278,7 +279,7 @@ class Controller:
         positions = np.clip(asked, self._limits.lower, self._limits.upper)
         start = self._plan_time if self._time is not None else now
         self._check_start(times, positions, start)
-        clamped = np.argwhere(positions != asked)
+        clamped = np.argwhere(np.abs(positions - asked) > _ROUNDING)
         if len(clamped):
             self._clamped += len(clamped)
             self._limiting_joint = self._limits.names[int(clamped[0][1])]
