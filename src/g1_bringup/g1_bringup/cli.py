@@ -23,7 +23,7 @@ USAGE = """usage: g1 COMMAND ...
   demo                            run a task in simulation and write a report   (g1 demo --help)
   faults                          inject every fault, time the reactions        (g1 faults --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
-  dataset                         look at and convert datasets                  (g1 dataset --help)
+  dataset                         look at, convert and replay datasets          (g1 dataset --help)
 """
 
 #: `g1 NAME` calls control/NAME.
@@ -64,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from g1_sim.expert import main as expert
 
             return expert(rest)
+        if name == 'dataset' and rest[:1] == ['replay']:
+            from .episode_replay import main as replay
+
+            return replay(rest[1:])
         if name == 'dataset':
             from g1_data.cli import main as dataset
 

@@ -19,7 +19,6 @@ import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rich.table import Table
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
@@ -33,7 +32,7 @@ from g1_node.qos import COMMAND, STATUS
 
 from .bench import STOP, process
 from .launcher import command
-from .listening import operator_node
+from .listening import STREAM, operator_node, take
 from .services import NoAnswer, ask
 from .system import G1, find
 
@@ -42,9 +41,6 @@ PERIOD = 0.004  # [s] of control
 _READY = 60.0  # [s]
 _REST = 0.3  # [s] of standing still between two chunks
 _MOVED = 1e-6  # [rad] from standing: the command carries the chunk
-_STREAM = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=500, reliability=ReliabilityPolicy.BEST_EFFORT
-)
 
 #: Prints when a 250 Hz loop with absolute deadlines woke up [ns], once it is interrupted.
 _BARE_LOOP = f"""
@@ -150,7 +146,7 @@ class _Bench:
         self._sent = 0  # when the chunk under way was [ns]; 0: it shows in the commands already
         self._still_since = time.monotonic()
         self._commands = node.create_subscription(
-            LowCmdMessage, 'arm_sdk', lambda _: None, _STREAM, raw=True
+            LowCmdMessage, 'arm_sdk', lambda _: None, STREAM, raw=True
         )
         self._statuses = node.create_subscription(
             SafetyStatus, 'control/safety_status', lambda _: None, STATUS
@@ -195,12 +191,10 @@ class _Bench:
         for publisher, name in zip(self._grippers, self._robot.gripper_joints, strict=True):
             publisher.publish(JointState(name=[name], position=[0.02], velocity=[0.0]))
         time.sleep(0.02)
-        with self._statuses.handle:
-            while (taken := self._statuses.handle.take_message(SafetyStatus, False)) is not None:
-                self._status = taken[0]
-        with self._commands.handle:
-            while (taken := self._commands.handle.take_message(LowCmdMessage, True)) is not None:
-                self._keep(taken[0], taken[1]['source_timestamp'])
+        for status, _ in take(self._statuses, SafetyStatus):
+            self._status = status
+        for data, info in take(self._commands, LowCmdMessage, raw=True):
+            self._keep(data, info['source_timestamp'])
 
     def _keep(self, data: bytes, sent: int) -> None:
         self.times.append(sent)

@@ -46,6 +46,7 @@ from g1_node.parameters import load
 
 from .demo import end_with_parent
 from .launcher import command
+from .listening import take
 from .system import check, find, holds
 
 Array = NDArray[np.float64]
@@ -387,9 +388,8 @@ class Bench:
             self._chunk_due = time.monotonic() + _CHUNK_PERIOD
             self.send(self.chunk())
         for subscription, kind, raw, keep in self._sources:
-            with subscription.handle:
-                while (taken := subscription.handle.take_message(kind, raw)) is not None:
-                    keep(*taken)
+            for taken in take(subscription, kind, raw):
+                keep(*taken)
         self._executor.spin_once(timeout_sec=0.0)
 
     def _keep_command(self, message: bytes, info: dict[str, int]) -> None:

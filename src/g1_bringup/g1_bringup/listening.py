@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from unitree_hg.msg import LowState as LowStateMessage
@@ -53,7 +54,7 @@ from .system import environment
 
 WINDOW = 2.0  # [s] over which rates are taken
 #: Kept between two polls; unacknowledged, so that no publisher ever waits for us.
-_STREAM = QoSProfile(
+STREAM = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT
 )
 _DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50)
@@ -74,12 +75,21 @@ def operator_node(name: str) -> Iterator[Node]:
         rclpy.try_shutdown()
 
 
+def take(
+    subscription: Subscription, kind: Any, raw: bool = False
+) -> Iterator[tuple[Any, dict[str, int]]]:
+    """What has come since the last call, each with its times [ns since 1970]; without spinning."""
+    with subscription.handle:
+        while (taken := subscription.handle.take_message(kind, raw)) is not None:
+            yield taken
+
+
 @dataclass
 class _Source:
     """One topic: what of it was heard. Messages stay serialised, but for the newest."""
 
     kind: Any
-    subscription: Any
+    subscription: Subscription
     stamped: bool
     arrivals: deque[int] = field(default_factory=deque)  # [ns since 1970], of the last WINDOW
     offset: float | None = None
@@ -88,13 +98,11 @@ class _Source:
     def poll(self) -> list[bytes]:
         """Takes what has come."""
         messages = []
-        with self.subscription.handle:
-            while (taken := self.subscription.handle.take_message(self.kind, True)) is not None:
-                message, info = taken
-                messages.append(message)
-                self.arrivals.append(info['received_timestamp'])
-                if self.stamped:
-                    self._take_stamp(message, info['received_timestamp'])
+        for message, info in take(self.subscription, self.kind, raw=True):
+            messages.append(message)
+            self.arrivals.append(info['received_timestamp'])
+            if self.stamped:
+                self._take_stamp(message, info['received_timestamp'])
         if messages:
             self.newest = messages[-1]
         while self.arrivals and self.arrivals[0] < self.arrivals[-1] - WINDOW * 1e9:
@@ -132,19 +140,19 @@ class Listener:
         self._wire = LowState()
         self._diagnostics: dict[str, tuple[float, Diagnostic]] = {}  # with when it came
         topics: list[tuple[str, Any, Any, bool]] = [
-            (LOWSTATE, LowStateMessage, _STREAM, False),
-            (JOINT_STATES, JointState, _STREAM, True),
-            (CAMERA_INFO, CameraInfo, _STREAM, True),
-            (CHUNKS, ActionChunk, _STREAM, True),
+            (LOWSTATE, LowStateMessage, STREAM, False),
+            (JOINT_STATES, JointState, STREAM, True),
+            (CAMERA_INFO, CameraInfo, STREAM, True),
+            (CHUNKS, ActionChunk, STREAM, True),
             (SAFETY, SafetyStatus, qos.STATUS, True),
             (POLICY, PolicyStatus, qos.STATUS, True),
             (RECORDER, EpisodeStatus, qos.STATUS, True),
             (_DIAGNOSTICS_TOPIC, DiagnosticArray, _DIAGNOSTICS, True),
-            *((f'{side}_gripper/state', JointState, _STREAM, True) for side in SIDES),
+            *((f'{side}_gripper/state', JointState, STREAM, True) for side in SIDES),
             *((f'{side}_gripper/fault', String, qos.STATUS, False) for side in SIDES),
         ]
         if images:
-            topics.append((IMAGE, Image, _STREAM, True))
+            topics.append((IMAGE, Image, STREAM, True))
         self._sources = {
             name: _Source(
                 kind, node.create_subscription(kind, name, lambda _: None, profile, raw=True), stamp

@@ -16,10 +16,8 @@ from unitree_hg.msg import LowCmd, LowState
 
 from g1_node import qos
 
-#: Samples kept between two polls; unacknowledged, so that no publisher ever waits for us.
-_STREAM = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+from .listening import STREAM, take
+
 _IMAGES = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
 )
@@ -59,9 +57,9 @@ class Monitor:
         self._sources = [
             (self._listen(node, *topic), topic[0], topic[3], keep)
             for *topic, keep in (
-                (LowState, 'lowstate', _STREAM, True, self._keep_lowstate),
-                (LowCmd, 'arm_sdk', _STREAM, True, self._keep_command),
-                (JointState, 'joint_states', _STREAM, True, self._keep_joint_state),
+                (LowState, 'lowstate', STREAM, True, self._keep_lowstate),
+                (LowCmd, 'arm_sdk', STREAM, True, self._keep_command),
+                (JointState, 'joint_states', STREAM, True, self._keep_joint_state),
                 (Image, 'camera/camera/color/image_raw', _IMAGES, True, self._keep_image),
                 (ActionChunk, 'policy/action_chunk', _EVERY_ONE, False, self._keep_chunk),
                 (SafetyStatus, 'control/safety_status', qos.STATUS, False, self._keep_safety),
@@ -77,9 +75,8 @@ class Monitor:
     def poll(self) -> None:
         """Takes everything that has come since the last poll."""
         for subscription, kind, raw, keep in self._sources:
-            with subscription.handle:
-                while (taken := subscription.handle.take_message(kind, raw)) is not None:
-                    keep(*taken)
+            for taken in take(subscription, kind, raw):
+                keep(*taken)
 
     def close(self) -> None:
         self._images.close()

@@ -8,11 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from dit4dit_msgs.msg import SafetyStatus
 
 from g1_bringup import system
 from g1_bringup.launcher import command
+from g1_data import DatasetWriter
+from g1_description import load_robot
 
+ROBOT = load_robot()
+ELBOW = 'left_elbow_joint'
 HERE = Path(__file__).parent
 
 
@@ -35,13 +41,13 @@ def control_words():
 
 
 @pytest.fixture(scope='module')
-def running(ros_domain):
-    """The stub and control_node, heard by each other."""
-    processes = [
-        subprocess.Popen([sys.executable, str(HERE / 'stub_robot.py')]),
-        subprocess.Popen(control_words()),
-    ]
-    yield
+def running(ros_domain, tmp_path_factory):
+    """The stub and control_node, heard by each other; the file of the modes that the stub saw."""
+    modes = tmp_path_factory.mktemp('stub') / 'modes.jsonl'
+    with modes.open('w') as file:
+        stub = subprocess.Popen([sys.executable, str(HERE / 'stub_robot.py')], stdout=file)
+    processes = [stub, subprocess.Popen(control_words())]
+    yield modes
     for process in processes:
         process.send_signal(signal.SIGINT)
     for process in processes:
@@ -66,6 +72,13 @@ def wait_until_ready():
         assert time.monotonic() < deadline, found
 
 
+def wait_for_mode(modes, wanted):
+    deadline = time.monotonic() + 30
+    while not (seen := modes.read_text().splitlines()) or json.loads(seen[-1])['mode'] != wanted:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.02)
+
+
 def test_the_list_the_state_and_the_way_through_the_modes(running):
     found = wait_until_ready()
     assert found['mode_machine'] == ('pass', '5')
@@ -86,6 +99,37 @@ def test_the_list_the_state_and_the_way_through_the_modes(running):
     refused = g1('arm')
     assert refused.returncode == 1 and 'reset' in refused.stderr
     assert g1('reset').returncode == 0
+
+
+def test_a_recorded_episode_is_played_once_the_robot_is_armed(running, tmp_path):
+    wait_until_ready()
+    bend = 0.4 * np.sin(np.linspace(0.0, np.pi, 21))
+    commands = ROBOT.home + bend[:, None] * (np.arange(16) == ROBOT.arm_joints.index(ELBOW))
+    with (
+        DatasetWriter.create(tmp_path / 'set', 10, ROBOT.chunk_joints, (16, 16)) as writer,
+        writer.episode('wave') as episode,
+    ):
+        for row in commands:
+            episode.add(row, row, np.zeros((16, 16, 3), np.uint8))
+    words = ('dataset', 'replay', str(tmp_path / 'set'), '0')
+
+    refused = g1(*words)
+    assert refused.returncode == 1 and 'g1 arm' in refused.stderr
+    assert g1('arm').returncode == 0
+    played = g1(*words)
+    assert played.returncode == 0, played.stderr + played.stdout
+    assert 'played 21 commands' in played.stdout
+    assert '0 targets rejected; 0 brought back into range' in played.stdout
+    away = next(line for line in played.stdout.splitlines() if 'left arm' in line)
+    assert float(away.split('│')[3].split()[0]) < 100.0, played.stdout  # [mrad] at most
+
+    stopped = subprocess.Popen(['g1', *words, '--speed', '0.3'], stdout=subprocess.PIPE, text=True)
+    wait_for_mode(running, SafetyStatus.ACTIVE)
+    stopped.send_signal(signal.SIGINT)
+    text, _ = stopped.communicate(timeout=20)
+    assert stopped.returncode == 130 and 'the arms hold' in text
+    wait_for_mode(running, SafetyStatus.HOLD)
+    assert g1('disarm').returncode == 0
 
 
 def test_with_nobody_there_the_commands_say_what_to_look_at(monkeypatch):
