@@ -246,8 +246,22 @@ def systems() -> dict[str, System]:
                 task,
                 robot,
                 seed,
-                Argument('device', 'xrobotoolkit', 'What the operator holds.', ('xrobotoolkit',)),
+                Argument(
+                    'device',
+                    'xrobotoolkit',
+                    'What the operator holds; replay plays replay_file, scripted demonstrates the '
+                    'task in the simulator by itself.',
+                    ('xrobotoolkit', 'replay', 'scripted'),
+                ),
+                Argument(
+                    'replay_file',
+                    '',
+                    'Raw log of an episode (MCAP) whose hands device:=replay has.',
+                ),
                 Argument('dataset', '', 'Folder of the dataset; empty: the one in teleop.yaml.'),
+                Argument(
+                    'episodes', 200, 'How many episodes it is to have.', minimum=1, maximum=100000
+                ),
                 *hardware,
                 rviz,
             ),
@@ -257,13 +271,21 @@ def systems() -> dict[str, System]:
                     'g1_teleop',
                     'teleop_node',
                     config=('teleop.yaml',),
-                    parameters=(('device', Given('device')),),
+                    parameters=(
+                        ('device', Given('device')),
+                        ('replay_file', Given('replay_file')),
+                        ('task', Given('task')),
+                    ),
                 ),
                 Node(
                     'g1_teleop',
                     'recorder_node',
                     config=('teleop.yaml',),
-                    parameters=(('task', Given('task')), ('dataset', Given('dataset'))),
+                    parameters=(
+                        ('task', Given('task')),
+                        ('dataset', Given('dataset')),
+                        ('episodes_goal', Given('episodes')),
+                    ),
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
             ),
@@ -346,6 +368,7 @@ def check(system: System, given: Mapping[str, str]) -> dict[str, Value]:
             )
         values[argument.name] = _value(argument, text)
     _check_hardware(values)
+    _check_device(values)
     return values
 
 
@@ -364,6 +387,20 @@ def _check_hardware(values: Mapping[str, Value]) -> None:
     if interface and interface not in interfaces:
         raise ArgumentError(
             f'network_interface:={interface} is not valid; choose one of: {", ".join(interfaces)}'
+        )
+
+
+def _check_device(values: Mapping[str, Value]) -> None:
+    device, file = values.get('device', ''), str(values.get('replay_file', ''))
+    if device == 'scripted' and values['robot'] != 'sim':
+        raise ArgumentError(
+            'device:=scripted needs robot:=sim: it demonstrates in scenes that it knows, and a '
+            'real robot is moved by a person'
+        )
+    if device == 'replay' and not (file and Path(file).exists()):
+        raise ArgumentError(
+            f'replay_file:={file} is not there; device:=replay needs the raw log of an episode, '
+            'which recorder_node keeps with raw_log: true'
         )
 
 

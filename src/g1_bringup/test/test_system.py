@@ -50,6 +50,9 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         (['robot.launch.py', 'robot:=g1', 'camera:=replay'], ['camera_file', 'video']),
         (['robot.launch.py', 'camera:=replay', 'camera_file:=.'], ['robot:=g1']),
         (['robot.launch.py', 'network_interface:=eth99'], ['eth99', 'lo']),
+        (['teleop_record.launch.py', 'device:=mouse'], ['xrobotoolkit', 'replay', 'scripted']),
+        (['teleop_record.launch.py', 'robot:=g1', 'device:=scripted'], ['robot:=sim']),
+        (['teleop_record.launch.py', 'device:=replay'], ['replay_file', 'raw_log']),
         (['polcy.launch.py'], ['policy.launch.py', 'sim.launch.py']),
         ([], ['policy.launch.py']),
     ],
@@ -130,6 +133,21 @@ def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
     assert parameters(nodes['sim_node'], values) == {'task': 'pick_and_place', 'seed': 0}
     nodes, _, values = started('policy', run='false', checkpoint='/some/folder')
     assert parameters(nodes['policy_node'], values) == {'checkpoint': '/some/folder'}
+
+
+def test_the_task_reaches_the_operator_and_the_recorder():
+    nodes, _, values = started(
+        'teleop_record', task='pick_and_place', device='scripted', dataset='runs/cans', episodes='5'
+    )
+    assert parameters(nodes['teleop_node'], values) == {
+        'device': 'scripted',
+        'task': 'pick_and_place',
+    }
+    assert parameters(nodes['recorder_node'], values) == {
+        'task': 'pick_and_place',
+        'dataset': 'runs/cans',
+        'episodes_goal': 5,
+    }
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):

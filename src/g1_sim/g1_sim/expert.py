@@ -56,9 +56,9 @@ class Expert:
         if rng.uniform() < _NEAR_STARTS:
             with suppress(UnreachableError):  # then from home
                 near = _near(plan[0], rng)
-                self.start = Trajectory(self.start, [near], kinematics, pelvis)(np.inf)
+                self.start = Trajectory.through(self.start, [near], kinematics, pelvis)(np.inf)
         self.start[:14] += rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
-        self._trajectory = Trajectory(self.start, plan, kinematics, pelvis)
+        self._trajectory = Trajectory.through(self.start, plan, kinematics, pelvis)
         self.duration = self._trajectory.duration
         self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
         self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))

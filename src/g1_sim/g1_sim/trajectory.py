@@ -29,43 +29,53 @@ class _Segment:
 
 
 class Trajectory:
-    """Joint positions over time from a posture through waypoints.
+    """Joint positions over time, chunk order [rad, m]: minimum jerk, from rest to rest.
 
-    Minimum jerk from rest to rest between them, chunk order [rad, m]. `duration` [s]: when the last
-    waypoint is reached; its posture is held from then on.
+    `duration` [s]: when the end is reached; its posture is held from then on.
     """
 
-    def __init__(
-        self,
+    def __init__(self) -> None:
+        self._segments: list[_Segment] = []
+        self.duration = 0.0
+
+    @classmethod
+    def through(
+        cls,
         start: Array,
         waypoints: Sequence[Waypoint],
         kinematics: ArmKinematics,
         pelvis: Array,
-    ) -> None:
-        """start: (16,) posture. pelvis: (3,) its place in the world.
+    ) -> Trajectory:
+        """From a posture (16,) through waypoints, resting at each. pelvis: (3,) in the world.
 
         Raises UnreachableError for a pose out of reach.
         """
-        self._segments: list[_Segment] = []
-        self.duration = 0.0
+        trajectory = cls()
         posture = np.array(start, float)
         for waypoint in waypoints:
             arms = _path(posture[:14], waypoint, kinematics, pelvis)
             share = np.linspace(0.0, 1.0, len(arms))[:, None]
             path = np.hstack((arms, np.tile(posture[14:], (len(arms), 1))))
             path[:, _RIGHT_GRIPPER] += share[:, 0] * (waypoint.gripper - posture[_RIGHT_GRIPPER])
-            fastest = np.abs(np.diff(arms, axis=0)).max(initial=0.0) * (len(arms) - 1)
-            duration = max(waypoint.duration, _PEAK * fastest / MAX_JOINT_SPEED)
-            self._segments.append(
-                _Segment(
-                    self.duration,
-                    duration,
-                    path,
-                    waypoint.pose is None,
-                )
-            )
-            self.duration += duration
+            trajectory._append(path, waypoint.duration, still=waypoint.pose is None)
             posture = path[-1]
+        return trajectory
+
+    @classmethod
+    def between(cls, start: Array, end: Array, duration: float) -> Trajectory:
+        """From one posture (16,) to another, all joints at once, in `duration` [s] or longer."""
+        trajectory = cls()
+        trajectory._append(np.stack((start, end)), duration, still=False)
+        return trajectory
+
+    @property
+    def stops(self) -> list[float]:
+        """When the hands have to have come to rest [s]: around every work of a gripper, and last.
+
+        Increasing.
+        """
+        works = [s for s in self._segments if s.still]
+        return sorted({t for s in works for t in (s.start, s.start + s.duration)} | {self.duration})
 
     def __call__(self, time: float) -> Array:
         """(16,) targets at `time` [s] since the start."""
@@ -82,6 +92,13 @@ class Trajectory:
             max(s.start - time, time - s.start - s.duration, 0.0) for s in self._segments if s.still
         ]
         return min(1.0, *gaps)
+
+    def _append(self, path: Array, duration: float, *, still: bool) -> None:
+        """Goes on along `path` (points, 16), no faster than `MAX_JOINT_SPEED`."""
+        fastest = np.abs(np.diff(path[:, :14], axis=0)).max(initial=0.0) * (len(path) - 1)
+        duration = max(duration, _PEAK * fastest / MAX_JOINT_SPEED)
+        self._segments.append(_Segment(self.duration, duration, path, still))
+        self.duration += duration
 
     def _at(self, time: float) -> tuple[_Segment, float]:
         """The segment at `time` and the share of it that has passed."""

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd, LowState
 
@@ -65,6 +65,7 @@ class Client:
         self.states: list[bytes] = []
         self.gripper: list[JointState] = []
         self.success: list[Bool] = []
+        self.seeds: list[Int64] = []
         self.diagnostics: list[DiagnosticArray] = []
         for kind, topic, profile, raw, into in (
             (Image, 'camera/camera/color/image_raw', qos.SENSOR_DATA, False, self.images),
@@ -72,6 +73,7 @@ class Client:
             (LowState, 'lowstate', qos.SENSOR_DATA, True, self.states),
             (JointState, 'left_gripper/state', qos.COMMAND, False, self.gripper),
             (Bool, 'sim/success', qos.STATUS, False, self.success),
+            (Int64, 'sim/seed', qos.STATUS, False, self.seeds),
             (DiagnosticArray, '/diagnostics', 10, False, self.diagnostics),
         ):
             self.node.create_subscription(kind, topic, into.append, profile, raw=raw)
@@ -250,7 +252,11 @@ def test_a_reset_lays_the_same_scene_for_the_same_seed(client):
         assert client.wait(newer)
         return np.frombuffer(client.images[-1].data, np.uint8).astype(int)
 
+    assert client.wait(lambda: client.seeds)
+    announced = len(client.seeds)
     assert 'seed 3' in client.reset().message
+    assert client.wait(lambda: len(client.seeds) > announced)
+    assert {message.data for message in client.seeds} == {3}
     assert np.abs(view() - view()).mean() < 1.0
 
 

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd, LowState
 
@@ -107,6 +107,8 @@ class SimNode(Node):
 
         self._success_publisher = self.create_publisher(Bool, 'sim/success', qos.STATUS)
         self._success: bool | None = None
+        self._seed_publisher = self.create_publisher(Int64, 'sim/seed', qos.STATUS)
+        self._seed_publisher.publish(Int64(data=self._seed))
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_timer(1.0, self._on_diagnostics)
@@ -214,6 +216,7 @@ class SimNode(Node):
         with self._physics_lock:
             self._seed += self._given.seed_step
             self._simulation.reset(self._seed, keep_robot=True)
+        self._seed_publisher.publish(Int64(data=self._seed))
         response.success = True
         response.message = f'{self._given.task}, seed {self._seed}'
         return response
