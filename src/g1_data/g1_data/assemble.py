@@ -6,7 +6,6 @@ when it is complete. Videos are copied as they are, not encoded again.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ def split(
 ) -> tuple[Dataset, Dataset]:
     """Puts about `share` of every task's episodes, drawn at random, in the second of two datasets.
 
-    The draw is the same every time. ValueError where one of the two would be empty.
+    The draw is the same every time. ValueError where one of the two would be empty, or is there.
     """
     if not 0 < share < 1:
         raise ValueError(f'the share of the second dataset lies between 0 and 1, got {share}')
@@ -49,10 +48,10 @@ def split(
         own = [episode.index for episode in dataset.episodes if episode.task == task]
         chosen |= set(rng.permutation(own)[: round(share * len(own))].tolist())
     rest = [episode.index for episode in dataset.episodes if episode.index not in chosen]
-    first, second = (
-        assemble([(dataset, index) for index in indices], out, track)
-        for indices, out in zip((rest, sorted(chosen)), outs, strict=True)
-    )
+    picks = [[(dataset, index) for index in indices] for indices in (rest, sorted(chosen))]
+    for part, out in zip(picks, outs, strict=True):
+        _check(part, Path(out))
+    first, second = (assemble(part, out, track) for part, out in zip(picks, outs, strict=True))
     return first, second
 
 
@@ -77,8 +76,7 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
         ValueError: `out` exists, nothing is picked, or datasets differ in rate, joints or image.
     """
     out = Path(out)
-    if not picks:
-        raise ValueError(f'{out}: a dataset needs at least one episode, none is picked')
+    _check(picks, out)
     first = picks[0][0]
     with layout.appearing(out) as new:
         for dataset in dict.fromkeys(dataset for dataset, _ in picks):
@@ -90,6 +88,12 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
             for dataset, index in track(picks):
                 _copy(dataset, index, writer)
     return Dataset(out)
+
+
+def _check(picks: Sequence[Pick], out: Path) -> None:
+    layout.refuse_existing(out)
+    if not picks:
+        raise ValueError(f'{out}: a dataset needs at least one episode, none is picked')
 
 
 def _create_like(dataset: Dataset, root: Path) -> DatasetWriter:
@@ -116,7 +120,6 @@ def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
     }
     video = writer.root / 'copy.mp4'
     shutil.copyfile(dataset.video_path(index), video)
-    with video.open('rb') as file:
-        os.fsync(file.fileno())
+    layout.sync(video)
     episode = dataset.episodes[index]
     writer.commit(columns, video, episode.task, statistics, episode.health)

@@ -75,7 +75,7 @@ def _info(root: Path, picture: Path | None) -> int:
         ('frames', f'{frames} at {dataset.fps} fps, {frames / dataset.fps / 60:.1f} min'),
         ('video', f'{width}x{height}'),
         ('size', f'{size / 1e6:.1f} MB'),
-        ('hash', dataset.content_hash()[:16]),
+        ('hash', dataset.content_hash(lambda files: _track(files, 'hashing'))[:16]),
     ):
         table.add_row(name, value)
     console = Console()
@@ -86,7 +86,7 @@ def _info(root: Path, picture: Path | None) -> int:
     if dataset.episodes:
         console.print(_tasks(dataset), _joints(dataset))
     if picture is not None:
-        contact_sheet(dataset, picture)
+        contact_sheet(dataset, picture, lambda episodes: _track(episodes, 'drawing'))
         console.print(f'contact sheet: {picture}')
     return 0
 

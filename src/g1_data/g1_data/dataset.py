@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,14 +130,16 @@ class Dataset:
     def video_path(self, index: int) -> Path:
         return self.root / layout.video_path(index)
 
-    def content_hash(self) -> str:
-        """SHA-256 over all files of the dataset: two sets with the same hash are the same data."""
+    def content_hash(self, track: Callable[[Iterable[Path]], Iterable[Path]] = iter) -> str:
+        """SHA-256 over all files of the dataset: two sets with the same hash are the same data.
+
+        `track` wraps the files, for a progress bar.
+        """
         digest = hashlib.sha256()
-        for folder in ('meta', 'data', 'videos'):
-            for path in sorted((self.root / folder).rglob('[!.]*')):
-                if path.is_file():
-                    content = hashlib.sha256(path.read_bytes()).hexdigest()
-                    digest.update(f'{path.relative_to(self.root)} {content}\n'.encode())
+        folders = (sorted((self.root / name).rglob('[!.]*')) for name in ('meta', 'data', 'videos'))
+        for path in track([path for paths in folders for path in paths if path.is_file()]):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f'{path.relative_to(self.root)} {content}\n'.encode())
         return digest.hexdigest()
 
     def _path(self, path: Path) -> Path:

@@ -4,16 +4,19 @@ root/
     meta/info.json  episodes.jsonl  episodes_stats.jsonl  tasks.jsonl  modality.json
     data/chunk-000/episode_000000.parquet
     videos/chunk-000/observation.images.ego_view/episode_000000.mp4
+    raw/episode_000000/episode_000000.mcap     where the raw topics are kept; no part of LeRobot
 
 `meta/info.json` is written last when an episode is added: an episode beyond its `total_episodes`
-does not exist.
+does not exist. What is written is on the disk, name and content, before anything refers to it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,6 +163,10 @@ def video_path(episode_index: int) -> str:
     )
 
 
+def raw_path(episode_index: int) -> str:
+    return f'raw/episode_{episode_index:06d}'
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Lines of a .jsonl file, none if it is missing; ValueError names a line that is no JSON."""
     if not path.is_file():
@@ -174,29 +181,77 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def refuse_existing(out: Path) -> None:
+    """ValueError where something is at `out` already."""
+    if out.exists():
+        raise ValueError(f'{out} exists; a new dataset is written, choose another name')
+
+
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
     """A folder to write a dataset to; it becomes `out` at the end, or nothing after an error."""
-    if out.exists():
-        raise ValueError(f'{out} exists; a new dataset is written, choose another name')
+    refuse_existing(out)
     unfinished = out.with_name(f'.{out.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         yield unfinished
-        unfinished.replace(out)
+        move(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Holds the dataset's folder for this process. BlockingIOError: another one writes to it."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f'another process is writing to {root}; wait for it, or record into another '
+                'folder and merge the two with `g1 dataset merge`'
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def aside(root: Path, name: str) -> Path:
+    """A path in the dataset for what is kept but no longer part of it; nothing is there yet."""
+    folder = root / ASIDE
+    make_folder(folder)
+    stamp = time.strftime('%Y%m%d-%H%M%S')
+    numbers = (f'{stamp}-{name}', *(f'{stamp}.{k}-{name}' for k in range(1, 1000)))
+    return next(path for text in numbers if not (path := folder / text).exists())
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replaces `path` such that a crash leaves either the old or the new content."""
     new = path.with_name(f'.{path.name}.new')
-    with new.open('w') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync_folder(path.parent)
+    try:
+        new.write_text(text)
+        sync(new)
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file or folder such that its new name survives a power cut."""
+    make_folder(target.parent)
+    source.replace(target)
+    sync(target.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it where they are missing; they survive a power cut."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def json_text(content: dict[str, Any]) -> str:
@@ -207,9 +262,9 @@ def jsonl_text(lines: Iterable[dict[str, Any]]) -> str:
     return ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Brings a file's content, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from g1_data import layout
 
 
 class RawLog:
@@ -38,7 +41,8 @@ class RawLog:
         types.register({name: kind for name, kind in added.items() if name not in types.fielddefs})
         if unknown := sorted(set(topics.values()) - types.fielddefs.keys()):
             raise ValueError(f'raw log: no definition of {", ".join(unknown)}; give its .msg text')
-        self._writer = Writer(Path(path), version=9, storage_plugin=StoragePlugin.MCAP)
+        self._path = Path(path)
+        self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections = {
             topic: self._writer.add_connection(topic, kind, typestore=types)
@@ -50,16 +54,26 @@ class RawLog:
         self._writer.write(self._connections[topic], stamp, data)
 
     def close(self) -> None:
-        """Completes the file."""
+        """Completes the file and brings it to the disk. OSError where it cannot be written."""
         self._writer.close()
+        for path in (*self._path.iterdir(), self._path):
+            layout.sync(path)
+
+    def abandon(self) -> None:
+        """Lets go of the file, which lacks its end."""
+        with suppress(OSError):  # a full disk does not take what is buffered either
+            self._writer.abort()
 
     def __enter__(self) -> RawLog:
         return self
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
+        kind: type[BaseException] | None,
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()

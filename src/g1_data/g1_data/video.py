@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from g1_data import layout
 
 _GROUP = 5  # frames between key frames: a random frame costs five decodings at most
 
@@ -51,15 +53,15 @@ class VideoEncoder:
         self._frames += 1
 
     def finish(self) -> None:
-        """Completes the file and brings it to the disk."""
+        """Completes the file and brings it to the disk. OSError where it cannot be written."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        with self._path.open('rb') as file:
-            os.fsync(file.fileno())
+        layout.sync(self._path)
 
     def abandon(self) -> None:
-        """Releases the encoder; the file is of no use afterwards."""
-        self._container.close()
+        """Releases the encoder and the file, which is of no use afterwards."""
+        with suppress(OSError):  # a full disk takes no end of the file either
+            self._container.close()
 
 
 def decode(path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:

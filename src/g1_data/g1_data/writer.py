@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +21,12 @@ from g1_data.statistics import ImageStatistics, Statistics, column_statistics, t
 from g1_data.video import VideoEncoder
 
 _STAGING = '.staging'
+#: The lists of meta/, in the order they are written, and what in info.json says how long each is.
+_LISTS = {
+    'tasks.jsonl': 'total_tasks',
+    'episodes_stats.jsonl': 'total_episodes',
+    'episodes.jsonl': 'total_episodes',
+}
 
 _log = logging.getLogger(__name__)
 
@@ -40,17 +45,14 @@ class DatasetWriter:
         set_aside: what a killed writer had left unfinished, moved to these paths at opening.
     """
 
-    def __init__(self, root: Path, info: dict[str, Any], lock: int) -> None:
+    def __init__(self, root: Path, info: dict[str, Any], lock: ExitStack) -> None:
         self.root = root
         self.set_aside: list[Path] = []
         self._info = info
         self._lock = lock
-        meta = root / 'meta'
-        total = info['total_episodes']
-        self._episodes = layout.read_jsonl(meta / 'episodes.jsonl')[:total]
-        self._statistics = layout.read_jsonl(meta / 'episodes_stats.jsonl')[:total]
-        tasks = layout.read_jsonl(meta / 'tasks.jsonl')[: info['total_tasks']]
-        self._tasks = {line['task']: line['task_index'] for line in tasks}
+        self._lines = {
+            name: _lines(root / 'meta' / name, info[total]) for name, total in _LISTS.items()
+        }
 
     @classmethod
     def create(
@@ -87,9 +89,9 @@ class DatasetWriter:
             raise ValueError(
                 f'{root} is neither empty nor a dataset (it holds {found}); choose another folder'
             )
-        (root / 'meta').mkdir(parents=True, exist_ok=True)
-        lock = _lock(root)
-        try:
+        layout.make_folder(root / 'meta')
+        with ExitStack() as lock:
+            lock.enter_context(layout.locked(root))
             if info_file.is_file():
                 info = json.loads(info_file.read_text())
                 _refuse_other(root, info, wanted)
@@ -99,10 +101,11 @@ class DatasetWriter:
                     root / 'meta' / 'modality.json', layout.json_text(layout.modality())
                 )
                 layout.write_atomically(info_file, layout.json_text(info))
-            writer = cls(root, info, lock)
-            writer._set_unfinished_aside()
+            writer = cls(root, info, lock.pop_all())
+        try:
+            writer._repair()
         except BaseException:
-            os.close(lock)
+            writer.close()
             raise
         return writer
 
@@ -130,9 +133,7 @@ class DatasetWriter:
 
     def close(self) -> None:
         """Lets another process write to the dataset."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.close()
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -147,6 +148,7 @@ class DatasetWriter:
         task: str,
         statistics: Mapping[str, Statistics],
         health: Mapping[str, Any] | None = None,
+        raw: Path | None = None,
     ) -> int:
         """Makes a finished recording the next episode of the dataset and returns its index.
 
@@ -156,10 +158,16 @@ class DatasetWriter:
             task: instruction of the episode.
             statistics: of the columns and the video; bookkeeping columns are added here.
             health: how the recording went, kept with the episode (see `dataset.Episode`).
+            raw: folder of its raw topics (`raw_log`), in the same file system; it is moved.
+
+        Raises:
+            OSError: it cannot be written; the dataset is as it was.
         """
         index = self.total_episodes
         length = len(columns[layout.STATE_KEY])
-        task_index = self._tasks.get(task, len(self._tasks))
+        tasks = [line['task'] for line in self._lines['tasks.jsonl']]
+        if task not in tasks:
+            tasks.append(task)
         frames = np.arange(length, dtype=np.int64)
         table = {
             **{
@@ -170,85 +178,106 @@ class DatasetWriter:
             'frame_index': frames,
             'episode_index': np.full(length, index, dtype=np.int64),
             'index': frames + self._info['total_frames'],
-            'task_index': np.full(length, task_index, dtype=np.int64),
+            'task_index': np.full(length, tasks.index(task), dtype=np.int64),
         }
         all_statistics = dict(statistics) | {
             name: column_statistics(table[name]) for name in layout.INDEX_COLUMNS
         }
-        parquet = video.with_suffix('.parquet')
-        _write_parquet(parquet, table)
-        _move(parquet, self.root / layout.data_path(index))
-        _move(video, self.root / layout.video_path(index))
-
-        self._tasks.setdefault(task, task_index)
         line: dict[str, Any] = {'episode_index': index, 'tasks': [task], 'length': length}
-        self._episodes.append(line if health is None else line | {'health': dict(health)})
-        self._statistics.append({'episode_index': index, 'stats': to_json(all_statistics)})
+        episode_line = line if health is None else line | {'health': dict(health)}
+        statistics_line = {'episode_index': index, 'stats': to_json(all_statistics)}
+        lines = {
+            'tasks.jsonl': [{'task_index': k, 'task': text} for k, text in enumerate(tasks)],
+            'episodes_stats.jsonl': [*self._lines['episodes_stats.jsonl'], statistics_line],
+            'episodes.jsonl': [*self._lines['episodes.jsonl'], episode_line],
+        }
         episodes = index + 1
-        self._info |= {
+        info = self._info | {
             'total_episodes': episodes,
             'total_frames': self._info['total_frames'] + length,
-            'total_tasks': len(self._tasks),
+            'total_tasks': len(tasks),
             'total_videos': episodes,
             'total_chunks': index // layout.CHUNK_SIZE + 1,
             'splits': {'train': f'0:{episodes}'},
         }
-        self._write_meta()
+        parquet = video.with_suffix('.parquet')
+        moves = {parquet: layout.data_path(index), video: layout.video_path(index)}
+        if raw is not None:
+            moves[raw] = layout.raw_path(index)
+        try:
+            _write_parquet(parquet, table)
+            for source, target in moves.items():
+                layout.move(source, self.root / target)
+            self._write_lists(lines)
+            layout.write_atomically(self.root / 'meta' / 'info.json', layout.json_text(info))
+        except OSError:
+            self._take_back([self.root / target for target in moves.values()])
+            raise
+        self._info, self._lines = info, lines
         return index
 
-    def _write_meta(self) -> None:
-        meta = self.root / 'meta'
-        tasks = ({'task_index': index, 'task': task} for task, index in self._tasks.items())
-        for name, lines in (
-            ('tasks.jsonl', tasks),
-            ('episodes_stats.jsonl', self._statistics),
-            ('episodes.jsonl', self._episodes),
-        ):
-            layout.write_atomically(meta / name, layout.jsonl_text(lines))
-        layout.write_atomically(meta / 'info.json', layout.json_text(self._info))
+    def _write_lists(self, lines: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        for name in _LISTS:
+            layout.write_atomically(self.root / 'meta' / name, layout.jsonl_text(lines[name]))
 
-    def _set_unfinished_aside(self) -> None:
-        """Moves away what a killed writer left: staged recordings and files not in info.json."""
-        total = self.total_episodes
+    def _take_back(self, paths: Sequence[Path]) -> None:
+        """Undoes what a commit had done before it failed; what resists waits for `_repair`."""
+        for path in paths:
+            _remove(path)
+        with suppress(OSError):
+            self._write_lists(self._lines)
+
+    def _repair(self) -> None:
+        """Sets aside what a killed writer left: staged recordings and files not in info.json."""
+        meta, total = self.root / 'meta', self.total_episodes
+        for path in meta.glob('.*.new'):
+            path.unlink()
+        if any(layout.read_jsonl(meta / name) != self._lines[name] for name in _LISTS):
+            self._write_lists(self._lines)
         left = list((self.root / _STAGING).glob('*'))
-        for pattern in ('data/*/episode_*.parquet', 'videos/*/*/episode_*.mp4'):
+        for pattern in ('data/*/episode_*.parquet', 'videos/*/*/episode_*.mp4', 'raw/episode_*'):
             left += [
                 path
                 for path in self.root.glob(pattern)
                 if int(path.stem.removeprefix('episode_')) >= total
             ]
-        if not left:
-            return
-        aside = self.root / layout.ASIDE / time.strftime(f'%Y%m%d-%H%M%S-episode_{total:06d}')
-        aside.mkdir(parents=True, exist_ok=True)
-        for path in left:
-            target = aside / path.name
-            path.replace(target)
-            self.set_aside.append(target)
-        self._write_meta()
-        _log.warning(
-            '%s: a recording was interrupted; its files (%s) were set aside in %s; '
-            'the %d finished episodes are untouched',
-            self.root,
-            ', '.join(path.name for path in left),
-            aside,
-            total,
-        )
+        if left:
+            aside = layout.aside(self.root, f'episode_{total:06d}')
+            for path in left:
+                layout.move(path, aside / path.name)
+                self.set_aside.append(aside / path.name)
+            _log.warning(
+                '%s: a recording was interrupted; its files (%s) were set aside in %s; '
+                'the %d finished episodes are untouched',
+                self.root,
+                ', '.join(path.name for path in left),
+                aside,
+                total,
+            )
+        _remove(self.root / _STAGING)
 
 
 class EpisodeWriter:
-    """One episode being recorded: `add` frames, then `save` or `discard`; `with` does either."""
+    """One episode being recorded: `add` frames, then `save` or `discard`; `with` does either.
+
+    Attributes:
+        task: its instruction.
+        folder: where it is written before it is saved.
+    """
 
     def __init__(self, writer: DatasetWriter, task: str) -> None:
         if not task.strip():
             raise ValueError('an episode needs the instruction of its task, got an empty one')
         self.task = task
         self._writer = writer
-        folder = writer.root / _STAGING / f'{time.time_ns()}'
-        folder.mkdir(parents=True)
-        self._folder = folder
-        self._video = folder / f'episode_{writer.total_episodes:06d}.mp4'
-        self._encoder = VideoEncoder(self._video, writer.fps, writer.image_shape)
+        self.folder = writer.root / _STAGING / f'{time.time_ns()}'
+        self.folder.mkdir(parents=True)
+        self._video = self.folder / f'episode_{writer.total_episodes:06d}.mp4'
+        try:
+            self._encoder = VideoEncoder(self._video, writer.fps, writer.image_shape)
+        except OSError:
+            _remove(self.folder)
+            raise
         self._image_statistics = ImageStatistics()
         self._extras = writer.extras
         self._columns: dict[str, list[np.ndarray]] = {
@@ -301,36 +330,36 @@ class EpisodeWriter:
             for name, extra in self._extras.items()
         }
 
-    def save(self, health: Mapping[str, Any] | None = None) -> int:
+    def save(self, health: Mapping[str, Any] | None = None, raw: Path | None = None) -> int:
         """Completes the episode, adds it to the dataset and returns its index.
 
-        health: how the recording went, kept with the episode (see `dataset.Episode`).
+        Args:
+            health: how the recording went, kept with the episode (see `dataset.Episode`).
+            raw: folder of its raw topics below `folder`, finished.
+
+        Raises:
+            ValueError: it has no frames.
+            OSError: it cannot be written, as on a full disk. Nothing of the episode is left then.
         """
-        if not len(self):
-            self.discard()
-            raise ValueError('the episode has no frames, so there is nothing to save')
-        columns = {name: np.stack(values) for name, values in self._columns.items()}
-        statistics = {name: column_statistics(values) for name, values in columns.items()}
-        statistics[layout.VIDEO_KEY] = self._image_statistics.result()
         try:
+            if not len(self):
+                raise ValueError('the episode has no frames, so there is nothing to save')
+            columns = {name: np.stack(values) for name, values in self._columns.items()}
+            statistics = {name: column_statistics(values) for name, values in columns.items()}
+            statistics[layout.VIDEO_KEY] = self._image_statistics.result()
             self._encoder.finish()
-            index = self._writer.commit(columns, self._video, self.task, statistics, health)
+            return self._writer.commit(columns, self._video, self.task, statistics, health, raw)
         finally:
-            self._open = False
-            self._remove_staging()
-        return index
+            self.discard()
 
     def discard(self) -> None:
-        """Forgets the episode; nothing of it stays on disk."""
+        """Forgets the episode; nothing that is not part of the dataset stays on disk."""
         if self._open:
             self._open = False
             self._encoder.abandon()
-            self._remove_staging()
-
-    def _remove_staging(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if not any(self._folder.parent.iterdir()):
-            self._folder.parent.rmdir()
+            _remove(self.folder)
+            with suppress(OSError):  # another episode is being recorded
+                self.folder.parent.rmdir()
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -355,20 +384,6 @@ def _vector(name: str, values: np.ndarray, size: int, dtype: str = 'float32') ->
         bad = ', '.join(str(i) for i in np.flatnonzero(~np.isfinite(vector)))
         raise ValueError(f'{name}: expected finite numbers, got NaN or Inf at {bad}')
     return vector
-
-
-def _lock(root: Path) -> int:
-    """Descriptor that holds the dataset's folder for this process until it is closed."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BlockingIOError(
-            f'another process is writing to {root}; wait for it, or record into another folder '
-            'and merge the two with `g1 dataset merge`'
-        ) from None
-    return descriptor
 
 
 def _refuse_other(root: Path, info: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -397,13 +412,25 @@ def _write_parquet(path: Path, table: Mapping[str, np.ndarray]) -> None:
         else pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
         for name, values in table.items()
     }
-    with path.open('wb') as file:
-        pq.write_table(pa.table(arrays), file)
-        file.flush()
-        os.fsync(file.fileno())
+    pq.write_table(pa.table(arrays), path)
+    layout.sync(path)
 
 
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-    layout.sync_folder(target.parent)
+def _lines(path: Path, total: int) -> list[dict[str, Any]]:
+    """The first `total` lines, those that count; ValueError where there are fewer."""
+    lines = layout.read_jsonl(path)
+    if len(lines) < total:
+        raise ValueError(
+            f'{path}: expected {total} lines, as info.json says, got {len(lines)}; '
+            '`g1 dataset validate` names all faults'
+        )
+    return lines[:total]
+
+
+def _remove(path: Path) -> None:
+    """Deletes a file or folder if it is there and can be deleted."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
