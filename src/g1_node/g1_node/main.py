@@ -34,7 +34,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=0.5)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if node is not None:
             raise
         print(f'error: {error}', file=sys.stderr)

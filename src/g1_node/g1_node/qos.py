@@ -22,6 +22,14 @@ COMMAND = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+#: Every sample of a stream, for who looks on: unacknowledged, so that no publisher waits for it.
+STREAM = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=500,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
 #: Status that a late subscriber should still get.
 STATUS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

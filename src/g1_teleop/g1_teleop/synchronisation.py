@@ -11,48 +11,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = TypeVar('Image')
+#: Time [s] and value (n,).
+Sample = tuple[float, NDArray[np.float64]]
 
 
 class Timeline:
     """The newest samples of a vector, and its value between them. Times in s."""
 
     def __init__(self, length: int) -> None:
-        self._times: deque[float] = deque(maxlen=length)
-        self._values: deque[NDArray[np.float64]] = deque(maxlen=length)
+        self._samples: deque[Sample] = deque(maxlen=length)
 
     @property
     def newest(self) -> float:
         """Time of the newest sample; -inf before the first."""
-        return self._times[-1] if self._times else -np.inf
+        return self._samples[-1][0] if self._samples else -np.inf
 
     def add(self, time: float, value: NDArray[np.float64]) -> None:
         """Appends a sample; one that is not newer than the last is left out."""
         if time > self.newest:
-            self._times.append(time)
-            self._values.append(value)
+            self._samples.append((time, value))
 
     def at(self, time: float) -> NDArray[np.float64]:
-        """Value at `time`, linear between samples, that of the nearest one outside of them."""
-        times, after = self._find(time)
-        if after == 0:
-            return self._values[0]
-        if after == len(times):
-            return self._values[-1]
-        share = (time - times[after - 1]) / (times[after] - times[after - 1])
-        return (1 - share) * self._values[after - 1] + share * self._values[after]
+        """Value at `time`, linear between samples, that of the nearest one outside of them.
 
-    def nearest(self, time: float) -> tuple[float, NDArray[np.float64]] | None:
-        """Time and value of the sample nearest to `time`; None before the first."""
-        times, after = self._find(time)
-        near = [k for k in (after - 1, after) if 0 <= k < len(times)]
-        if not near:
-            return None
-        best = min(near, key=lambda k: abs(times[k] - time))
-        return float(times[best]), self._values[best]
+        LookupError before the first sample.
+        """
+        (before, value), (after, next_value) = self._around(time)
+        if not before < time < after:
+            return next_value if time >= after else value
+        share = (time - before) / (after - before)
+        return (1 - share) * value + share * next_value
 
-    def _find(self, time: float) -> tuple[NDArray[np.float64], int]:
-        times = np.array(self._times)
-        return times, int(np.searchsorted(times, time))
+    def nearest(self, time: float) -> Sample:
+        """The sample nearest to `time`. LookupError before the first sample."""
+        return min(self._around(time), key=lambda sample: abs(sample[0] - time))
+
+    def _around(self, time: float) -> tuple[Sample, Sample]:
+        """The samples before and after `time`; outside of all the outermost one, twice."""
+        if not self._samples:
+            raise LookupError('no samples yet')
+        after = self._samples[-1]
+        for sample in reversed(self._samples):  # what is asked for is never far back
+            if sample[0] <= time:
+                return sample, after
+            after = sample
+        return after, after
 
 
 @dataclass(frozen=True)

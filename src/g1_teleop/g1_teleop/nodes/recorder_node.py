@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,9 +19,9 @@ from geometry_msgs.msg import Pose, PoseArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from rclpy.time import Time
-from sensor_msgs.msg import Image, JointState, Joy
+from sensor_msgs.msg import CameraInfo, Image, JointState, Joy
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd
@@ -27,18 +31,27 @@ from g1_description import load_robot
 from g1_node.config import load_tasks
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
-from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_node.polling import PolledSubscription
+from g1_node.qos import SENSOR_DATA, STATUS, STREAM
 from g1_node.rates import RateMeter, diagnostic
 from g1_node.stamps import serialised_stamp
 from g1_teleop.health import EpisodeHealth, HealthLimits
-from g1_teleop.nodes.raw_topics import RawTopics
+from g1_teleop.nodes.raw_topics import raw_topics
 from g1_teleop.recording import EpisodeRecording, Frame
 from g1_teleop.synchronisation import FrameGrid, Row, Timeline
 
-_CHANNELS = {'rgb8': (0, 1, 2), 'bgr8': (2, 1, 0)}
+_POLL = 0.01  # [s] between two looks at what has come
+_STATUS = 0.5  # [s] between two reports when nothing changes
 _SILENT_AFTER = 0.5  # a source that was last heard this long ago is missing [s]
+_OTHER_CLOCK = 10.0  # [s] an image stamped this far away is of no row
+_SAMPLES = 1000  # kept of each source, several seconds
 
-_SOURCES = ('image', 'state', 'command', 'operator')
+_IMAGE = 'camera/camera/color/image_raw'
+_SIDES = ('left', 'right')
+#: What a row's state is made of, and its action.
+_STATE = ('state', *(f'{side}_gripper' for side in _SIDES))
+_ACTION = ('command', *(f'{side}_gripper_command' for side in _SIDES))
+_SOURCES = ('image', *_STATE, *_ACTION, 'operator')
 _POSE = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw')
 _HANDS = ('head', 'left', 'right')  # of teleop/hands
 _INPUTS = ('left_grip', 'left_trigger', 'right_grip', 'right_trigger')  # of teleop/inputs
@@ -49,6 +62,9 @@ EXTRAS = {
     'residual': Extra(_SOURCES),
     'operator': Extra((*(f'{hand}_{axis}' for hand in _HANDS for axis in _POSE), *_INPUTS)),
 }
+
+#: Takes a serialised message and when it was sent and received [s, Unix].
+_Take = Callable[[bytes, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,13 @@ class RecorderParameters:
     image_width: int = parameter(
         320, unit='px', minimum=16, maximum=3840, description='Width of the stored video.'
     )
+    disk_free: int = parameter(
+        500,
+        unit='MB',
+        minimum=0,
+        maximum=1_000_000,
+        description='With less on the disk no episode is started, and the operator is told.',
+    )
     raw_log: bool = parameter(
         False,
         description='Keep the raw topics of each episode too, as MCAP in raw/ of the dataset; '
@@ -83,9 +106,10 @@ class RecorderParameters:
 class RecorderNode(Node):
     """Services recorder/start, recorder/save and recorder/discard; state on recorder/status.
 
-    Row k of an episode is taken k / fps after its first image: the image nearest to that moment,
-    and the measured positions and the commands at that moment. The clocks of the machines must
-    agree (chrony), as images are stamped where they are taken.
+    Row k of an episode is taken k / fps after its first image: the image nearest to that moment;
+    measured positions and commands interpolated to it, of arms and grippers each by their own
+    stamps; the operator's input nearest to it. A command has no stamp: its time is when it was
+    sent. The clocks of the machines must agree (chrony).
     """
 
     def __init__(self) -> None:
@@ -98,6 +122,7 @@ class RecorderNode(Node):
                 f'choose one of {", ".join(load_tasks())}, or write an instruction'
             )
         self._instruction = load_tasks().get(task, task)
+        self._limits = declare(self, HealthLimits)
         self._robot = load_robot()
         self._writer = DatasetWriter.create(
             self._settings.dataset,
@@ -106,37 +131,36 @@ class RecorderNode(Node):
             (self._settings.image_height, self._settings.image_width),
             extras=EXTRAS,
         )
-        self._limits = declare(self, HealthLimits)
-        self._health = EpisodeHealth()
         self._recording: EpisodeRecording | None = None
-        self._grid: FrameGrid[bytes] = FrameGrid(fps)
         self._started = 0.0
-        self._measured = Timeline(500)
-        self._commanded = Timeline(1000)
-        self._operator = Timeline(500)
-        self._hands = np.zeros(len(_HANDS) * len(_POSE))
+        self._health = EpisodeHealth(self._started)
+        self._grid: FrameGrid[bytes] = FrameGrid(fps)
+        self._timelines = {name: Timeline(_SAMPLES) for name in (*_STATE, *_ACTION, 'operator')}
+        self._hands: tuple[int, np.ndarray] = (0, np.zeros(0))
         self._clamped: int | None = None
-        self._gripper_commands: dict[str, float] = {}
         self._image_at = -np.inf
         self._images = RateMeter()
         self._low_cmd = LowCmd()
         self._columns: tuple[list[str], list[int]] = ([], [])
         self._state = EpisodeStatus.IDLE
         self._text = 'ready: call recorder/start'
+        self._fault = ''
+        self._reported = -np.inf
         self._status = self.create_publisher(EpisodeStatus, 'recorder/status', STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._gripper_topics = {
-            name: f'{name.split("_")[0]}_gripper/command' for name in self._robot.gripper_joints
-        }
-        self._subscribe()
-        self._raw = RawTopics(self, self._raw_topics()) if self._settings.raw_log else None
+        sources = self._sources() | (self._raw_sources() if self._settings.raw_log else {})
+        self._raw = raw_topics(self, {name: kind for name, (kind, _, _) in sources.items()})
+        self._topics = [
+            (self.resolve_topic_name(name), PolledSubscription(self, kind, name, qos), take)
+            for name, (kind, qos, take) in sources.items()
+        ]
         for name, callback in (
             ('start', self._start),
             ('save', self._save),
             ('discard', self._discard),
         ):
             self.create_service(Trigger, f'recorder/{name}', callback)
-        self.create_timer(0.5, self._publish_status)
+        self.create_timer(_POLL, self._step)
         for path in self._writer.set_aside:
             self.get_logger().warning(f'left by an interrupted recording, set aside: {path}')
         self.get_logger().info(
@@ -152,106 +176,125 @@ class RecorderNode(Node):
         self._writer.close()
         super().destroy_node()
 
-    def _subscribe(self) -> None:
-        self.create_subscription(
-            Image, 'camera/camera/color/image_raw', self._take_image, SENSOR_DATA, raw=True
-        )
-        self.create_subscription(JointState, 'joint_states', self._take_joint_state, SENSOR_DATA)
-        self.create_subscription(
-            LowCmdMessage, 'arm_sdk', self._take_arm_command, COMMAND, raw=True
-        )
-        self.create_subscription(PoseArray, 'teleop/hands', self._take_hands, SENSOR_DATA)
-        self.create_subscription(Joy, 'teleop/inputs', self._take_inputs, SENSOR_DATA)
-        self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
-        for name, topic in self._gripper_topics.items():
-            self.create_subscription(
-                JointState, topic, partial(self._take_gripper_command, name), COMMAND
-            )
-
-    def _raw_topics(self) -> dict[str, tuple[Any, QoSProfile]]:
+    def _sources(self) -> dict[str, tuple[Any, QoSProfile, _Take | None]]:
+        """Type, QoS and taker of every topic that is recorded; the image comes last, after what
+        is known at its time.
+        """
         return {
-            'camera/camera/color/image_raw': (Image, SENSOR_DATA),
-            'joint_states': (JointState, SENSOR_DATA),
-            'arm_sdk': (LowCmdMessage, COMMAND),
-            **{topic: (JointState, COMMAND) for topic in self._gripper_topics.values()},
-            'teleop/hands': (PoseArray, SENSOR_DATA),
-            'teleop/inputs': (Joy, SENSOR_DATA),
-            'policy/action_chunk': (ActionChunk, COMMAND),
-            'control/safety_status': (SafetyStatus, STATUS),
+            'joint_states': (JointState, STREAM, self._take_joint_state),
+            'arm_sdk': (LowCmdMessage, STREAM, self._take_arm_command),
+            **{
+                f'{side}_gripper/{topic}': (JointState, STREAM, partial(self._take_gripper, name))
+                for side in _SIDES
+                for topic, name in (
+                    ('state', f'{side}_gripper'),
+                    ('command', f'{side}_gripper_command'),
+                )
+            },
+            'teleop/hands': (PoseArray, STREAM, self._take_hands),
+            'teleop/inputs': (Joy, STREAM, self._take_inputs),
+            'control/safety_status': (SafetyStatus, STATUS, self._take_safety),
+            _IMAGE: (Image, SENSOR_DATA, self._take_image),
+        }
+
+    def _raw_sources(self) -> dict[str, tuple[Any, QoSProfile, _Take | None]]:
+        """Topics that are kept in the raw log only."""
+        return {
+            'camera/camera/color/camera_info': (CameraInfo, STREAM, None),
+            'teleop/joint_targets': (JointTrajectory, STREAM, None),
+            'policy/action_chunk': (ActionChunk, STREAM, None),
         }
 
     # What comes in.
 
-    def _take_joint_state(self, message: JointState) -> None:
+    def _step(self) -> None:
+        self._poll()
+        changed = bool(self._find_fault()) != bool(self._fault)
+        if changed or self._now() - self._reported >= _STATUS:
+            self._publish_status()
+
+    def _poll(self) -> None:
+        """Takes all that has come. The middleware's stamps are of the system's clock."""
+        offset = self.get_clock().now().nanoseconds - time.time_ns()
+        for name, topic, take in self._topics:
+            for data, info in topic.take():
+                received = info['received_timestamp'] + offset
+                if self._recording is not None and self._settings.raw_log:
+                    self._recording.add_raw(name, received, data)
+                if take is not None:
+                    take(data, (info['source_timestamp'] + offset) * 1e-9, received * 1e-9)
+
+    def _take_joint_state(self, data: bytes, _sent: float, received: float) -> None:
+        message = deserialize_message(data, JointState)
         if message.name != self._columns[0]:
-            if not set(self._robot.chunk_joints) <= set(message.name):
+            if not set(self._robot.arm_joints) <= set(message.name):
                 return  # somebody else's joints; `_missing` says that ours do not come
-            columns = [message.name.index(name) for name in self._robot.chunk_joints]
+            columns = [message.name.index(name) for name in self._robot.arm_joints]
             self._columns = (message.name, columns)
-        positions = np.array([message.position[k] for k in self._columns[1]])
-        taken = _seconds(message.header.stamp)
-        self._measured.add(taken, positions)
-        self._health.states.add(taken, self._now())
+        taken = serialised_stamp(data) * 1e-9
+        positions = np.array(message.position)[self._columns[1]]
+        self._timelines['state'].add(taken, positions)
+        self._health.states.add(taken, received)
 
-    def _take_gripper_command(self, name: str, message: JointState) -> None:
+    def _take_gripper(self, name: str, data: bytes, _sent: float, _received: float) -> None:
+        """A state or command, finger opening [m]."""
+        message = deserialize_message(data, JointState)
         if message.position:
-            self._gripper_commands[name] = message.position[0]
+            self._timelines[name].add(serialised_stamp(data) * 1e-9, np.array(message.position[:1]))
 
-    def _take_arm_command(self, data: bytes) -> None:
-        if len(self._gripper_commands) == len(self._robot.gripper_joints):
-            self._low_cmd.load(data)
-            grippers = [self._gripper_commands[name] for name in self._robot.gripper_joints]
-            now = self._now()
-            self._commanded.add(now, np.append(self._low_cmd.q[ARM_MOTORS], grippers))
-            self._health.commands.add(now, now)
+    def _take_arm_command(self, data: bytes, sent: float, received: float) -> None:
+        self._low_cmd.load(data)
+        self._timelines['command'].add(sent, self._low_cmd.q[ARM_MOTORS].astype(float))
+        self._health.commands.add(sent, received)
 
-    def _take_hands(self, message: PoseArray) -> None:
+    def _take_hands(self, data: bytes, _sent: float, _received: float) -> None:
         """Head, left and right; `teleop/inputs` with the same stamp follows."""
+        message = deserialize_message(data, PoseArray)
         if len(message.poses) == len(_HANDS):
-            self._hands = np.ravel([_pose(pose) for pose in message.poses])
+            poses = np.ravel([_pose(pose) for pose in message.poses])
+            self._hands = serialised_stamp(data), poses
 
-    def _take_inputs(self, message: Joy) -> None:
-        if len(message.axes) == len(_INPUTS):
-            taken = _seconds(message.header.stamp)
-            self._operator.add(taken, np.append(self._hands, message.axes))
+    def _take_inputs(self, data: bytes, _sent: float, _received: float) -> None:
+        message, stamp = deserialize_message(data, Joy), serialised_stamp(data)
+        if len(message.axes) == len(_INPUTS) and self._hands[0] == stamp:
+            self._timelines['operator'].add(stamp * 1e-9, np.append(self._hands[1], message.axes))
 
-    def _take_safety(self, message: SafetyStatus) -> None:
+    def _take_safety(self, data: bytes, _sent: float, _received: float) -> None:
+        clamped = deserialize_message(data, SafetyStatus).clamped
         if self._clamped is not None:
-            self._health.clamped += max(0, message.clamped - self._clamped)
-        self._clamped = message.clamped
+            self._health.clamped += max(0, clamped - self._clamped)
+        self._clamped = clamped
 
-    def _take_image(self, data: bytes) -> None:
+    def _take_image(self, data: bytes, _sent: float, received: float) -> None:
         self._images.tick()
-        self._image_at = now = self._now()
+        self._image_at = received
         if self._recording is None:
             return
         taken = serialised_stamp(data) * 1e-9
-        self._health.images.add(taken, now)
-        for row in self._grid.add(taken, data):
-            self._add(row)
-        self._health.missed = self._dropped()
+        self._health.images.add(taken, received)
+        if abs(received - taken) < _OTHER_CLOCK:
+            for row in self._grid.add(taken, data):
+                self._add(self._recording, row)
+            self._health.missed = self._grid.missed
 
-    def _add(self, row: Row[bytes]) -> None:
-        assert self._recording is not None
+    def _add(self, recording: EpisodeRecording, row: Row[bytes]) -> None:
         self._health.residual = max(self._health.residual, row.residual)
-        self._recording.add(
-            Frame(
-                state=self._measured.at(row.time),
-                action=self._commanded.at(row.time),
-                image=partial(_rgb, row.image),
-                extras=self._extras(row),
-            )
+        state, action = (
+            np.concatenate([self._timelines[name].at(row.time) for name in names])
+            for names in (_STATE, _ACTION)
         )
+        recording.add(Frame(state, action, partial(_rgb, row.image), self._extras(row)))
 
     def _extras(self, row: Row[bytes]) -> dict[str, np.ndarray]:
+        """An operator is not there when a policy moves the robot."""
         stamps = np.zeros(len(_SOURCES))
         stamps[0] = serialised_stamp(row.image) * 1e-9
         operator = np.zeros(len(EXTRAS['operator'].names))
-        for k, source in enumerate((self._measured, self._commanded, self._operator), 1):
-            if (sample := source.nearest(row.time)) is not None:
-                stamps[k] = sample[0]
-                if source is self._operator:
-                    operator = sample[1]
+        for k, name in enumerate(_SOURCES[1:], 1):
+            if self._timelines[name].newest > 0:
+                stamps[k], value = self._timelines[name].nearest(row.time)
+                if name == 'operator':
+                    operator = value
         residual = np.where(stamps > 0, np.abs(stamps - row.time), 0.0)
         return {'capture_stamp': stamps, 'residual': residual, 'operator': operator}
 
@@ -263,16 +306,15 @@ class RecorderNode(Node):
             return self._answer(response, False, 'already recording: save or discard it first')
         if missing:
             return self._answer(response, False, f'cannot record: {missing}')
+        raw = self._raw if self._settings.raw_log else None
         try:
-            self._recording = EpisodeRecording(self._writer, self._instruction)
-            if self._raw:
-                self._raw.start(self._writer.root / '.staging' / f'raw-{time.time_ns()}')
+            self._recording = EpisodeRecording(self._writer, self._instruction, raw)
         except OSError as error:
-            self._abandon()
             return self._answer(response, False, f'cannot write to {self._writer.root}: {error}')
+        self._poll()  # what came before this moment is of no row
         self._grid = FrameGrid(self._settings.fps)
         self._started = self._now()
-        self._health = EpisodeHealth()
+        self._health = EpisodeHealth(self._started)
         self._state = EpisodeStatus.RECORDING
         return self._answer(
             response, True, f'recording episode {self._writer.total_episodes}: {self._instruction}'
@@ -281,14 +323,18 @@ class RecorderNode(Node):
     def _save(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._recording is None:
             return self._answer(response, False, 'nothing to save: call recorder/start first')
-        recording, health = self._recording, self._health.summary(self._limits)
+        self._poll()
+        recording, now = self._recording, self._now()
         self._state, self._text = EpisodeStatus.SAVING, 'saving'
         self._publish_status()
         self._recording = None
         try:
-            index = recording.save(health)
-            if self._raw:
-                self._raw.keep(self._writer.root / 'raw' / f'episode_{index:06d}')
+            with _uninterrupted():
+                recording.finish()
+                health = self._health.summary(
+                    self._limits, now, recording.dropped, recording.problems
+                )
+                index = recording.save(health)
         except (OSError, ValueError) as error:
             return self._answer(response, False, f'the episode was lost: {error}')
         text = f'saved episode {index}: {recording.frames} frames'
@@ -308,8 +354,6 @@ class RecorderNode(Node):
         recording, self._recording = self._recording, None
         if recording is not None:
             recording.discard()
-        if self._raw:
-            self._raw.discard()
 
     def _answer(self, response: Trigger.Response, success: bool, text: str) -> Trigger.Response:
         """What the caller, the log and the status are told."""
@@ -326,32 +370,42 @@ class RecorderNode(Node):
 
     # How it goes.
 
-    def _dropped(self) -> int:
-        return self._grid.missed + (self._recording.dropped if self._recording else 0)
-
     def _missing(self) -> str:
         """Which sources are not there, in words; empty if all are."""
-        now = self._now()
+        now, newest = self._now(), {name: line.newest for name, line in self._timelines.items()}
         sources = (
             ('no camera images; is the camera on?', self._image_at),
+            ('no joint_states with both arms; is control_node running?', newest['state']),
             (
-                'no joint_states with arms and grippers; is control_node running?',
-                self._measured.newest,
+                'no states of both grippers; is gripper_node running?',
+                min(newest[name] for name in _STATE[1:]),
             ),
             (
                 'no commands on arm_sdk and to both grippers; arm with control/arm',
-                self._commanded.newest,
+                min(newest[name] for name in _ACTION),
             ),
         )
-        return '; '.join(text for text, at in sources if now - at > _SILENT_AFTER)
+        texts = [text for text, at in sources if now - at > _SILENT_AFTER]
+        free = shutil.disk_usage(self._writer.root).free // 1_000_000
+        if free < self._settings.disk_free:
+            texts.append(
+                f'{free} MB left on the disk of {self._writer.root}, expected '
+                f'{self._settings.disk_free} or more'
+            )
+        return '; '.join(texts)
+
+    def _find_fault(self) -> str:
+        """What the operator has to know of the episode being recorded; empty if all is well."""
+        if self._recording is None:
+            return ''
+        faults = self._health.faults(self._limits, self._now())
+        return '; '.join(filter(None, (*self._recording.problems, *faults, self._missing())))
 
     def _publish_status(self) -> None:
-        recording = self._recording
-        fault = ''
-        if recording is not None:
-            error = '' if recording.error is None else f'writing failed: {recording.error}'
-            faults = (error, *self._health.faults(self._limits), self._missing())
-            fault = '; '.join(text for text in faults if text)
+        recording, fault = self._recording, self._find_fault()
+        if fault and not self._fault:
+            self.get_logger().error(f'the episode being recorded: {fault}')
+        self._fault, self._reported = fault, self._now()
         self._status.publish(
             EpisodeStatus(
                 stamp=self.get_clock().now().to_msg(),
@@ -361,7 +415,7 @@ class RecorderNode(Node):
                 episodes_saved=self._writer.total_episodes,
                 episodes_goal=self._settings.episodes_goal,
                 frames=recording.frames if recording else 0,
-                frames_dropped=self._dropped() if recording else 0,
+                frames_dropped=recording.dropped + self._grid.missed if recording else 0,
                 duration=self._now() - self._started if recording else 0.0,
                 healthy=not fault,
                 text=fault or self._text,
@@ -375,6 +429,7 @@ class RecorderNode(Node):
                 not fault,
                 fault or self._text,
                 image_rate_hz=self._images.rate(),
+                command_rate_hz=self._health.commands.rate,
                 largest_image_residual_s=self._health.residual,
             )
         ]
@@ -384,8 +439,21 @@ class RecorderNode(Node):
         return self.get_clock().now().nanoseconds * 1e-9
 
 
-def _seconds(stamp: object) -> float:
-    return Time.from_msg(stamp).nanoseconds * 1e-9
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds SIGINT and SIGTERM back until the block has ended: an episode is saved to its end."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda heard, _frame: came.append(heard))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for caught in came:
+            signal.raise_signal(caught)
 
 
 def _pose(pose: Pose) -> list[float]:
@@ -399,14 +467,14 @@ def _rgb(data: bytes) -> np.ndarray:
     Asked for on the writing thread, and only for images that become rows.
     """
     message = deserialize_message(data, Image)
-    if message.encoding not in _CHANNELS:
+    if message.encoding not in ('rgb8', 'bgr8'):
         raise ValueError(
-            f'camera: expected encoding {" or ".join(_CHANNELS)}, got {message.encoding}; set '
+            f'camera: expected encoding rgb8 or bgr8, got {message.encoding}; set '
             'rgb_camera.color_format:=RGB8'
         )
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     image = rows[:, : message.width * 3].reshape(message.height, message.width, 3)
-    return image[..., _CHANNELS[message.encoding]]
+    return image if message.encoding == 'rgb8' else image[..., ::-1]
 
 
 def main(args: list[str] | None = None) -> int:
