@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
 from typing import Literal
 
-import yaml
 from dit4dit_msgs.msg import EpisodeStatus, SafetyStatus
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-
-from g1_node.config import config_path
 
 from .snapshot import JOINT_STATES, RECORDER, Snapshot
 
@@ -56,17 +52,9 @@ def panel(s: Snapshot) -> Panel:
         episode += f'   {minutes:.0f}:{seconds:04.1f}   {status.frames} frames, {lost}'
     return Panel(
         Group(f'[{colour}]{state}[/]   {episode}\n', rows),
-        title=f'recording: {escape(status.task)}',
+        title=escape(status.task),
         border_style=colour,
     )
-
-
-def buttons() -> Mapping[str, str]:
-    """What buttons do (start, save, ...) to their names, of config/teleop.yaml."""
-    content = yaml.safe_load(config_path('teleop.yaml').read_text())
-    given = next(iter(content.values()))['ros__parameters']
-    prefix = 'button_'
-    return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix) and v}
 
 
 def _rows(s: Snapshot, status: EpisodeStatus) -> list[tuple[str, RenderableType]]:
@@ -88,8 +76,9 @@ def _rows(s: Snapshot, status: EpisodeStatus) -> list[tuple[str, RenderableType]
     teleop = s.diagnostics.get('teleop_node')
     operator = escape(teleop.text) if teleop else '[bold red]teleop_node is not heard[/]'
     rows += [('robot', robot), ('operator', operator), ('rates', _rates(s))]
-    keys = ', '.join(f'[bold]{escape(key)}[/] {what}' for what, key in buttons().items())
-    return [*rows, ('buttons', keys)] if keys else rows
+    if teleop is not None:
+        rows += [(name, escape(teleop.values.get(name, ''))) for name in ('buttons', 'answer')]
+    return rows
 
 
 def _rates(s: Snapshot) -> str:
