@@ -1,10 +1,11 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo test lint bench faults clean
+.PHONY: help setup demo record-demo test lint bench faults clean
 
 TASK ?= arrange_flower
 DURATION ?= 20
 SEED ?= 0
+EPISODES ?= 5
 PRESET ?= nano
 
 help:  ## what there is
@@ -15,6 +16,10 @@ setup:  ## Python, ROS 2 and the built packages, all inside this folder; writes 
 
 demo: setup  ## the whole system against the simulated G1: TASK=arrange_flower DURATION=20 SEED=0
 	@source setup.bash && g1 demo --task $(TASK) --duration $(DURATION) --seed $(SEED)
+
+record-demo: TASK = pick_and_place
+record-demo: setup  ## a scripted operator records demonstrations, checked: TASK=pick_and_place EPISODES=5 SEED=0
+	@source setup.bash && g1 record-demo --task $(TASK) --episodes $(EPISODES) --seed $(SEED)
 
 test: lint  ## every test that needs no GPU and takes no minutes
 	@source setup.bash && python -m pytest -m 'not slow and not gpu'

@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from .demo import free_domain
+from .launched import free_domain
 from .services import NoAnswer
 from .system import environment
 

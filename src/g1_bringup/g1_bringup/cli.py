@@ -21,6 +21,7 @@ USAGE = """usage: g1 COMMAND ...
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
   bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
+  record-demo                     record a scripted operator in simulation (... --help)
   faults                          inject every fault, time the reactions        (g1 faults --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
   dataset                         look at, convert and replay datasets          (g1 dataset --help)
@@ -56,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .demo import main as demo
 
             return demo(rest)
+        if name == 'record-demo':
+            from .record_demo import main as record_demo
+
+            return record_demo(rest)
         if name == 'faults':
             from .faults import main as faults
 

@@ -14,18 +14,12 @@ how often it was: what `dit4dit eval` counts, but over ROS and in real time.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
-import random
-import re
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,13 +42,14 @@ from std_srvs.srv import Trigger
 from g1_sim.expert import wilson_interval
 from g1_sim.replay import render
 
+from .launched import DemoError, free_domain, launched
 from .monitor import Monitor
 from .pictures import FPS, camera_frames, plot_joints, write_video
 from .report import LINGER, Run, nanoseconds, report
 from .system import Value, check, environment, find
 
 #: How long each step may take [s], on a slow machine that is doing something else too.
-READY_SECONDS, ARM_SECONDS, STOP_SECONDS = 180.0, 15.0, 10.0
+READY_SECONDS, ARM_SECONDS = 180.0, 15.0
 #: The weight ramps up within this [s], with time to spare.
 ARMING_SECONDS = 4.0
 _POLL_SECONDS = 0.05
@@ -62,10 +57,6 @@ _MODES = {
     getattr(SafetyStatus, name): name
     for name in ('DISARMED', 'ARMING', 'ACTIVE', 'HOLD', 'DISARMING', 'ESTOP')
 }
-
-
-class DemoError(RuntimeError):
-    """The system did not work; the message says what was expected and what came instead."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,7 +145,7 @@ def _run(
     log, images = scratch / 'simulation.npz', scratch / 'images.cdr'
     words = ['policy.launch.py', f'task:={task}', f'seed:={seed}', f'sim_log:={log.resolve()}']
     with (
-        _launched([*words, 'run:=false'], folder / 'log.txt') as alive,
+        launched([*words, 'run:=false'], folder / 'log.txt') as alive,
         _node() as node,
         _Session(node, images, alive, console) as session,
     ):
@@ -368,63 +359,6 @@ def _node() -> Iterator[Node]:
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-
-
-@contextmanager
-def _launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
-    """`g1 launch` in its own process; yields a check that raises DemoError when it has ended."""
-    with log.open('w') as file:
-        process = subprocess.Popen(
-            [shutil.which('g1') or 'g1', 'launch', *words],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            preexec_fn=end_with_parent,
-        )
-
-    def alive() -> None:
-        if process.poll() is not None:
-            raise DemoError(f'the system ended by itself:\n{_last_lines(log)}')
-
-    try:
-        yield alive
-    except DemoError as error:
-        if process.poll() is None:
-            raise DemoError(f'{error}\nthe last lines of the nodes:\n{_last_lines(log)}') from None
-        raise
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def end_with_parent() -> None:
-    """In a child process: it is stopped even when its parent is killed (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def _last_lines(log: Path, count: int = 15) -> str:
-    """The end of the log; of the node that ended by itself only, where one did."""
-    lines = log.read_text(errors='replace').splitlines()
-    for pattern in (r'^error: (\w+) (?:ended|was killed)', r'\[(\w+)-\d+\]: process has died'):
-        for line in lines:
-            if found := re.search(pattern, line):
-                lines = [line for line in lines if found[1] in line]
-                break
-    return '\n'.join('  ' + line for line in lines[-count:])
-
-
-def free_domain() -> int:
-    """A ROS domain that nobody uses on this machine: the port of its first participant is free."""
-    for domain in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-            probe.bind(('', 7400 + 250 * domain + 10))
-            return domain
-    raise DemoError('every ROS domain from 1 to 101 is in use on this machine')
 
 
 def _table(content: dict[str, Any], folder: Path) -> Table:

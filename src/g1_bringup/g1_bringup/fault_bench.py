@@ -44,7 +44,7 @@ from g1_node import qos
 from g1_node.config import config_path
 from g1_node.parameters import load
 
-from .demo import end_with_parent
+from .launched import end_with_parent
 from .launcher import command
 from .listening import take
 from .system import check, find, holds

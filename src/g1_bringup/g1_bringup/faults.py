@@ -30,8 +30,8 @@ from rich.table import Table
 from g1_control.safety import Mode, Reason, SafetyParameters
 from g1_node.real_time import ask_for_real_time
 
-from .demo import free_domain
 from .fault_bench import CHUNK_POINTS, CHUNK_STEP, PATIENCE, Bench, NotSeenError, limits
+from .launched import free_domain
 from .system import environment
 
 #: Added to every stated time: the status's way to here, on a computer that is busy [s].
