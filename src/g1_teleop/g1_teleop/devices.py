@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
+import socket
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +30,9 @@ BUTTONS = tuple(_BUTTONS)
 
 #: Axes of XRoboToolkit (x right, y up, z back) in those of the robot (x forward, y left, z up).
 _ROBOT_FROM_XR = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+_FROZEN = 0.5  # a pose that has not changed at all for so long is not tracked [s]
+_LOOK_EVERY = 1.0  # for the PC service [s]
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,11 @@ class OperatorInput:
 class Device(Protocol):
     """A device that knows where the operator's hands are.
 
-    silence_help: what a person can do when it sends nothing.
+    silence_help: what a person can do while it sends nothing.
     """
 
-    silence_help: str
+    @property
+    def silence_help(self) -> str: ...
 
     def read(self) -> OperatorInput:
         """The newest measurement, at once."""
@@ -75,16 +82,14 @@ class Device(Protocol):
 
 
 class XRoboToolkit:
-    """A PICO headset through the XRoboToolkit PC service, which runs on this machine.
+    """A PICO headset through the XRoboToolkit PC service.
 
-    Raises ValueError when the package xrobotoolkit-sdk is not installed. Without a service or a
-    headset it opens, and the stamp of what it reads stays 0.
+    Without a service or a headset it opens, and the stamp of what it reads stays 0; it connects by
+    itself when they come. The service is looked for on this machine, or where [Client] connectAddr
+    and connectPort of a file PXREASetting.ini in the working folder say (the SDK reads it so).
+
+    Raises ValueError when the package xrobotoolkit-sdk is not installed.
     """
-
-    silence_help = (
-        'start the XRoboToolkit PC service on this machine, connect the headset in its '
-        'XRoboToolkit app with Head, Controller and Send switched on, then start this node again'
-    )
 
     def __init__(self) -> None:
         try:
@@ -94,28 +99,84 @@ class XRoboToolkit:
                 f'device xrobotoolkit needs the package xrobotoolkit-sdk ({error}); '
                 'install it with: pip install xrobotoolkit-sdk==1.1.0'
             ) from None
+        self._head, self._left, self._right = _Tracked(), _Tracked(), _Tracked()
+        self._address = _service_address()
+        self._looked, self._help = -_LOOK_EVERY, ''
         self._sdk.init()
 
+    @property
+    def silence_help(self) -> str:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            self._help = (
+                'wake the headset and, in its XRoboToolkit app, connect it to this machine with '
+                'Head, Controller and Send switched on'
+                if _answers(self._address)
+                else 'start the XRoboToolkit PC service: nobody answers at {}:{}'.format(
+                    *self._address
+                )
+            )
+        return self._help
+
     def read(self) -> OperatorInput:
-        sdk = self._sdk
+        sdk, now = self._sdk, time.monotonic()
         return OperatorInput(
             stamp=sdk.get_time_stamp_ns(),
             left=HandInput(
-                robot_pose(sdk.get_left_controller_pose()),
+                self._left.pose(sdk.get_left_controller_pose(), now),
                 sdk.get_left_grip(),
                 sdk.get_left_trigger(),
             ),
             right=HandInput(
-                robot_pose(sdk.get_right_controller_pose()),
+                self._right.pose(sdk.get_right_controller_pose(), now),
                 sdk.get_right_grip(),
                 sdk.get_right_trigger(),
             ),
-            head=robot_pose(sdk.get_headset_pose()),
+            head=self._head.pose(sdk.get_headset_pose(), now),
             buttons=frozenset(name for name, get in _BUTTONS.items() if getattr(sdk, get)()),
         )
 
     def close(self) -> None:
         self._sdk.close()  # without it the process aborts at its end
+
+
+class _Tracked:
+    """Tells a pose that is measured from one that is only repeated.
+
+    The headset's app stamps when it sends, not what it sends: a controller out of sight or switched
+    off may come with new stamps and its last pose. A tracked one trembles in its last digits.
+    """
+
+    def __init__(self) -> None:
+        self._pose: list[float] = []
+        self._since = 0.0
+
+    def pose(self, xr_pose: ArrayLike, now: float) -> NDArray[np.float64] | None:
+        """`robot_pose`, and None too for one that has stayed the same; now: [s], increasing."""
+        values = np.asarray(xr_pose, float)
+        if values.tolist() != self._pose:
+            self._pose, self._since = values.tolist(), now
+        return robot_pose(values) if now - self._since < _FROZEN else None
+
+
+def _service_address() -> tuple[str, int]:
+    """Where the SDK looks for the PC service."""
+    settings = configparser.ConfigParser()
+    settings.read('PXREASetting.ini')
+    get = settings.get
+    return (
+        get('Client', 'connectAddr', fallback='127.0.0.1'),
+        int(get('Client', 'connectPort', fallback='60061')),
+    )
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=0.02).close()
+    except OSError:
+        return False
+    return True
 
 
 def robot_pose(xr_pose: ArrayLike) -> NDArray[np.float64] | None:

@@ -1,0 +1,277 @@
+"""The real XRoboToolkit SDK, beside a stand-in for the PC service and its headset."""
+
+import json
+import math
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from dit4dit_msgs.msg import SafetyStatus
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from g1_description import load_robot
+from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_sim.xr_service import Measurement, XrService
+from g1_teleop.devices import BUTTONS
+
+pytest.importorskip('xrobotoolkit_sdk')
+
+ROBOT = load_robot()
+DEADLINE = 40.0  # [s]
+#: Prints what the device reads, a JSON line for each stamp, as the SDK writes to stdout itself.
+READER = """
+import json, sys, time
+from g1_teleop.devices import XRoboToolkit
+
+def pose(values):
+    return None if values is None else values.tolist()
+
+device, stamp = XRoboToolkit(), 0
+while True:
+    read = device.read()
+    if read.stamp != stamp:
+        stamp = read.stamp
+        content = {
+            'stamp': read.stamp,
+            'poses': [pose(p) for p in (read.head, read.left.pose, read.right.pose)],
+            'values': [read.left.grip, read.left.trigger, read.right.grip, read.right.trigger],
+            'buttons': sorted(read.buttons),
+        }
+        print(json.dumps(content), file=sys.stderr, flush=True)
+    time.sleep(0.002)
+"""
+
+
+class Headset:
+    """What somebody does with it; everything trembles a little, as tracking does.
+
+    Attributes:
+        measurement: without the tremble.
+        frozen: the left controller is only repeated.
+    """
+
+    def __init__(self) -> None:
+        turn = (0.0, math.sin(0.3), 0.0, math.cos(0.3))  # 0.6 rad to the left
+        self.measurement = Measurement(
+            head=(0.0, 1.5, 0.0, 0.0, 0.0, 0.0, 1.0),
+            left=(-0.2, 1.0, -0.3, *turn),
+            right=(0.25, 1.1, -0.35, 0.0, 0.0, 0.0, 1.0),
+        )
+        self.frozen = False
+
+    def change(self, **changes: object) -> None:
+        self.measurement = replace(self.measurement, **changes)
+
+    def measure(self, seconds: float) -> Measurement:
+        tremble = 1e-5 * math.sin(40 * seconds)
+        now = self.measurement
+        return replace(
+            now,
+            head=(now.head[0] + tremble, *now.head[1:]),
+            left=now.left if self.frozen else (now.left[0] + tremble, *now.left[1:]),
+            right=(now.right[0] + tremble, *now.right[1:]),
+        )
+
+
+@pytest.fixture
+def headset() -> Headset:
+    return Headset()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, port: int) -> Path:
+    """A working folder in which the SDK finds the service at `port`."""
+    (tmp_path / 'PXREASetting.ini').write_text(f'[Client]\nconnectPort={port}\n')
+    return tmp_path
+
+
+@pytest.fixture
+def readings(folder: Path, port: int, headset: Headset) -> Iterator[Iterator[dict]]:
+    """What the device reads in a process of its own, where the SDK lives."""
+    service = XrService(headset.measure, port)
+    process = subprocess.Popen(
+        [sys.executable, '-c', READER],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    alarm = threading.Timer(DEADLINE, process.kill)
+    alarm.start()
+    yield (json.loads(line) for line in process.stderr if line.startswith('{"'))
+    alarm.cancel()
+    process.kill()
+    process.wait()
+    service.close()
+
+
+def first(readings: Iterator[dict], condition: Callable[[dict], bool]) -> dict:
+    for reading in readings:
+        if condition(reading):
+            return reading
+    pytest.fail('the reading that was waited for did not come')
+
+
+def test_everything_the_headset_measures_arrives_in_the_axes_of_the_robot(
+    headset: Headset, readings: Iterator[dict]
+) -> None:
+    headset.change(grips=(0.25, 0.75), triggers=(0.5, 1.0))
+    before = time.time_ns()
+    reading = first(readings, lambda r: r['values'] == [0.25, 0.5, 0.75, 1.0])
+    assert abs(reading['stamp'] - before) < DEADLINE * 1e9
+    head, left, right = (np.array(pose) for pose in reading['poses'])
+    np.testing.assert_allclose(head[:3, 3], [0, 0, 1.5], atol=1e-4)
+    np.testing.assert_allclose(left[:3, 3], [0.3, 0.2, 1.0], atol=1e-4)
+    np.testing.assert_allclose(right[:3, 3], [0.35, -0.25, 1.1], atol=1e-4)
+    np.testing.assert_allclose(right[:3, :3], np.eye(3), atol=1e-6)
+    cosine, sine = math.cos(0.6), math.sin(0.6)
+    np.testing.assert_allclose(left[:2, :2], [[cosine, -sine], [sine, cosine]], atol=1e-6)
+    for button in BUTTONS:
+        headset.change(buttons=frozenset({button}))
+        first(readings, lambda r, button=button: r['buttons'] == [button])
+
+
+def test_a_pose_that_is_lost_or_only_repeated_is_not_tracked(
+    headset: Headset, readings: Iterator[dict]
+) -> None:
+    first(readings, lambda r: None not in r['poses'])
+    headset.frozen = True
+    first(readings, lambda r: r['poses'][1] is None and r['poses'][2] is not None)
+    headset.frozen = False
+    first(readings, lambda r: None not in r['poses'])
+    headset.change(right=(0.0,) * 7)
+    first(readings, lambda r: r['poses'][2] is None and r['poses'][1] is not None)
+
+
+class Robot:
+    """Joints and safety status as control_node publishes them, while an operator moves it."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self._node = rclpy.create_node('robot', context=self.context)
+        self.targets: list[JointTrajectory] = []
+        self.said: list[str] = []
+        self._node.create_subscription(
+            JointTrajectory, 'teleop/joint_targets', self.targets.append, COMMAND
+        )
+        self._node.create_subscription(
+            String, 'teleop/status', lambda message: self.said.append(message.data), STATUS
+        )
+        self._joints = self._node.create_publisher(JointState, 'joint_states', SENSOR_DATA)
+        self._safety = self._node.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
+        self._node.create_timer(0.02, self._publish)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join(DEADLINE)
+        self._node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def _publish(self) -> None:
+        names = list(ROBOT.chunk_joints)
+        self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
+        self._safety.publish(SafetyStatus(mode=SafetyStatus.HOLD, text='HOLD'))
+
+    def wait_until_said(self, text: str) -> None:
+        """Waits for it, among what was said since the last such call."""
+        wait_for(lambda: any(text in said for said in self.said), f'{text!r}; said: {self.said}')
+        self.said.clear()
+
+    def rests(self) -> bool:
+        time.sleep(0.3)
+        self.targets.clear()
+        time.sleep(0.4)
+        return self.targets == []
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f'waited too long for {what}'
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    made = Robot()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def node(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'g1_teleop.nodes.teleop_node'], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new_grip(
+    node: subprocess.Popen[bytes], port: int, headset: Headset, robot: Robot
+) -> None:
+    def move() -> None:
+        for _ in range(10):
+            headset.change(grips=(0.0, 0.0))
+            time.sleep(0.3)
+            robot.targets.clear()
+            headset.change(grips=(1.0, 0.0))
+            end = time.monotonic() + DEADLINE / 10
+            while len(robot.targets) < 10 and time.monotonic() < end:
+                time.sleep(0.02)
+            if len(robot.targets) >= 10:
+                return
+        pytest.fail(f'the arm does not move; said: {robot.said}')
+
+    robot.wait_until_said(f'start the XRoboToolkit PC service: nobody answers at 127.0.0.1:{port}')
+    service = XrService(headset.measure, port)
+    service.asleep = True
+    robot.wait_until_said('sends nothing; wake the headset')
+    service.asleep = False
+    robot.wait_until_said('ready')
+    move()
+
+    service.asleep = True
+    robot.wait_until_said('stopped sending; wake the headset')
+    assert robot.rests()
+    service.asleep = False
+    robot.wait_until_said('ready')
+    assert robot.rests()
+    move()
+
+    service.close()
+    robot.wait_until_said('stopped sending; start the XRoboToolkit PC service')
+    assert robot.rests()
+    service = XrService(headset.measure, port)
+    robot.wait_until_said('ready')
+    assert robot.rests()
+    move()
+
+    node.send_signal(signal.SIGINT)
+    assert node.wait(DEADLINE) == 0
+    service.close()
