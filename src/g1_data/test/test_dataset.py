@@ -1,6 +1,7 @@
 """What the writer leaves on disk, read with plain pyarrow, av and json by the format's rules."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -328,3 +329,43 @@ def test_killed_in_an_episode_the_finished_ones_stay(
         assert len(dataset.read_episode(episode.index)['index']) == episode.length
         assert sum(1 for _ in dataset.frames(episode.index)) == episode.length
     assert not (root / '.staging').exists()
+
+
+def test_what_is_referred_to_is_on_the_disk_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut spares what was synced: contents of files, and names in folders."""
+    contents: set[int] = set()
+    names: set[Path] = set()
+    commits = 0
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f'/proc/self/fd/{descriptor}').resolve()
+        if path.is_dir():
+            names.update(path.iterdir())
+        else:
+            contents.add(path.stat().st_ino)
+
+    def watched_replace(source: Path, target: Path) -> Path:
+        nonlocal commits
+        if target.name == 'info.json':
+            commits += 1
+            assert source.stat().st_ino in contents
+            for path in root.rglob('[!.]*'):
+                if '.staging' not in str(path) and path != target:
+                    assert path in names, f'{path.relative_to(root)}: its name may be lost'
+                    assert path.is_dir() or path.stat().st_ino in contents, f'{path}: empty'
+        names.discard(target)
+        return replace(source, target)
+
+    monkeypatch.setattr(os, 'fsync', watched_fsync)
+    monkeypatch.setattr(Path, 'replace', watched_replace)
+    root = tmp_path / 'new' / 'set'
+    with create(root) as writer:
+        for _ in range(2):
+            record(writer, 'task', 5)
+    assert commits == 3
+    assert root in names
+    assert root.parent in names
