@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,20 @@ from typing import Any
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from numpy.typing import NDArray
-from rclpy.node import Node
 from rich.table import Table
-from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
-from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_control.messages import to_time
 from g1_control.seams import seam_quality
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
-from g1_node.qos import COMMAND, STATUS
+from g1_node.qos import COMMAND
 
 from .bench import STOP, process
-from .launcher import command
-from .listening import STREAM, operator_node, take
-from .services import NoAnswer, ask
-from .system import G1, find
+from .rig import Rig, armed_rig
 
 SECONDS = 60.0  # of commands
 PERIOD = 0.004  # [s] of control
-_READY = 60.0  # [s]
 _REST = 0.3  # [s] of standing still between two chunks
 _MOVED = 1e-6  # [rad] from standing: the command carries the chunk
 
@@ -59,21 +51,14 @@ while True:
 
 def measure(seconds: float) -> dict[str, Any]:
     """The numbers of so many seconds of commands, and of chunks' seams."""
-    node = next(
-        n for n in find('robot.launch.py').nodes if n.executable == 'control_node' and n.when == G1
-    )
-    robot = [sys.executable, '-m', 'g1_sim.sdk_robot', '--domain', os.environ['ROS_DOMAIN_ID']]
-    with ExitStack() as stack:
-        stack.enter_context(process(robot, stdin=subprocess.PIPE))
-        control = stack.enter_context(process(command(node, {'robot': 'g1'})))
-        bench = _Bench(stack.enter_context(operator_node('g1_bench')))
-        bench.arm()
-        loop = stack.enter_context(
-            process([sys.executable, '-c', _BARE_LOOP], stdout=subprocess.PIPE)
-        )
-        began, cpu = time.monotonic(), _cpu(control.pid)
+    with (
+        armed_rig() as rig,
+        process([sys.executable, '-c', _BARE_LOOP], stdout=subprocess.PIPE) as loop,
+    ):
+        bench = _Bench(rig)
+        began, cpu = time.monotonic(), _cpu(rig.control.pid)
         bench.run(seconds)
-        share = (_cpu(control.pid) - cpu) / (time.monotonic() - began)
+        share = (_cpu(rig.control.pid) - cpu) / (time.monotonic() - began)
         loop.terminate()
         woken = np.array(loop.communicate(timeout=STOP)[0].split(), np.int64)
     latencies = np.array(bench.latencies or [np.nan])
@@ -134,67 +119,30 @@ def jitter(times: NDArray[np.int64]) -> dict[str, float]:
 
 
 class _Bench:
-    """Grippers, chunks now and then, and every command with the time it was sent."""
+    """Chunks now and then, and every command with the time it was sent."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, rig: Rig) -> None:
         self.times: list[int] = []  # of commands [ns since 1970]
         self.latencies: list[float] = []  # [ms]
-        self._node, self._robot = node, load_robot()
-        self._status = SafetyStatus(lowstate_age=-1.0)
+        self._rig, self._robot = rig, load_robot()
         self._command = LowCmd()
         self._standing: NDArray[np.float32] | None = None
         self._sent = 0  # when the chunk under way was [ns]; 0: it shows in the commands already
         self._still_since = time.monotonic()
-        self._commands = node.create_subscription(
-            LowCmdMessage, 'arm_sdk', lambda _: None, STREAM, raw=True
-        )
-        self._statuses = node.create_subscription(
-            SafetyStatus, 'control/safety_status', lambda _: None, STATUS
-        )
-        self._chunks = node.create_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
-        self._grippers = [
-            node.create_publisher(JointState, f'{side}_gripper/state', COMMAND)
-            for side in ('left', 'right')
-        ]
-
-    def arm(self) -> None:
-        """Raises NoAnswer when the robot cannot be armed."""
-        deadline = time.monotonic() + _READY
-        while self._status.mode != SafetyStatus.HOLD:
-            self._poll()
-            if self._status.mode == SafetyStatus.DISARMED and self._status.lowstate_age >= 0.0:
-                ask(self._node, 'control/arm')
-                self._wait(0.5)
-            if time.monotonic() > deadline:
-                raise NoAnswer(f'the robot did not arm: {self._status.text or "nothing heard"}')
-        self._wait(_REST)
-        self.times.clear()
+        self._chunks = rig.node.create_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
+        rig.keep = self._keep
 
     def run(self, seconds: float) -> None:
         """Lets the robot move now and then, for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self._poll()
-            holding = self._status.mode == SafetyStatus.HOLD
+            self._rig.poll()
+            holding = self._rig.status.mode == SafetyStatus.HOLD
             if holding and self._standing is not None and self._sent == 0:
                 if time.monotonic() > self._still_since + _REST:
                     self._send_chunk()
             elif not holding:
                 self._still_since = time.monotonic()
-
-    def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._poll()
-
-    def _poll(self) -> None:
-        for publisher, name in zip(self._grippers, self._robot.gripper_joints, strict=True):
-            publisher.publish(JointState(name=[name], position=[0.02], velocity=[0.0]))
-        time.sleep(0.02)
-        for status, _ in take(self._statuses, SafetyStatus):
-            self._status = status
-        for data, info in take(self._commands, LowCmdMessage, raw=True):
-            self._keep(data, info['source_timestamp'])
 
     def _keep(self, data: bytes, sent: int) -> None:
         self.times.append(sent)
