@@ -1,4 +1,4 @@
-"""What several test modules share (`controller_bench`) can be imported by name."""
+"""What several test modules share (`controller_bench`, `sdk_bench`) can be imported."""
 
 import sys
 from pathlib import Path

@@ -2,109 +2,47 @@
 
 import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import rclpy
-from dit4dit_msgs.msg import ActionChunk, SafetyStatus
-from rclpy.executors import SingleThreadedExecutor
+from dit4dit_msgs.msg import SafetyStatus
 from rclpy.qos import QoSProfile
+from sdk_bench import ROBOT, ControlProcess, Operator
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectoryPoint
 from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
-from g1_control.messages import to_time
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
-from g1_description import load_robot
-from g1_node.config import config_path
-from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-
-ROBOT = load_robot()
+from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA
 
 
-class FakeRobot:
-    """Publishes /lowstate and gripper states, follows /arm_sdk perfectly, keeps all it gets."""
+class FakeRobot(Operator):
+    """Publishes /lowstate too, follows /arm_sdk perfectly, keeps all it gets."""
 
     def __init__(self, domain: int) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain)
-        self.node = rclpy.create_node('fake_robot', context=self.context)
+        super().__init__(domain)
         self.state = LowState()
         self.state.mode_machine = 5
         self.state.q[ARM_MOTORS] = ROBOT.home[:14]
         self.commands: list[LowCmd] = []
         self.arrivals: list[float] = []  # of the commands [s]
-        self.joint_states: list[JointState] = []
         self.gripper_commands: list[float] = []
-        self.status = SafetyStatus()
         listen = self.node.create_subscription
         listen(LowCmdMessage, 'arm_sdk', self._on_command, QoSProfile(depth=100), raw=True)
-        listen(JointState, 'joint_states', self.joint_states.append, SENSOR_DATA)
         listen(
             JointState,
             'right_gripper/command',
             lambda message: self.gripper_commands.append(message.position[0]),
             COMMAND,
         )
-        listen(SafetyStatus, 'control/safety_status', self._on_status, STATUS)
-        self._chunks = self.node.create_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
         self._lowstate = self.node.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
-        self._grippers = [
-            self.node.create_publisher(JointState, f'{side}_gripper/state', COMMAND)
-            for side in ('left', 'right')
-        ]
-        self.node.create_timer(0.005, self._publish)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self.node.create_timer(0.005, self._publish_lowstate)
 
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-    def call(self, name: str) -> Trigger.Response:
-        client = self.node.create_client(Trigger, f'control/{name}')
-        assert client.wait_for_service(10), f'no service control/{name}'
-        future = client.call_async(Trigger.Request())
-        self.wait_for(future.done, f'an answer of control/{name}')
-        return future.result()
-
-    def send(self, motion, **changes) -> None:
-        now = self.node.get_clock().now().nanoseconds * 1e-9
-        message = ActionChunk()
-        message.header.stamp = to_time(now)
-        message.trajectory.joint_names = list(changes.get('names', ROBOT.chunk_joints))
-        for k in range(16):
-            point = JointTrajectoryPoint(positions=motion(now + 0.1 * k).tolist())
-            point.time_from_start.sec, point.time_from_start.nanosec = divmod(
-                k * 100_000_000, 1_000_000_000
-            )
-            message.trajectory.points.append(point)
-        self._chunks.publish(message)
-
-    def wait_for(self, condition, what: str, timeout: float = 10.0) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, f'waited {timeout} s for {what}; {self.status}'
-            time.sleep(0.01)
-
-    def wait_for_mode(self, mode: int) -> None:
-        self.wait_for(lambda: self.status.mode == mode, f'mode {mode}')
-
-    def _publish(self) -> None:
+    def _publish_lowstate(self) -> None:
         self.state.tick += 5
         self._lowstate.publish(self.state.to_bytes())
-        for publisher, name in zip(self._grippers, ROBOT.gripper_joints, strict=True):
-            publisher.publish(JointState(name=[name], position=[0.02], velocity=[0.0]))
 
     def _on_command(self, data: bytes) -> None:
         command = LowCmd()
@@ -113,9 +51,6 @@ class FakeRobot:
         self.arrivals.append(time.monotonic())
         if command.weight == 1.0:
             self.state.q[ARM_MOTORS] = command.q[ARM_MOTORS]
-
-    def _on_status(self, message: SafetyStatus) -> None:
-        self.status = message
 
 
 @pytest.fixture
@@ -127,20 +62,10 @@ def robot(ros_domain: int) -> Iterator[FakeRobot]:
 
 @pytest.fixture
 def node(ros_domain: int) -> Iterator[subprocess.Popen]:
-    files = [str(config_path(name)) for name in ('control.yaml', 'safety.yaml')]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, '-c', 'from g1_control.nodes.control_node import main; main()'),
-            '--ros-args',
-            *(word for file in files for word in ('--params-file', file)),
-            # A busy machine, whose fake robot stutters, must not end in HOLD here.
-            *('-p', 'missed_deadlines:=250', '-p', 'lowstate_stale:=0.5'),
-            *('-p', 'lowstate_lost:=1.0'),
-        ],
-    )
-    yield process
-    process.kill()
-    process.wait()
+    # A busy machine, whose fake robot stutters, must not end in HOLD here.
+    control = ControlProcess(missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0)
+    yield control.process
+    control.kill()
 
 
 def still(_time: float) -> np.ndarray:
@@ -170,7 +95,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
     np.testing.assert_allclose(arms, np.tile(ROBOT.home[:14], (len(arms), 1)), atol=1e-6)
     assert not any(command.q[:15].any() or command.kp[:15].any() for command in robot.commands)
 
-    start = robot.node.get_clock().now().nanoseconds * 1e-9
+    start = robot.now()
 
     def lift(time: float) -> np.ndarray:
         s = np.clip(time - start, 0, 1)
@@ -178,7 +103,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
         return ROBOT.home + share * np.array([0.2] * 14 + [-0.02] * 2)
 
     goal = lift(start + 2)
-    while robot.node.get_clock().now().nanoseconds * 1e-9 < start + 1.1:
+    while robot.now() < start + 1.1:
         robot.send(lift)
         time.sleep(0.1)
     robot.wait_for(
@@ -203,9 +128,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
 
 
 def test_stopped_while_armed_it_ramps_the_weight_down_first(robot, node):
-    robot.wait_for(lambda: robot.joint_states, 'joint states')
-    assert robot.call('arm').success
-    robot.wait_for_mode(SafetyStatus.HOLD)
+    robot.arm()
     node.send_signal(signal.SIGINT)
     assert node.wait(timeout=6) == 0
     robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'weight 0')
@@ -213,9 +136,7 @@ def test_stopped_while_armed_it_ramps_the_weight_down_first(robot, node):
 
 
 def test_a_corrupt_lowstate_is_as_good_as_none(robot, node):
-    robot.wait_for(lambda: robot.joint_states, 'joint states')
-    assert robot.call('arm').success
-    robot.wait_for_mode(SafetyStatus.HOLD)
+    robot.arm()
     robot.state.to_bytes = lambda: bytes((0, 1, 0, 0)) + bytes(2088)
     robot.wait_for_mode(SafetyStatus.DISARMING)
     assert robot.status.reason == SafetyStatus.LOWSTATE_LOST

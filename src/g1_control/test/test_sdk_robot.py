@@ -1,24 +1,15 @@
 """control_node against a robot that speaks through Unitree's own SDK over CycloneDDS."""
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
+from sdk_bench import ROBOT, ControlProcess, Operator, Process
 from unitree_sdk2py.idl.default import unitree_hg_msg_dds__LowCmd_ as default_low_cmd
 from unitree_sdk2py.utils.crc import CRC
 
 from g1_control.unitree import WEIGHT_SLOT, LowCmd
-
-_spec = importlib.util.spec_from_file_location(
-    'sdk_bench', Path(__file__).with_name('sdk_bench.py')
-)
-sdk_bench = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sdk_bench)
-ROBOT, ControlProcess = sdk_bench.ROBOT, sdk_bench.ControlProcess
-Operator, Process = sdk_bench.Operator, sdk_bench.Process
 
 # A busy machine, on which robot and control stutter, must not end in another reaction than asked.
 PATIENT = {'missed_deadlines': 250, 'lowstate_stale': 0.3, 'lowstate_lost': 0.6}
