@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import rclpy
@@ -30,8 +31,11 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok():  # a wait without end would keep Python from hearing the signal
-            executor.spin_once(timeout_sec=0.5)
+        asked = threading.Event()  # a callback comes to its end: an exception in the midst of a
+        for number in (signal.SIGINT, signal.SIGTERM):  # conversion from C would be another one
+            signal.signal(number, lambda _number, _frame: asked.set())
+        while rclpy.ok() and not asked.is_set():
+            executor.spin_once(timeout_sec=0.5)  # without end, Python would not hear the signal
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, OSError) as error:

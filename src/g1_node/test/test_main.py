@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -47,6 +48,32 @@ def test_a_signal_ends_it_cleanly(number):
     output, _ = process.communicate(timeout=20)
     assert output == 'cleaned up\n'
     assert process.returncode == 0
+
+
+CONVERTING = PROGRAM.replace(
+    'lambda: None',
+    'lambda: [deserialize_message(message, JointState) for _ in range(2000)]',
+).replace(
+    'import sys',
+    """import sys
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import JointState
+message = serialize_message(JointState(name=['joint'] * 30, position=[0.0] * 30))""",
+)
+
+
+def test_a_signal_in_the_midst_of_a_callback_ends_it_cleanly():
+    process = subprocess.Popen(
+        [sys.executable, '-c', CONVERTING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'started\n'
+    time.sleep(0.2)  # by now it converts messages nearly all the time
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert (output, errors, process.returncode) == ('cleaned up\n', '', 0)
 
 
 def test_a_bad_parameter_is_one_line():
