@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dit4dit_policy.evaluation import evaluate, imagine
@@ -31,10 +31,29 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--config', type=Path, required=True, metavar='FILE', help='see config/train_nano.yaml'
+    )
+    parser.add_argument(
+        '--data',
+        type=Path,
+        nargs='+',
+        metavar='DIR',
+        help='LeRobot datasets, in equal shares, in place of those in the file',
+    )
+    parser.add_argument('--output', type=Path, metavar='DIR', help='in place of that in the file')
+
+
 def _train(options: argparse.Namespace) -> int:
     from dit4dit_policy.training.train import TrainConfig, train
 
-    folder = train(TrainConfig.read(options.config))
+    config = TrainConfig.read(options.config)
+    if options.data:
+        config = replace(config, datasets={str(folder): 1.0 for folder in options.data})
+    if options.output:
+        config = replace(config, output=str(options.output))
+    folder = train(config)
     print(f'checkpoint: {folder}')
     return 0
 
@@ -121,13 +140,7 @@ class _Command:
 
 
 _COMMANDS = {
-    'train': _Command(
-        'Train a policy on LeRobot datasets.',
-        lambda p: p.add_argument(
-            '--config', type=Path, required=True, metavar='FILE', help='see config/train_nano.yaml'
-        ),
-        _train,
-    ),
+    'train': _Command('Train a policy on LeRobot datasets.', _train_arguments, _train),
     'info': _Command(
         'Show what a checkpoint is and how it was trained.',
         lambda p: p.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='its folder'),

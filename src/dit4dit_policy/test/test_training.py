@@ -297,3 +297,15 @@ def test_command_line(settings, tmp_path, capsys):
     wrong.write_text('preset: nano\nstepz: 3\n')
     assert cli.main(['train', '--config', str(wrong)]) == 2
     assert "unknown ['stepz']" in capsys.readouterr().err
+
+
+def test_recorded_datasets_are_named_on_the_command_line(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(training, 'train', lambda config: given.append(config) or tmp_path)
+    words = ['train', '--config', str(_ROOT / 'config/train_teleop.yaml')]
+    assert cli.main([*words, '--data', 'monday', 'tuesday', '--output', 'both']) == 0
+    assert cli.main(words) == 0
+    named, plain = given
+    assert named.datasets == {'monday': 1.0, 'tuesday': 1.0} and named.output == 'both'
+    assert plain == replace(named, datasets={'runs/teleop': 1}, output='runs/train_teleop')
+    assert 'pick_and_place' in plain.tasks

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,7 @@ from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache
 from dit4dit_policy.training.plots import plot_chunks, plot_losses
+from g1_node.config import load_tasks
 
 _EVALUATED = 128  # held-out examples
 _PLOTTED = 4
@@ -46,17 +47,17 @@ class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
     datasets: folders of LeRobot v2.x datasets, each with the share it has in what is trained on.
-    tasks: name to instruction of the tasks in the datasets. output: gets `checkpoint/`,
-    `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from. init_from: where to
-    start: a checkpoint, whose model is kept but for the state and action dimensions of `preset`
-    (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its first); or '', new weights
-    behind an autoencoder trained on the datasets. mode: which losses train.
+    tasks: name to instruction, of those that may be in the datasets; by default config/tasks.yaml.
+    output: gets `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on
+    from. init_from: where to start: a checkpoint, whose model is kept but for the state and action
+    dimensions of `preset` (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its first);
+    or '', new weights behind an autoencoder trained on the datasets. mode: which losses train.
     """
 
     preset: str
     datasets: dict[str, float]
     output: str
-    tasks: dict[str, str]
+    tasks: dict[str, str] = field(default_factory=load_tasks)
     init_from: str = ''
     mode: Literal['joint', 'video', 'action'] = 'joint'
     feature_gradient: bool | None = None  # of the action loss into the video DiT; None: preset's
