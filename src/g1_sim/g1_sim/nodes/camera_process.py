@@ -19,7 +19,6 @@ from g1_sim.simulation import Simulation
 def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
     """Publishes images at `rate` [Hz] until SIGTERM, or until the process that started it ends."""
     stopping = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the node ends this one
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     node_process = multiprocessing.parent_process()
     assert node_process is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import threading
 import time
@@ -130,7 +131,10 @@ class SimNode(Node):
             name='sim_camera',
             daemon=True,
         )
+        # Ctrl-C reaches both processes; the camera's inherits that it is to ignore it.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._camera.start()
+        signal.signal(signal.SIGINT, heard)
         ask_for_real_time()  # from here on: the robot never waits, its camera may
         self._physics = threading.Thread(target=self._run, name='physics', daemon=True)
         self._physics.start()
