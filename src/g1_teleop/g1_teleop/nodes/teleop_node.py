@@ -28,6 +28,7 @@ from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.devices import Device, OperatorInput, XRoboToolkit
 from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.nodes.operator_requests import OperatorRequests
+from g1_teleop.pose_replay import PoseReplay
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
@@ -45,8 +46,11 @@ class TeleopParameters:
 
     device: str = parameter(
         'xrobotoolkit',
-        choices=('xrobotoolkit', 'scripted'),
+        choices=('xrobotoolkit', 'replay', 'scripted'),
         description='What the operator holds; scripted plays the operator in the simulator.',
+    )
+    replay_file: str = parameter(
+        '', description='Raw log of an episode (MCAP) whose operator the device replay plays.'
     )
     task: str = parameter(
         '', description='Task of config/tasks.yaml; what a scripted operator demonstrates.'
@@ -114,6 +118,8 @@ class TeleopNode(Node):
         match parameters.device:
             case 'xrobotoolkit':
                 return XRoboToolkit()
+            case 'replay':
+                return PoseReplay(parameters.replay_file, self._armed)
             case _:  # scripted
                 return self._scripted_operator(parameters.task)
 
@@ -187,11 +193,14 @@ class TeleopNode(Node):
                 'no joint_states of arms and grippers, or no control/safety_status; is '
                 'control_node running?'
             )
-        if self._safety.mode not in _ARMED:
+        if not self._armed():
             return f'control is {self._safety.text}{_ARM.get(self._safety.mode, "")}'
         if self._paused:
             return f'paused; press {self._buttons.of("pause")} to go on'
         return ''
+
+    def _armed(self) -> bool:
+        return self._safety is not None and self._safety.mode in _ARMED
 
     def _publish_input(self, operator: OperatorInput) -> None:
         if operator.stamp != self._operator_stamp:
