@@ -33,7 +33,9 @@ _PRESS = 0.15  # [s] between two presses of buttons
 _REACTION = 0.3  # [s] before a person sees that the hands have arrived
 _STILL, _STILL_FOR = 0.01, 0.15  # [rad, m] that nothing has moved by, in this time [s]
 _NEAR = 0.004  # [m] from where they should be, hands have arrived
-_LOST = 0.03  # [m] from where they should be, hands are kept from getting there
+_ABOUT = 0.02  # [m] from there, they may work
+_LAG, _LOST = 0.25, 0.06  # [s], [m] hands further from where they should have been so long ago
+_REGRIPS = 2  # are gripped anew this many times on a way
 _PATIENCE = 1.5  # [s] after which a hand is as near as it gets
 _CORRECTION = 1.5  # [1/s] how fast a person corrects what they see
 _DONE_FOR = 0.5  # [s] that the task has to stay done
@@ -188,54 +190,71 @@ class Demonstrator:
             yield
         return done >= _DONE_FOR
 
-    def _move(self, motion: Trajectory) -> Doing[bool]:
+    def _move(self, motion: Trajectory, regrips: int = _REGRIPS) -> Doing[bool]:
         """Takes both hands along `motion`, waiting for them where they have to come to rest.
 
-        Whether they came along; stops where they do not.
+        Where they do not come along, grips are pressed anew. Whether they got there in the end.
         """
-        guide = _Guide(self._controllers, self._kinematics.forward(motion(0.0)[:14]))
+        self._guide = _Guide(self._controllers, self._kinematics.forward(motion(0.0)[:14]))
         self._grip = 1.0
-        self._place(guide, motion(0.0))
+        self._place(motion(0.0))
         yield from self._pause(_GRASP)
         time = 0.0
         for stop in motion.stops:
             while time < stop:
                 time = min(time + self._step, stop)
-                self._place(guide, motion(time))
+                self._place(motion(time))
                 yield
-            if not (yield from self._arrive(guide, motion(stop))):
-                return False
+                expected = motion(max(time - _LAG, 0.0))
+                along = self._distance(expected) < _LOST
+                if along and time == stop:
+                    along = yield from self._arrive(motion(stop))
+                if not along:
+                    if not regrips or not (yield from self._regrip(motion(time), regrips - 1)):
+                        return False
+                    regrips -= 1
         return True
 
-    def _arrive(self, guide: _Guide, wanted: Array) -> Doing[bool]:
+    def _regrip(self, wanted: Array, regrips: int) -> Doing[bool]:
+        self._say('the hands do not come along; grips pressed anew')
+        yield from self._let_go()
+        start = np.append(self._seen()[:14], wanted[14:])
+        return (yield from self._move(Trajectory.between(start, wanted, _RETURN), regrips))
+
+    def _arrive(self, wanted: Array) -> Doing[bool]:
         """Waits until the hands are near `wanted` (16,) and still, moving on by what is missing.
 
         Whether they are about there in the end.
         """
-        hands = self._kinematics.forward(wanted[:14])
-        before, since, waited, far = self._seen(), 0.0, 0.0, 0.0
+        before, since, waited = self._seen(), 0.0, 0.0
         while waited < _PATIENCE:
             waited, since = waited + self._step, since + self._step
             measured = self._seen()
             if np.abs(measured - before).max() > _STILL:
                 before, since = measured, 0.0
-            seen = self._kinematics.forward(measured[:14])
-            off: dict[str, Array] = {side: hands[side][:3, 3] - seen[side][:3, 3] for side in SIDES}
-            far = max(float(np.linalg.norm(off[side])) for side in SIDES)
-            if waited > _REACTION and since > _STILL_FOR and far < _NEAR:
+            if waited > _REACTION and since > _STILL_FOR and self._distance(wanted) < _NEAR:
                 break
-            guide.correct(off, _CORRECTION * self._step)
-            self._place(guide, wanted)
+            self._guide.correct(self._off(wanted), _CORRECTION * self._step)
+            self._place(wanted)
             yield
-        return far < _LOST
+        return self._distance(wanted) < _ABOUT
+
+    def _off(self, wanted: Array) -> dict[str, Array]:
+        """From where each hand is seen to where it is at `wanted` (16,): (3,) [m]."""
+        hands, seen = (self._kinematics.forward(q[:14]) for q in (wanted, self._seen()))
+        return {side: hands[side][:3, 3] - seen[side][:3, 3] for side in SIDES}
+
+    def _distance(self, wanted: Array) -> float:
+        """Of the hand that is further off `wanted` [m]."""
+        return max(float(np.linalg.norm(off)) for off in self._off(wanted).values())
 
     def _let_go(self) -> Doing[None]:
         self._grip = 0.0
         yield from self._pause(_GRASP)
 
-    def _place(self, guide: _Guide, wanted: Array) -> None:
+    def _place(self, wanted: Array) -> None:
         """Controllers and triggers where they bring the robot to `wanted` (16,)."""
-        self._controllers = guide.controllers(self._kinematics.forward(wanted[:14]))
+        self._controllers = self._guide.controllers(self._kinematics.forward(wanted[:14]))
         openings = np.clip(wanted[14:] / self._robot.gripper_stroke, 0.0, 1.0)
         self._triggers = dict(zip(SIDES, (1.0 - openings).tolist(), strict=True))
 
