@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +13,18 @@ import rclpy
 from dit4dit_msgs.msg import SafetyStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.serialization import serialize_message
+from rclpy.time import Time
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from g1_data.raw_log import RawLog
 from g1_description import load_robot
 from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
+from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.nodes import teleop_node
 
 ROBOT = load_robot()
@@ -60,8 +65,9 @@ class FakeHeadset:
 class Robot:
     """Spins the node beside a robot: joint states, safety status, and the services it may call."""
 
-    def __init__(self, services: tuple[str, ...] = SERVICES) -> None:
-        rclpy.init()
+    def __init__(self, services: tuple[str, ...] = SERVICES, **parameters: object) -> None:
+        given = [f'{name}:={value}' for name, value in parameters.items()]
+        rclpy.init(args=['--ros-args', *(text for one in given for text in ('-p', one))])
         self.node = teleop_node.TeleopNode()
         self.headset = self.node.device
         self.targets: list[JointTrajectory] = []
@@ -154,18 +160,24 @@ def make_robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Robot]
     monkeypatch.setattr(teleop_node, 'XRoboToolkit', FakeHeadset)
     made: list[Robot] = []
 
-    def make(*services: str) -> Robot:
-        made.append(Robot(services))
+    def make(*services: str, **parameters: object) -> Robot:
+        made.append(Robot(services, **parameters))
         return made[0]
 
     yield make
     made[0].close()
-    assert made[0].headset.closed
 
 
 @pytest.fixture
 def robot(make_robot: Callable[..., Robot]) -> Robot:
     return make_robot(*SERVICES)
+
+
+def test_the_device_is_closed_with_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teleop_node, 'XRoboToolkit', FakeHeadset)
+    robot = Robot()
+    robot.close()
+    assert robot.headset.closed
 
 
 def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot) -> None:
@@ -281,6 +293,38 @@ def test_an_estop_without_control_is_said_and_goes_out_when_it_is_back(
     robot.spin_until_said('E-STOP NOT DONE: there is no control/estop')
     robot.serve('control/estop')
     robot.spin_until(lambda: robot.called == ['control/estop'], 'the e-stop')
+
+
+def test_a_recorded_operator_waits_for_the_arms_and_ends_in_a_hold(
+    make_robot: Callable[..., Robot], tmp_path: Path
+) -> None:
+    kinds = {'/teleop/hands': hands_message, '/teleop/inputs': inputs_message}
+    types = {
+        '/teleop/hands': 'geometry_msgs/msg/PoseArray',
+        '/teleop/inputs': 'sensor_msgs/msg/Joy',
+    }
+    with RawLog(tmp_path / 'raw', types, {}) as log:
+        for k in range(360):  # 4 s; the grip is pressed anew twice a second
+            pose = np.eye(4)
+            pose[0, 3] = k / 3600
+            left = HandInput(pose, float(k % 45 > 5), 0.0)
+            operator = OperatorInput(k, left, HandInput(None, 0.0, 0.0))
+            stamp = Time(nanoseconds=10**18 + k * 10**9 // 90)
+            for topic, message in kinds.items():
+                data = serialize_message(message(operator, stamp.to_msg()))
+                log.add(topic, stamp.nanoseconds, data)
+
+    robot = make_robot(device='replay', replay_file=tmp_path / 'raw')
+    robot.mode = SafetyStatus.DISARMED
+    robot.spin_until_said('control is DISARMED')
+    assert robot.targets == []
+    robot.mode = SafetyStatus.HOLD
+    robot.spin_until(lambda: len(robot.targets) > 20, 'targets')
+    robot.spin_until_said('device replay stopped sending; the recording is over')
+    robot.spin_for(0.3)
+    robot.targets.clear()
+    robot.spin_for(0.3)
+    assert robot.targets == []
 
 
 def test_no_headset_is_said_and_ctrl_c_is_clean() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class TeleopNode(Node):
         self._retargeting = Retargeting(self._robot, ArmKinematics(), retargeting)
         self._watchdog = Watchdog(retargeting.stale_after)
         self._measured: np.ndarray | None = None
-        self._measured_at = self.get_clock().now()
+        self._measured_at = 0.0
         self._safety: SafetyStatus | None = None
         self._paused = False
         self._plan = Plan()
@@ -139,7 +140,7 @@ class TeleopNode(Node):
         positions = dict(zip(message.name, message.position, strict=True))
         if positions.keys() >= set(self._robot.chunk_joints):
             self._measured = np.array([positions[name] for name in self._robot.chunk_joints])
-            self._measured_at = self.get_clock().now()
+            self._measured_at = time.monotonic()
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._safety = message
@@ -147,7 +148,7 @@ class TeleopNode(Node):
     # A cycle.
 
     def _step(self) -> None:
-        now = self.get_clock().now().nanoseconds * 1e-9
+        now = time.monotonic()  # not the clock of the stamps: that one may be set
         operator = self.device.read()
         self._publish_input(operator)
         alive = self._watchdog.alive(operator.stamp, now)
@@ -157,7 +158,7 @@ class TeleopNode(Node):
         else:
             self._buttons.forget()
         self._requests.check(now)
-        obstacle = self._obstacle(alive)
+        obstacle = self._obstacle(alive, now)
         self._may_move = not obstacle
         targets = None
         if obstacle or self._measured is None:
@@ -171,7 +172,8 @@ class TeleopNode(Node):
         if targets is None:
             self._plan.clear()
         else:
-            self._publisher.publish(self._message(self._plan.add(targets, now)))
+            stamp = self.get_clock().now().nanoseconds * 1e-9
+            self._publisher.publish(self._message(self._plan.add(targets, stamp)))
             self._rate.tick()
 
     def _act(self, action: str, now: float) -> None:
@@ -182,13 +184,13 @@ class TeleopNode(Node):
         if action in ('pause', 'estop'):
             self._retargeting.release()
 
-    def _obstacle(self, alive: bool) -> str:
+    def _obstacle(self, alive: bool, now: float) -> str:
         """Why nothing may move, in words; empty if it may."""
         if not alive:
             happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
             return f'device {self._device_name} {happened}; {self.device.silence_help}'
-        age = (self.get_clock().now() - self._measured_at).nanoseconds * 1e-9
-        if self._measured is None or self._safety is None or age > _JOINT_STATE_AGE:
+        silent = self._measured is None or now - self._measured_at > _JOINT_STATE_AGE
+        if silent or self._safety is None:
             return (
                 'no joint_states of arms and grippers, or no control/safety_status; is '
                 'control_node running?'
