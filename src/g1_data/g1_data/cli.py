@@ -22,7 +22,12 @@ from g1_data.validate import validate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `g1 dataset ARGV`; exit code 0: fine, 1: the dataset has faults, 2: wrong use."""
-    parser = argparse.ArgumentParser(prog='g1 dataset', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='g1 dataset',
+        description=__doc__,
+        epilog='g1 dataset replay DATASET EPISODE plays the commands of an episode on a running '
+        'robot (g1 dataset replay --help).',
+    )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     info = commands.add_parser('info', help='table of what a dataset holds')
     info.add_argument('root', type=Path, help='folder of the dataset')

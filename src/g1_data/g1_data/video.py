@@ -46,7 +46,7 @@ class VideoEncoder:
 
     def add(self, image: np.ndarray) -> None:
         """Appends one frame, (H, W, 3) uint8 RGB."""
-        frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format='rgb24')
         frame.pts = self._frames
         frame.time_base = self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(frame))

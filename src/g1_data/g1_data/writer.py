@@ -314,7 +314,7 @@ class EpisodeWriter:
         expected = (*self._writer.image_shape, 3)
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f'image: expected {expected} uint8, got {image.shape} {image.dtype}')
-        self._encoder.add(np.ascontiguousarray(image))
+        self._encoder.add(image)
         self._image_statistics.add(image)
         for name, values in row.items():
             self._columns[name].append(values)

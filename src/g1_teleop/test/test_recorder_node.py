@@ -1,6 +1,10 @@
 """recorder_node as a process, beside a robot that publishes what the real one does."""
 
+import random
+import re
+import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -14,6 +18,7 @@ import rclpy
 from dit4dit_msgs.msg import EpisodeStatus
 from geometry_msgs.msg import Point, Pose, PoseArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.task import Future
 from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image, JointState, Joy
 from std_srvs.srv import Trigger
@@ -31,9 +36,13 @@ DEADLINE = 20.0  # [s]
 
 
 class FakeRobot:
-    """Joint k stands at wave(t) + k / 100, commanded 0.5 more; brightness is the wave."""
+    """Joint k stands at wave(t) + k / 100, commanded 0.5 more; brightness is the wave.
+
+    camera: what it shows: 'wave', 'noise', or '' where it is unplugged.
+    """
 
     def __init__(self) -> None:
+        self.camera = 'wave'
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node('fake_robot', context=self.context)
@@ -77,10 +86,13 @@ class FakeRobot:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
-    def call(self, service: str) -> Trigger.Response:
+    def ask(self, service: str) -> Future:
         client = self.clients[service]
         assert client.wait_for_service(DEADLINE)
-        future = client.call_async(Trigger.Request())
+        return client.call_async(Trigger.Request())
+
+    def call(self, service: str) -> Trigger.Response:
+        future = self.ask(service)
         wait_for(future.done)
         return future.result()
 
@@ -91,7 +103,11 @@ class FakeRobot:
         return 0.2 + 0.2 * np.sin(self.node.get_clock().now().nanoseconds * 1e-9)
 
     def _publish_image(self) -> None:
+        if not self.camera:
+            return
         pixels = np.full((HEIGHT, WIDTH, 3), round(self._wave() * 500), np.uint8)
+        if self.camera == 'noise':
+            pixels = np.random.default_rng().integers(0, 255, pixels.shape, np.uint8)
         message = Image(height=HEIGHT, width=WIDTH, step=WIDTH * 3, encoding='rgb8')
         message.header.stamp = self.node.get_clock().now().to_msg()
         message.data = pixels.tobytes()
@@ -225,6 +241,46 @@ def test_an_episode_beyond_a_limit_is_marked_and_told(robot: FakeRobot, tmp_path
     assert 'no image for' in health['text']
 
 
+def mcap_schemas(path: Path) -> dict[str, tuple[str, str]]:
+    """Name to encoding and text of each schema in the summary of an MCAP file (mcap.dev/spec)."""
+    data = path.read_bytes()
+    magic = b'\x89MCAP0\r\n'
+    assert (data[:8], data[-8:]) == (magic, magic)
+    place = struct.unpack_from('<Q', data, len(data) - 28)[0]  # the footer's first number
+    schemas = {}
+    while (kind := data[place]) != 2:  # the footer
+        (length,) = struct.unpack_from('<Q', data, place + 1)
+        record = data[place + 9 : place + 9 + length]
+        place += 9 + length
+        if kind == 3:
+            texts, at = [], 2
+            for _ in ('name', 'encoding', 'text'):
+                (size,) = struct.unpack_from('<I', record, at)
+                texts.append(record[at + 4 : at + 4 + size].decode())
+                at += 4 + size
+            schemas[texts[0]] = (texts[1], texts[2])
+    return schemas
+
+
+def undefined(name: str, text: str) -> set[str]:
+    """Types that a ros2msg definition uses and does not contain; Foxglove needs them all."""
+    definitions = {name.replace('/msg/', '/'): ''}
+    owner = next(iter(definitions))
+    for line in text.splitlines():
+        if line.startswith('MSG: '):
+            owner = line.removeprefix('MSG: ').replace('/msg/', '/')
+        definitions[owner] = definitions.get(owner, '') + line + '\n'
+    used = set()
+    for owner, lines in definitions.items():
+        for line in lines.splitlines():
+            kind = re.match(r'([A-Za-z][\w/]*)(\[.*?\])?\s+\w', line)
+            if kind and kind[1][0].isupper():
+                used.add(f'{owner.split("/")[0]}/{kind[1]}')
+            elif kind and '/' in kind[1]:
+                used.add(kind[1].replace('/msg/', '/'))
+    return used - definitions.keys()
+
+
 def test_raw_topics_are_kept_as_mcap(robot: FakeRobot, tmp_path: Path) -> None:
     recorder = start_recorder(tmp_path, raw_log=True)
     record(robot, 5)
@@ -242,6 +298,11 @@ def test_raw_topics_are_kept_as_mcap(robot: FakeRobot, tmp_path: Path) -> None:
             if connection.topic == '/camera/camera/color/image_raw'
         )
     assert (image.height, image.width) == (HEIGHT, WIDTH)
+    schemas = mcap_schemas(tmp_path / 'set/raw/episode_000000/episode_000000.mcap')
+    assert {'sensor_msgs/msg/Image', 'unitree_hg/msg/LowCmd'} <= schemas.keys()
+    for name, (encoding, text) in schemas.items():
+        assert encoding == 'ros2msg'
+        assert undefined(name, text) == set(), name
     assert counts['/arm_sdk'] > counts['/camera/camera/color/image_raw'] > 5
     assert validate(tmp_path / 'set') == []
 
@@ -275,6 +336,120 @@ def test_killed_while_recording_the_next_start_sets_it_aside(
     assert second.returncode == 0
     assert 'set aside' in output
     assert validate(tmp_path / 'set') == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_fifty_times_no_finished_episode_is_lost(robot: FakeRobot, tmp_path: Path) -> None:
+    """While it starts, waits, records or saves, raw topics too."""
+    rng = random.Random(0)
+    root, finished, aside = tmp_path / 'set', 0, 0
+    content: dict[str, bytes] = {}
+    for number in range(50):
+        process = start_recorder(tmp_path, raw_log=True, fps=30)
+        stage = ('start', 'idle', 'record', 'save', 'save')[number % 5]
+        if stage == 'start':
+            time.sleep(rng.uniform(0.2, 3.0))
+        else:
+            wait_for(lambda: robot.call('start').success, 'recorder/start never succeeded')
+            wait_for(lambda: robot.status.frames >= 5)
+            assert robot.call('save').success
+            finished += 1
+        if stage in ('record', 'save'):
+            assert robot.call('start').success
+            time.sleep(rng.uniform(0.0, 1.0))
+        if stage == 'save':
+            robot.ask('save')
+            time.sleep(rng.uniform(0.0, 0.2))
+        process.kill()
+        process.wait(DEADLINE)
+
+        process = start_recorder(tmp_path, raw_log=True, fps=30)
+        robot.status = None
+        wait_for(lambda: robot.status is not None)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, output
+        aside += 'set aside' in output
+        assert 'set aside' in output or stage != 'record'
+        assert validate(root) == []
+        episodes = len(Dataset(root).episodes)
+        assert episodes in (finished, finished + (stage == 'save'))
+        finished = episodes
+        files = {
+            str(path.relative_to(root)): path.read_bytes()
+            for folder in ('data', 'videos', 'raw')
+            for path in (root / folder).rglob('*.*')
+        }
+        assert {name: files.get(name) for name in content} == content
+        content = files
+    assert aside >= 10
+
+
+def test_a_camera_unplugged_while_recording_is_told_at_once_and_marked(
+    robot: FakeRobot, recorder: subprocess.Popen, tmp_path: Path
+) -> None:
+    record(robot, 5)
+    assert robot.call('save').success
+    record(robot, 5)
+    robot.camera = ''
+    wait_for(lambda: not robot.status.healthy and 'is the camera on?' in robot.status.text)
+    answer = robot.call('save')
+    assert answer.success
+    assert 'unhealthy: ' in answer.message
+    assert not robot.call('start').success
+    assert 'no camera images' in robot.status.text
+    robot.camera = 'wave'
+    record(robot, 5)
+    assert robot.call('save').success
+    assert validate(tmp_path / 'set') == []
+    health = [episode.health for episode in Dataset(tmp_path / 'set').episodes]
+    assert len(health) == 3
+    assert not health[1]['healthy']
+    assert 'no image for' in health[1]['text']
+    assert 'no image for' not in health[2]['text']
+
+
+def test_a_disk_that_fills_while_recording_is_told_at_once_and_loses_that_episode_only(
+    robot: FakeRobot, recorder: subprocess.Popen, tmp_path: Path
+) -> None:
+    record(robot, 5)
+    assert robot.call('save').success
+    before = Dataset(tmp_path / 'set').content_hash()
+    record(robot, 1)
+    resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+    robot.camera = 'noise'
+    wait_for(lambda: not robot.status.healthy and 'writing failed' in robot.status.text)
+    answer = robot.call('save')
+    assert not answer.success
+    assert 'the episode was lost: writing failed' in answer.message
+    assert robot.status.text == answer.message
+    record(robot, 1)
+    wait_for(lambda: 'writing failed' in robot.status.text)
+    assert robot.call('discard').success
+    assert Dataset(tmp_path / 'set').content_hash() == before
+    assert not (tmp_path / 'set' / '.staging').exists()
+    resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, 2 * (resource.RLIM_INFINITY,))
+    record(robot, 5)
+    assert robot.call('save').success
+    assert validate(tmp_path / 'set') == []
+    assert len(Dataset(tmp_path / 'set').episodes) == 2
+
+
+def test_with_too_little_space_no_episode_is_started(robot: FakeRobot, tmp_path: Path) -> None:
+    recorder = start_recorder(tmp_path, disk_free=1_000_000_000)  # a petabyte
+    wait_for(lambda: 'MB left on the disk' in robot.call('start').message)
+    recorder.send_signal(signal.SIGINT)
+    recorder.wait(DEADLINE)
+
+
+def test_a_dataset_that_another_recorder_holds_is_said_in_one_line(
+    robot: FakeRobot, recorder: subprocess.Popen, tmp_path: Path
+) -> None:
+    wait_for(lambda: robot.status is not None)
+    output, _ = start_recorder(tmp_path).communicate(timeout=DEADLINE)
+    assert 'error: another process is writing to' in output
+    assert 'Traceback' not in output
 
 
 def test_without_a_robot_start_says_what_is_missing(tmp_path: Path) -> None:

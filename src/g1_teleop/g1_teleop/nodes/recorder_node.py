@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,8 +43,9 @@ from g1_teleop.synchronisation import FrameGrid, Row, Timeline
 
 _POLL = 0.01  # [s] between two looks at what has come
 _STATUS = 0.5  # [s] between two reports when nothing changes
+_WAIT = 0.1  # [s] that a row waits for samples from after it
 _SILENT_AFTER = 0.5  # a source that was last heard this long ago is missing [s]
-_OTHER_CLOCK = 10.0  # [s] an image stamped this far away is of no row
+_OTHER_CLOCK = 10.0  # [s] what is stamped this far away, or not at all, is of no row
 _SAMPLES = 1000  # kept of each source, several seconds
 
 _IMAGE = 'camera/camera/color/image_raw'
@@ -90,7 +92,7 @@ class RecorderParameters:
         500,
         unit='MB',
         minimum=0,
-        maximum=1_000_000,
+        maximum=1_000_000_000,
         description='With less on the disk no episode is started, and the operator is told.',
     )
     raw_log: bool = parameter(
@@ -135,6 +137,7 @@ class RecorderNode(Node):
         self._started = 0.0
         self._health = EpisodeHealth(self._started)
         self._grid: FrameGrid[bytes] = FrameGrid(fps)
+        self._rows: deque[Row[bytes]] = deque()
         self._timelines = {name: Timeline(_SAMPLES) for name in (*_STATE, *_ACTION, 'operator')}
         self._hands: tuple[int, np.ndarray] = (0, np.zeros(0))
         self._clamped: int | None = None
@@ -177,9 +180,7 @@ class RecorderNode(Node):
         super().destroy_node()
 
     def _sources(self) -> dict[str, tuple[Any, QoSProfile, _Take | None]]:
-        """Type, QoS and taker of every topic that is recorded; the image comes last, after what
-        is known at its time.
-        """
+        """Type, QoS and taker of every topic that is recorded."""
         return {
             'joint_states': (JointState, STREAM, self._take_joint_state),
             'arm_sdk': (LowCmdMessage, STREAM, self._take_arm_command),
@@ -223,6 +224,8 @@ class RecorderNode(Node):
                     self._recording.add_raw(name, received, data)
                 if take is not None:
                     take(data, (info['source_timestamp'] + offset) * 1e-9, received * 1e-9)
+        if self._recording is not None:
+            self._add_rows(self._recording, self._now() - _WAIT)
 
     def _take_joint_state(self, data: bytes, _sent: float, received: float) -> None:
         message = deserialize_message(data, JointState)
@@ -232,15 +235,15 @@ class RecorderNode(Node):
             columns = [message.name.index(name) for name in self._robot.arm_joints]
             self._columns = (message.name, columns)
         taken = serialised_stamp(data) * 1e-9
-        positions = np.array(message.position)[self._columns[1]]
-        self._timelines['state'].add(taken, positions)
-        self._health.states.add(taken, received)
+        if abs(received - taken) < _OTHER_CLOCK:
+            self._timelines['state'].add(taken, np.array(message.position)[self._columns[1]])
+            self._health.states.add(taken, received)
 
-    def _take_gripper(self, name: str, data: bytes, _sent: float, _received: float) -> None:
+    def _take_gripper(self, name: str, data: bytes, _sent: float, received: float) -> None:
         """A state or command, finger opening [m]."""
-        message = deserialize_message(data, JointState)
-        if message.position:
-            self._timelines[name].add(serialised_stamp(data) * 1e-9, np.array(message.position[:1]))
+        message, taken = deserialize_message(data, JointState), serialised_stamp(data) * 1e-9
+        if message.position and abs(received - taken) < _OTHER_CLOCK:
+            self._timelines[name].add(taken, np.array(message.position[:1]))
 
     def _take_arm_command(self, data: bytes, sent: float, received: float) -> None:
         self._low_cmd.load(data)
@@ -273,17 +276,20 @@ class RecorderNode(Node):
         taken = serialised_stamp(data) * 1e-9
         self._health.images.add(taken, received)
         if abs(received - taken) < _OTHER_CLOCK:
-            for row in self._grid.add(taken, data):
-                self._add(self._recording, row)
+            self._rows += self._grid.add(taken, data)
             self._health.missed = self._grid.missed
 
-    def _add(self, recording: EpisodeRecording, row: Row[bytes]) -> None:
-        self._health.residual = max(self._health.residual, row.residual)
-        state, action = (
-            np.concatenate([self._timelines[name].at(row.time) for name in names])
-            for names in (_STATE, _ACTION)
-        )
-        recording.add(Frame(state, action, partial(_rgb, row.image), self._extras(row)))
+    def _add_rows(self, recording: EpisodeRecording, overdue: float) -> None:
+        """Adds the rows whose sources have all come to their time, or that are from `overdue`."""
+        known = min(self._timelines[name].newest for name in (*_STATE, *_ACTION))
+        while self._rows and self._rows[0].time <= max(known, overdue):
+            row = self._rows.popleft()
+            self._health.residual = max(self._health.residual, row.residual)
+            state, action = (
+                np.concatenate([self._timelines[name].at(row.time) for name in names])
+                for names in (_STATE, _ACTION)
+            )
+            recording.add(Frame(state, action, partial(_rgb, row.image), self._extras(row)))
 
     def _extras(self, row: Row[bytes]) -> dict[str, np.ndarray]:
         """An operator is not there when a policy moves the robot."""
@@ -308,14 +314,15 @@ class RecorderNode(Node):
             return self._answer(response, False, f'cannot record: {missing}')
         raw = self._raw if self._settings.raw_log else None
         try:
-            self._recording = EpisodeRecording(self._writer, self._instruction, raw)
+            recording = EpisodeRecording(self._writer, self._instruction, raw)
         except OSError as error:
             return self._answer(response, False, f'cannot write to {self._writer.root}: {error}')
         self._poll()  # what came before this moment is of no row
+        self._recording, self._state = recording, EpisodeStatus.RECORDING
         self._grid = FrameGrid(self._settings.fps)
+        self._rows.clear()
         self._started = self._now()
         self._health = EpisodeHealth(self._started)
-        self._state = EpisodeStatus.RECORDING
         return self._answer(
             response, True, f'recording episode {self._writer.total_episodes}: {self._instruction}'
         )
@@ -325,6 +332,7 @@ class RecorderNode(Node):
             return self._answer(response, False, 'nothing to save: call recorder/start first')
         self._poll()
         recording, now = self._recording, self._now()
+        self._add_rows(recording, np.inf)
         self._state, self._text = EpisodeStatus.SAVING, 'saving'
         self._publish_status()
         self._recording = None
@@ -429,6 +437,7 @@ class RecorderNode(Node):
                 not fault,
                 fault or self._text,
                 image_rate_hz=self._images.rate(),
+                state_rate_hz=self._health.states.rate,
                 command_rate_hz=self._health.commands.rate,
                 largest_image_residual_s=self._health.residual,
             )
