@@ -629,9 +629,9 @@ def _process_faults(safety: SafetyParameters) -> list[Fault]:
         ),
         Fault('camera: stalls', 'sim', 'policy waits; HOLD; on', 0.5, _camera_stalls),
         Fault(
-            'policy_node: killed',
+            'policy_node: killed and restarted',
             'sim',
-            'HOLD at the end of its chunk; idle when it is back',
+            'HOLD at the end of its chunk; its next one disarms',
             CHUNK_POINTS * CHUNK_STEP,
             _killed_policy,
         ),
@@ -755,7 +755,10 @@ def _killed_policy(bench: Bench, within: float) -> Reaction:
     bench.wait_for(lambda: bench.policy.image_age > 0, 'images at the policy')
     bench.listen(1.0)
     _expect_mode(bench, Mode.HOLD)
-    return 'HOLD, CHUNK_EXPIRED; idle when it is back', seconds
+    asked = time.time()
+    bench.run_task(120.0)
+    _see_disarmed(bench, asked, SafetyStatus.POLICY_RESTARTED, PATIENCE)
+    return 'HOLD, CHUNK_EXPIRED; DISARMING, POLICY_RESTARTED', seconds
 
 
 # --- what is seen

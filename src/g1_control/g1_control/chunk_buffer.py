@@ -28,13 +28,15 @@ class Chunk:
     """Targets of the chunk joints: `positions[k]` [rad, m] is due at `stamp + times[k]` [s].
 
     names: joints in the order of the columns; times: (K,); positions: (K, 16). `stamp` is the
-    capture time of the image that the targets were made from.
+    capture time of the image that the targets were made from. number: counts up within one life of
+    the policy; 0 for what nobody counts.
     """
 
     stamp: float
     names: Sequence[str]
     times: Sequence[float] | Array
     positions: Sequence[Sequence[float]] | Array
+    number: int = 0
 
 
 class ChunkBuffer:

@@ -138,6 +138,7 @@ class Controller:
         self._disarmed_at = -np.inf
         self._missed: deque[float] = deque()
         self._stamp: float | None = None
+        self._counted = (0, -np.inf)  # number and stamp of the newest counted chunk since arming
         self._limiting_joint = ''
         self._rejection = (Reason.NONE, '')
         self._accepted = self._rejected = self._clamped = self._deadlines_missed = 0
@@ -151,15 +152,12 @@ class Controller:
         if self._machine.mode is Mode.DISARMED and self._measured:
             pose = np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper))
             self._stand(np.where(np.isfinite(pose), pose, 0.0))
+            self._counted = (0, -np.inf)
         return self._machine.arm(self._fault(self._clock_at(now), arming=True))
 
     def disarm(self, now: float) -> tuple[bool, str]:
         """Brakes and hands the arms back, the weight ramping down."""
-        following = self._machine.mode is Mode.ACTIVE
-        result = self._machine.disarm(Reason.OPERATOR, 'weight ramps down')
-        if following:
-            self._brake()
-        return result
+        return self._hand_back(Reason.OPERATOR, 'weight ramps down')
 
     def estop(self, now: float, reason: Reason = Reason.ESTOP_SERVICE) -> tuple[bool, str]:
         """Holds the measured pose (grippers keep their grip) and lets go; latched until `reset`."""
@@ -177,7 +175,8 @@ class Controller:
         """Follows a chunk from now on, if it is good and the arms are armed. Says whether.
 
         A bad chunk is refused whole (see `status`) and the motion goes on; while the arms are not
-        armed or hold for a fault, chunks are left alone.
+        armed or hold for a fault, chunks are left alone. One of a policy that was restarted hands
+        the arms back: nothing is to move again that nobody has armed since.
         """
         if not self._machine.follows:
             return False
@@ -187,9 +186,13 @@ class Controller:
             self._rejected += 1
             self._rejection = (error.reason, str(error))
             self._limiting_joint = error.joint
+            if error.reason is Reason.POLICY_RESTARTED:
+                self._hand_back(error.reason, str(error))
             return False
         self._accepted += 1
         self._stamp = chunk.stamp
+        if chunk.number:
+            self._counted = (chunk.number, chunk.stamp)
         self._machine.chunk_accepted()
         return True
 
@@ -270,11 +273,23 @@ class Controller:
             rejection_text=self._rejection[1],
         )
 
+    def _hand_back(self, reason: Reason, text: str) -> tuple[bool, str]:
+        following = self._machine.mode is Mode.ACTIVE
+        result = self._machine.disarm(reason, text)
+        if following:
+            self._brake()
+        return result
+
     def _follow(self, chunk: Chunk, now: float) -> None:
         times, asked = check_chunk(chunk, self._limits, self._safety, now)
         if chunk.stamp < self._buffer.stamp and now < self._buffer.end:
             raise ChunkRejectedError(
                 Reason.CHUNK_TOO_OLD, 'older than the chunk in execution; arrived out of order'
+            )
+        number, stamp = self._counted
+        if 0 < chunk.number <= number and chunk.stamp > stamp:
+            raise ChunkRejectedError(
+                Reason.POLICY_RESTARTED, 'policy_node was restarted; arm again to let it move them'
             )
         positions = np.clip(asked, self._limits.lower, self._limits.upper)
         start = self._plan_time if self._time is not None else now

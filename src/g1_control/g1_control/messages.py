@@ -31,7 +31,7 @@ def to_time(seconds: float) -> Time:
     return Time(sec=whole, nanosec=part)
 
 
-def to_chunk(trajectory: JointTrajectory, stamp: float) -> Chunk:
+def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chunk:
     """A trajectory whose times count from `stamp` [s]; nothing is checked here."""
     points = trajectory.points
     return Chunk(
@@ -39,6 +39,7 @@ def to_chunk(trajectory: JointTrajectory, stamp: float) -> Chunk:
         names=tuple(trajectory.joint_names),
         times=[p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in points],
         positions=[p.positions for p in points],
+        number=number,
     )
 
 

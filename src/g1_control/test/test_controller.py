@@ -124,6 +124,28 @@ def test_a_chunk_that_arrives_out_of_order_is_refused_and_a_duplicate_changes_no
     assert bench.status.rejection_reason is Reason.CHUNK_TOO_OLD
 
 
+def test_a_restarted_policy_moves_nothing_until_the_arms_are_armed_again():
+    bench = Bench().armed()
+    for number in (1, 2, 3):
+        bench.run(0.3)
+        stamp = bench.time
+        assert bench.send(still, number=number)
+    bench.run(0.3)
+    assert bench.send(still, number=3, stamp=stamp), 'a duplicate is no restart'
+    bench.run(2.0)
+    assert bench.status.mode is Mode.HOLD
+    assert bench.send(still), 'a person moves them in between'
+    assert not bench.send(bump(bench.time), number=1)
+    assert bench.status.rejection_reason is Reason.POLICY_RESTARTED
+    bench.run(0.1)
+    assert (bench.status.mode, bench.status.reason) == (Mode.DISARMING, Reason.POLICY_RESTARTED)
+    assert 'arm again' in bench.status.text
+    bench.run(2.0)
+    np.testing.assert_allclose(bench.pose, ROBOT.home, atol=1e-6)
+    bench.armed()
+    assert bench.send(bump(bench.time), number=2)
+
+
 def swapped(names):
     return (names[1], names[0], *names[2:])
 

@@ -31,6 +31,7 @@ from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
+from g1_control.chunk_buffer import Chunk
 from g1_control.controller import Command, Controller, ControlParameters
 from g1_control.messages import (
     ImuWriter,
@@ -173,14 +174,14 @@ class ControlNode(Node):
     # --- executor's thread
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        self._receive(message.trajectory, seconds(message.header.stamp))
+        stamp = seconds(message.header.stamp)
+        self._receive(to_chunk(message.trajectory, stamp, message.chunk_id))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         stamp = seconds(message.header.stamp)
-        self._receive(message, stamp if stamp else self._now())
+        self._receive(to_chunk(message, stamp if stamp else self._now()))
 
-    def _receive(self, trajectory: JointTrajectory, stamp: float) -> None:
-        chunk = to_chunk(trajectory, stamp)
+    def _receive(self, chunk: Chunk) -> None:
         with self._lock:
             rejected = self._controller.status.chunks_rejected
             self._controller.receive_chunk(chunk, self._now())
