@@ -2,9 +2,9 @@
 
     python -m g1_sim.xr_service
 
-listens where the service does, 127.0.0.1:60061, and sends the poses of somebody who presses both
-grips and draws circles of 10 cm, until Ctrl-C. `g1 launch teleop_record.launch.py` and `g1 arm`
-beside it: the arms of the simulated robot follow.
+listens where the service does, 127.0.0.1:60061, and sends the poses of somebody who draws circles
+of 10 cm with both hands, until Ctrl-C. `g1 launch teleop_record.launch.py` and `g1 arm` beside it:
+the arms of the simulated robot follow.
 
 The protocol is gRPC, service PXREAService.EAService of XRoboToolkit-PC-Service: the SDK sends a
 SendBeat every half second, and reads ServerFeedback messages from WatchServerFeedback. One of them
@@ -104,14 +104,21 @@ class XrService:
 
 
 def circling(seconds: float) -> Measurement:
-    """Somebody who holds both grips and draws circles of 10 cm, one in six seconds."""
-    angle = 2 * math.pi * seconds / 6
+    """Somebody who draws a circle of 10 cm with both hands every six seconds.
+
+    Between two of them they hold still, trembling as everybody does, and press their grips anew.
+    """
+    rest, moving = 1.0, 5.0
+    since = seconds % (rest + moving)
+    angle = 2 * math.pi * max(0.0, since - rest) / moving
+    x = 0.2 + 1e-5 * math.sin(50 * seconds)
     y, z = 1.0 + 0.05 * math.sin(angle), -0.35 + 0.05 * math.cos(angle)
+    grip = 0.0 if 0.2 < since < 0.6 else 1.0
     return Measurement(
-        head=(0.0, 1.5, 0.0, 0.0, 0.0, 0.0, 1.0),
-        left=(-0.2, y, z, 0.0, 0.0, 0.0, 1.0),
-        right=(0.2, y, z, 0.0, 0.0, 0.0, 1.0),
-        grips=(1.0, 1.0),
+        head=(x, 1.5, 0.0, 0.0, 0.0, 0.0, 1.0),
+        left=(-x, y, z, 0.0, 0.0, 0.0, 1.0),
+        right=(x, y, z, 0.0, 0.0, 0.0, 1.0),
+        grips=(grip, grip),
     )
 
 
@@ -164,7 +171,7 @@ def main() -> int:
     )
     parser.add_argument('--port', type=int, default=PORT, help='default: %(default)s')
     service = XrService(circling, parser.parse_args().port)
-    print('both hands draw circles with their grips pressed, until Ctrl-C', flush=True)
+    print('both hands draw circles, until Ctrl-C', flush=True)
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     service.close()
