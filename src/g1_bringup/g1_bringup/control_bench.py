@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from g1_description import load_robot
 from g1_node.qos import COMMAND
 
 from .bench import STOP, process
-from .rig import Rig, armed_rig
+from .rig import Rig, armed_rig, processor_time
 
 SECONDS = 60.0  # of commands
 PERIOD = 0.004  # [s] of control
@@ -56,9 +55,9 @@ def measure(seconds: float) -> dict[str, Any]:
         process([sys.executable, '-c', _BARE_LOOP], stdout=subprocess.PIPE) as loop,
     ):
         bench = _Bench(rig)
-        began, cpu = time.monotonic(), _cpu(rig.control.pid)
+        began, cpu = time.monotonic(), processor_time(rig.control.pid)
         bench.run(seconds)
-        share = (_cpu(rig.control.pid) - cpu) / (time.monotonic() - began)
+        share = (processor_time(rig.control.pid) - cpu) / (time.monotonic() - began)
         loop.terminate()
         woken = np.array(loop.communicate(timeout=STOP)[0].split(), np.int64)
     latencies = np.array(bench.latencies or [np.nan])
@@ -171,9 +170,3 @@ class _Bench:
         message.header.stamp = to_time(self._sent * 1e-9)
         self._chunks.publish(message)
         self._still_since = time.monotonic()
-
-
-def _cpu(pid: int) -> float:
-    """Processor time used so far [s] (proc(5), stat)."""
-    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')

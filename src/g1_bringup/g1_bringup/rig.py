@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from dit4dit_msgs.msg import SafetyStatus
 from rclpy.node import Node
@@ -72,8 +73,11 @@ class Rig:
 
     def poll(self) -> None:
         """Says how the grippers are and, 20 ms later, takes what has come."""
+        now = self.node.get_clock().now().to_msg()
         for publisher, name in self._grippers:
-            publisher.publish(JointState(name=[name], position=[0.02], velocity=[0.0]))
+            message = JointState(name=[name], position=[0.02], velocity=[0.0])
+            message.header.stamp = now
+            publisher.publish(message)
         time.sleep(0.02)
         for status, _ in take(self._statuses, SafetyStatus):
             self.status = status
@@ -96,3 +100,9 @@ def armed_rig() -> Iterator[Rig]:
         rig = Rig(operator, control)
         rig.arm()
         yield rig
+
+
+def processor_time(pid: int) -> float:
+    """What the process has used so far [s] (proc(5), stat)."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
