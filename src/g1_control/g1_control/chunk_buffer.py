@@ -75,8 +75,15 @@ class ChunkBuffer:
         chunk = self._until_rest(
             times.tolist(), positions, _knot_velocities(times, positions, *velocities)
         )
-        duration = self._duration(np.abs(state[0] - chunk.at(now)[0]), blend)
-        self._motion = _Transition(before, chunk, now, duration)
+        first = chunk.at(now)[0]
+        from_motion, from_newest = (
+            self._duration(np.abs(gap), blend)
+            for gap in (state[0] - first, before.newest.at(now)[0] - first)
+        )
+        if from_newest < from_motion:  # it continues the chunk that is being taken over
+            self._motion = before.then(chunk, now, from_newest)
+        else:
+            self._motion = _Transition(before, chunk, now, from_motion)
         self.stamp, self.end = stamp, float(times[-1])
 
     def sample(self, now: float) -> Array:
@@ -86,7 +93,7 @@ class ChunkBuffer:
     def _before(self, now: float) -> _Polynomial | _Transition:
         """The motion to pass over from; of a flood of chunks, only its present state is kept."""
         motion = self._motion.trimmed(now)
-        if motion.depth < _MOST_TRANSITIONS:
+        if motion.transitions < _MOST_TRANSITIONS:
             return motion
         state = motion.at(now)
         return self._until_rest([now], state[:1], state[1:])
@@ -113,11 +120,18 @@ class ChunkBuffer:
 class _Polynomial:
     """Cubic pieces between `knots`, each over 0 to 1; `coefficients` (pieces, 4, J)."""
 
-    depth: int = 0
+    transitions: int = 0
 
     def __init__(self, knots: list[float], coefficients: Array) -> None:
         self._end = knots[-1]
         self._knots, self._coefficients = knots, coefficients
+
+    @property
+    def newest(self) -> _Polynomial:
+        return self
+
+    def then(self, chunk: _Polynomial, start: float, duration: float) -> _Transition:
+        return _Transition(self, chunk, start, duration)
 
     def trimmed(self, _now: float) -> _Polynomial:
         return self
@@ -141,17 +155,31 @@ class _Transition:
     """From one motion to another, by a weight that rises from 0 to 1 along a quintic."""
 
     def __init__(
-        self, before: _Polynomial | _Transition, after: _Polynomial, start: float, duration: float
+        self,
+        before: _Polynomial | _Transition,
+        after: _Polynomial | _Transition,
+        start: float,
+        duration: float,
     ) -> None:
         self._before, self._after, self._start, self._duration = before, after, start, duration
-        self.depth: int = before.depth + 1
+        self.transitions: int = before.transitions + after.transitions + 1
+
+    @property
+    def newest(self) -> _Polynomial:
+        """The chunk that all this leads to."""
+        return self._after.newest
+
+    def then(self, chunk: _Polynomial, start: float, duration: float) -> _Transition:
+        """The same motion, but what it leads to passes on to another chunk."""
+        after = self._after.then(chunk, start, duration)
+        return _Transition(self._before, after, self._start, self._duration)
 
     def trimmed(self, now: float) -> _Polynomial | _Transition:
         """The same motion from `now` on, without what is past."""
+        after = self._after.trimmed(now)
         if now >= self._start + self._duration:
-            return self._after
-        before = self._before.trimmed(now)
-        return _Transition(before, self._after, self._start, self._duration)
+            return after
+        return _Transition(self._before.trimmed(now), after, self._start, self._duration)
 
     def at(self, time: float) -> Array:
         """(2, J) value and its derivative."""
