@@ -58,18 +58,22 @@ class XrService:
     Attributes:
         measure: what the headset measures at a time [s]; may be changed at any moment.
         asleep: whether the headset sends nothing.
+        heartbeat: what the service takes to answer one [s]; the SDK waits for half a second.
+        late: heartbeats answered by now that took longer than none.
     """
 
     def __init__(self, measure: Callable[[float], Measurement], port: int = PORT) -> None:
         """Raises OSError when the port is taken."""
         self.measure = measure
         self.asleep = False
+        self.heartbeat = 0.0
+        self.late = 0
         self._closed = threading.Event()
         self._server = grpc.server(
             ThreadPoolExecutor(2 * _CLIENTS), options=[('grpc.so_reuseport', 0)]
         )
         calls = {
-            'SendBeat': grpc.unary_unary_rpc_method_handler(lambda _request, _context: b''),
+            'SendBeat': grpc.unary_unary_rpc_method_handler(self._beat),
             'CancelServerFeedback': grpc.unary_unary_rpc_method_handler(
                 lambda _request, _context: b''
             ),
@@ -90,6 +94,12 @@ class XrService:
         """Ends every connection, as a service does that is stopped."""
         self._closed.set()
         self._server.stop(grace=None).wait()
+
+    def _beat(self, _request: bytes, _context: grpc.ServicerContext) -> bytes:
+        if self.heartbeat > 0:
+            time.sleep(self.heartbeat)
+            self.late += 1
+        return b''
 
     def _feedback(self, _request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         yield _field(1, b'deviceFind') + _field(3, _SERIAL.encode())

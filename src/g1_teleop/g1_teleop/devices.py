@@ -138,7 +138,11 @@ class XRoboToolkit:
         )
 
     def close(self) -> None:
-        self._sdk.close()  # without it the process aborts at its end
+        """Leaves the SDK open: its own close may wait for ever, Python's interpreter with it.
+
+        That is so once the PC service took half a second for a heartbeat, as on a busy computer.
+        An SDK left open aborts the process in its destructors, which `os._exit` does not run.
+        """
 
 
 class _Tracked:

@@ -272,6 +272,8 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
     assert robot.rests()
     move()
 
+    service.heartbeat = 1.0  # the SDK's own close never returns after such a one
+    wait_for(lambda: service.late > 0, 'a heartbeat')
     node.send_signal(signal.SIGINT)
     assert node.wait(DEADLINE) == 0
     service.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 import time
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -260,9 +262,12 @@ class TeleopNode(Node):
         self._diagnostics.publish(message)
 
 
-def main(args: list[str] | None = None) -> int:
-    return run(TeleopNode, args)
+def main(args: list[str] | None = None) -> NoReturn:
+    code = run(TeleopNode, args)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # see XRoboToolkit.close
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
