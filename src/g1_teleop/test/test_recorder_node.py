@@ -144,8 +144,8 @@ class FakeRobot:
         self._inputs.publish(inputs)
 
 
-def wait_for(condition: object, what: str = '') -> None:
-    end = time.monotonic() + DEADLINE
+def wait_for(condition: object, what: str = '', deadline: float = DEADLINE) -> None:
+    end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end, what or 'waited too long'
         time.sleep(0.02)
@@ -338,51 +338,81 @@ def test_killed_while_recording_the_next_start_sets_it_aside(
     assert validate(tmp_path / 'set') == []
 
 
+def started_again(robot: FakeRobot, folder: Path) -> subprocess.Popen[str]:
+    """A recorder that has said something; one killed before may be remembered for some seconds."""
+    began = time.time()
+    process = start_recorder(folder, raw_log=True, fps=30)
+    wait_for(
+        lambda: robot.status is not None and robot.status.stamp.sec >= began,
+        'the recorder says nothing',
+        3 * DEADLINE,
+    )
+    return process
+
+
+def start_episode(robot: FakeRobot) -> None:
+    """A request may go to a recorder that was killed just now, and is sent again then."""
+    end = time.monotonic() + 3 * DEADLINE
+    while time.monotonic() < end:
+        future = robot.ask('start')
+        retry = time.monotonic() + 2.0
+        while not future.done() and time.monotonic() < retry:
+            time.sleep(0.02)
+        if future.done():
+            answer = future.result()
+            if answer.success or 'already recording' in answer.message:
+                return
+            time.sleep(0.1)
+    raise AssertionError('recorder/start never succeeded')
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for folder in ('data', 'videos', 'raw')
+        for path in (root / folder).rglob('*')
+        if path.is_file()
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_fifty_times_no_finished_episode_is_lost(robot: FakeRobot, tmp_path: Path) -> None:
-    """While it starts, waits, records or saves, raw topics too."""
+    """While it starts, waits, records or saves, with raw topics too."""
     rng = random.Random(0)
-    root, finished, aside = tmp_path / 'set', 0, 0
-    content: dict[str, bytes] = {}
+    root, finished, unsure, aside = tmp_path / 'set', 0, 0, 0
+    before: dict[str, bytes] = {}
     for number in range(50):
-        process = start_recorder(tmp_path, raw_log=True, fps=30)
         stage = ('start', 'idle', 'record', 'save', 'save')[number % 5]
         if stage == 'start':
+            process = start_recorder(tmp_path, raw_log=True, fps=30)
             time.sleep(rng.uniform(0.2, 3.0))
         else:
-            wait_for(lambda: robot.call('start').success, 'recorder/start never succeeded')
-            wait_for(lambda: robot.status.frames >= 5)
-            assert robot.call('save').success
-            finished += 1
+            process = started_again(robot, tmp_path)
+            assert validate(root) == []
+            episodes = len(Dataset(root).episodes)
+            assert episodes in (finished, finished + unsure)
+            after = files(root)
+            assert {name: after.get(name) for name in before} == before
+            before, finished, unsure = after, episodes, 0
         if stage in ('record', 'save'):
-            assert robot.call('start').success
+            start_episode(robot)
             time.sleep(rng.uniform(0.0, 1.0))
         if stage == 'save':
-            robot.ask('save')
-            time.sleep(rng.uniform(0.0, 0.2))
+            saved = robot.ask('save')
+            time.sleep(rng.uniform(0.0, 0.3))
+            unsure = 1
         process.kill()
-        process.wait(DEADLINE)
-
-        process = start_recorder(tmp_path, raw_log=True, fps=30)
-        robot.status = None
-        wait_for(lambda: robot.status is not None)
-        process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=DEADLINE)
-        assert process.returncode == 0, output
+        if stage == 'save' and saved.done() and saved.result().success:
+            finished, unsure = finished + 1, 0
         aside += 'set aside' in output
-        assert 'set aside' in output or stage != 'record'
-        assert validate(root) == []
-        episodes = len(Dataset(root).episodes)
-        assert episodes in (finished, finished + (stage == 'save'))
-        finished = episodes
-        files = {
-            str(path.relative_to(root)): path.read_bytes()
-            for folder in ('data', 'videos', 'raw')
-            for path in (root / folder).rglob('*.*')
-        }
-        assert {name: files.get(name) for name in content} == content
-        content = files
+    process = started_again(robot, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE) == 0
+    assert validate(root) == []
+    assert len(Dataset(root).episodes) in (finished, finished + unsure)
+    assert finished >= 5
     assert aside >= 10
 
 
