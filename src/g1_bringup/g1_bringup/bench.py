@@ -26,7 +26,7 @@ from .system import environment
 
 #: Part to its module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for
 #: JSON, and `table(numbers)`.
-PARTS = {'control': 'control_bench'}
+PARTS = {'control': 'control_bench', 'recording': 'recording_bench'}
 DEFAULT_PARTS = ('control',)
 STOP = 10.0  # what a process may take to end [s]
 
@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [part for part in given.parts if part not in PARTS]
     if unknown:
         parser.error(f'no part {", ".join(unknown)}; choose from {", ".join(PARTS)}')
-    if given.seconds is not None and not 2.0 <= given.seconds <= 3600.0:
-        parser.error(f'--seconds: expected 2 to 3600, got {given.seconds:g}')
+    if given.seconds is not None and not 5.0 <= given.seconds <= 3600.0:
+        parser.error(f'--seconds: expected 5 to 3600, got {given.seconds:g}')
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
     os.environ.update(environment({'robot': 'sim'}))
     given.out.mkdir(parents=True, exist_ok=True)
