@@ -30,7 +30,11 @@ from g1_teleop.nodes import teleop_node
 ROBOT = load_robot()
 DEADLINE = 20.0  # [s]
 SERVICES = ('recorder/start', 'recorder/save', 'recorder/discard', 'control/estop')
-NAMES = {SafetyStatus.DISARMED: 'DISARMED', SafetyStatus.HOLD: 'HOLD', SafetyStatus.ESTOP: 'ESTOP'}
+NAMES = {
+    SafetyStatus.DISARMED: 'DISARMED',
+    SafetyStatus.HOLD: 'HOLD',
+    SafetyStatus.ESTOP: 'ESTOP',
+}
 
 
 class FakeHeadset:
@@ -245,6 +249,11 @@ def test_hands_are_let_go_while_control_has_no_arms(robot: Robot, mode: int, tol
     robot.mode = SafetyStatus.HOLD
     robot.assert_rests()
     robot.move()
+
+
+def test_a_control_that_holds_on_is_said(robot: Robot) -> None:
+    robot.move()
+    robot.spin_until_said('control does not follow: HOLD')
 
 
 def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None:

@@ -35,6 +35,7 @@ from g1_teleop.pose_replay import PoseReplay
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
+_SETTLING = 0.5  # in which control begins to follow the first targets [s]
 _ARMED = (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
 #: What brings the arms back, by the mode of control.
 _ARM = {
@@ -70,7 +71,7 @@ class TeleopParameters:
 class TeleopNode(Node):
     """Publishes teleop/joint_targets while a grip is pressed; else nothing, and control holds.
 
-    A message holds the targets of the last 0.1 s, each due 0.1 s after it was made.
+    A message holds the last targets, those that control has still to reach, with their times.
 
     Every new measurement of the device goes out on teleop/hands and teleop/inputs, with the same
     stamp on both: when it was read, at most a period of `rate` after it had come. The stamp of the
@@ -92,7 +93,8 @@ class TeleopNode(Node):
         self._measured_at = 0.0
         self._safety: SafetyStatus | None = None
         self._paused = False
-        self._plan = Plan()
+        self._still_at = 0.0
+        self._plan = Plan(retargeting.lead)
         self._said, self._answer = '', ''
         self._may_move = False
         self._rate, self._measurements = RateMeter(), RateMeter()
@@ -169,10 +171,10 @@ class TeleopNode(Node):
         else:
             targets = self._retargeting.update(operator, self._measured, now)
             problems = '; '.join(self._retargeting.problems.values())
-            idle = 'ready; press a grip to move that hand, its trigger closes the gripper'
-            self._say(problems or ('moving' if targets is not None else idle))
+            self._say(problems or self._progress(targets is not None, now))
         if targets is None:
             self._plan.clear()
+            self._still_at = now
         else:
             stamp = self.get_clock().now().nanoseconds * 1e-9
             self._publisher.publish(self._message(self._plan.add(targets, stamp)))
@@ -202,6 +204,15 @@ class TeleopNode(Node):
         if self._paused:
             return f'paused; press {self._buttons.of("pause")} to go on'
         return ''
+
+    def _progress(self, sending: bool, now: float) -> str:
+        """How it goes where nothing is wrong here, in words."""
+        assert self._safety is not None
+        if not sending:
+            return 'ready; press a grip to move that hand, its trigger closes the gripper'
+        if self._safety.mode == SafetyStatus.HOLD and now - self._still_at > _SETTLING:
+            return f'control does not follow: {self._safety.text}'
+        return 'moving'
 
     def _armed(self) -> bool:
         return self._safety is not None and self._safety.mode in _ARMED
