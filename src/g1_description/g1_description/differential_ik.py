@@ -25,11 +25,11 @@ Array = NDArray[np.float64]
 
 _TURN_COST = 0.2  # per rad, against 1 per m of the hand's error
 _POSTURE_COST = 0.03  # per rad; damps the motion of joints that hardly move the hand
-_FAR_DAMPING = 0.3  # more of that, times the square of the weighted error of a hand
+_FAR_DAMPING = 30.0  # more of that, times the square of the weighted error of a hand
 _ELBOW_PATH = 0.5  # [m] of a hand's way in which its elbow goes most of its own way out
 _STRAIGHT = 1.2  # [rad] of an elbow; an arm that is stretched further bends backwards
 _PAIRS = 12  # of capsules, the nearest ones, that the barrier knows
-_APPROACH_RATE = 10.0  # [1/s]: parts d m over the margin come nearer at 10 d m/s at most
+_APPROACH_RATE = 4.0  # [1/s]: parts d m over the margin come nearer at 10 d m/s at most
 _SLACK = 0.002  # [m] over the margin, for the barrier sees a step as straight
 
 

@@ -1,7 +1,8 @@
 """From the operator's hands to joint targets. No ROS; time is an argument [s].
 
 A hand is moved only while its grip is pressed, and by as much as the operator's hand has moved
-since: engaging never jumps.
+since: engaging never jumps. From a pose to the command that carries it pass `smoothing` and `lead`,
+0.1 s as shipped: half of it to take the noise from the hands, half for messages on their way.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description import Robot
-from g1_description.kinematics import ArmKinematics, Side
+from g1_description.differential_ik import DifferentialIK, NoStepError
+from g1_description.kinematics import Side
 from g1_node.parameters import parameter
 from g1_teleop.devices import SIDES, HandInput, OperatorInput
+from g1_teleop.pose_filter import MeasurementTime, PoseFilter
 
 Array = NDArray[np.float64]
 
 _ENGAGE, _RELEASE = 0.5, 0.4  # of the grip
-_ITERATIONS = 3  # of inverse kinematics a call; what is left is done in the next
-_DAMPING = 0.03  # of its steps [m, and 0.3 m per rad]: keeps them small where an arm is stretched
-_TURN = 0.3  # how many metres of error a radian counts as
-_DIFFERENCE = 1e-6  # of a joint for the numerical Jacobian [rad]
-_STEP = 0.1  # largest of a joint in one iteration [rad]
-_FAR = 0.02  # error from which the operator is told that the hand cannot follow [m, 0.3 m per rad]
+_LONGEST_STEP = 0.05  # [s]; after a longer pause the robot lags rather than hurries
+_FAR, _TURNED = 0.02, 0.15  # [m], [rad]: from here on a hand does not follow,
+_PATIENCE = 0.3  # and if that lasts for so long [s] the operator is told why
+_TOUCHING = 0.01  # [m] over the margin: what is nearer is in the hand's way
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,36 @@ class RetargetingParameters:
     smoothing: float = parameter(
         0.05,
         unit='s',
-        minimum=0.0,
+        minimum=0.01,
         maximum=0.5,
-        description='Time constant of the low-pass filter on targets: about the delay it adds.',
+        description="Delay of the filter that takes the tracking's noise from the hands.",
+    )
+    lead: float = parameter(
+        0.05,
+        unit='s',
+        minimum=0.04,
+        maximum=0.3,
+        description='Targets are due so long after they are made: room for messages to be late.',
     )
     joint_velocity: float = parameter(
         1.5, unit='rad/s', minimum=0.1, maximum=5.0, description='Limit of every arm target.'
     )
     gripper_velocity: float = parameter(
         0.12, unit='m/s', minimum=0.01, maximum=1.0, description='Limit of every gripper target.'
+    )
+    range_margin: float = parameter(
+        0.03,
+        unit='rad',
+        minimum=0.0,
+        maximum=0.3,
+        description="Kept to the ends of every joint's range; more than control's range_margin.",
+    )
+    self_collision_margin: float = parameter(
+        0.015,
+        unit='m',
+        minimum=0.0,
+        maximum=0.1,
+        description="Kept between arms and body; more than control's self_collision_margin.",
     )
     stale_after: float = parameter(
         0.1,
@@ -88,18 +110,23 @@ class Retargeting:
     """Joint targets from the operator's hands.
 
     Attributes:
-        problems: for each hand that is engaged and not followed, why, in words.
+        engaged: hands that are moved.
+        problems: for each hand that is not followed though its grip is pressed, why, in words.
     """
 
-    def __init__(
-        self, robot: Robot, kinematics: ArmKinematics, parameters: RetargetingParameters
-    ) -> None:
-        self._robot = robot
-        self._parameters = parameters
-        self._hands = {side: _Hand(side, robot, kinematics, parameters) for side in SIDES}
+    def __init__(self, robot: Robot, parameters: RetargetingParameters) -> None:
+        self._robot, self._parameters = robot, parameters
+        self._ik = DifferentialIK(
+            robot,
+            parameters.joint_velocity,
+            parameters.range_margin,
+            parameters.self_collision_margin,
+        )
+        self._hands = {side: _Hand(side, parameters) for side in SIDES}
+        self._measurement_time = MeasurementTime()
         self._targets: Array | None = None  # (16,) as sent
-        self._goal = np.zeros(16)  # (16,) before smoothing
         self._time = 0.0
+        self.engaged: list[Side] = []
         self.problems: dict[Side, str] = {}
 
     def release(self) -> None:
@@ -107,55 +134,86 @@ class Retargeting:
         for hand in self._hands.values():
             hand.release(until_grip_opens=True)
         self._targets = None
-        self.problems = {}
+        self.engaged, self.problems = [], {}
 
     def update(self, operator: OperatorInput, measured: Array, now: float) -> Array | None:
         """Targets (16,) [rad, m] in chunk order for this moment; None while no hand is engaged.
+
+        They follow the hands by `smoothing` s, as near as the arms can come; see `problems`.
 
         Args:
             operator: newest measurement.
             measured: (16,) in chunk order; where motion starts when the first hand engages.
             now: [s], increasing.
         """
-        engaged = [s for s in SIDES if self._hands[s].clutch(operator.hand(s))]
-        if not engaged:
+        self.engaged = [s for s in SIDES if self._hands[s].clutch(operator.hand(s))]
+        self.problems = {s: hand.problem for s, hand in self._hands.items() if hand.problem}
+        if not self.engaged:
             self._targets = None
-            self.problems = {}
             return None
         if self._targets is None:
             self._targets = np.clip(measured, self._robot.chunk_lower, self._robot.chunk_upper)
-            self._goal = self._targets.copy()
+            self._targets[:14] = self._ik.start(self._targets[:14])
             self._time = now
-        for index, side in enumerate(SIDES):
-            hand, given = self._hands[side], operator.hand(side)
-            if side in engaged:
-                self._goal[:14] = hand.follow(given, self._goal[:14])
-                self._goal[14 + index] = self._robot.gripper_stroke * (
-                    1 - np.clip(given.trigger, 0, 1)
-                )
-        self.problems = {s: self._hands[s].problem for s in engaged if self._hands[s].problem}
-        self._targets = self._approach(self._targets, now - self._time)
+        dt = min(max(now - self._time, 0.0), _LONGEST_STEP)
         self._time = now
+        taken = self._measurement_time.of(operator.stamp, now)
+        poses = {
+            side: self._hands[side].target(operator.hand(side), taken, now, self._ik.hand(side))
+            for side in self.engaged
+        }
+        self._move_arms(poses, dt, now)
+        for index, side in enumerate(SIDES):
+            if side in self.engaged:
+                self._move_gripper(14 + index, operator.hand(side).trigger, dt)
         return self._targets.copy()
 
-    def _approach(self, targets: Array, dt: float) -> Array:
-        """`targets` moved towards the goal for dt [s]: low-pass filter, then velocity limits."""
-        p = self._parameters
-        share = 1.0 if p.smoothing == 0 else 1 - np.exp(-dt / p.smoothing)
-        limit = np.array([p.joint_velocity] * 14 + [p.gripper_velocity] * 2) * dt
-        return targets + np.clip(share * (self._goal - targets), -limit, limit)
+    def _move_arms(self, poses: dict[Side, Array], dt: float, now: float) -> None:
+        assert self._targets is not None
+        if dt == 0.0:
+            return
+        try:
+            self._targets[:14] = self._ik.step(poses, dt)
+        except NoStepError:
+            stays = 'arms have no way to follow, they stay; release the grips and press them again'
+            self.problems |= dict.fromkeys(poses, stays)
+            return
+        for side in poses:
+            if self._hands[side].lags(self._ik.error(side), now):
+                self.problems[side] = self._obstacle(side)
+
+    def _move_gripper(self, index: int, trigger: float, dt: float) -> None:
+        assert self._targets is not None
+        if np.isfinite(trigger):
+            goal = self._robot.gripper_stroke * (1 - np.clip(trigger, 0, 1))
+            limit = self._parameters.gripper_velocity * dt
+            self._targets[index] += np.clip(goal - self._targets[index], -limit, limit)
+
+    def _obstacle(self, side: Side) -> str:
+        """Why a hand does not come to its target. What is after a comma changes all the time."""
+        distance, angle = self._ik.error(side)
+        rest = f'{distance * 100:.0f} cm and {np.degrees(angle):.0f} degrees remain; move it back'
+        near = self._ik.nearest(side)
+        if near.distance < self._parameters.self_collision_margin + _TOUCHING:
+            part, other = (_in_words(link) for link in (near.first, near.second))
+            return f'{side} hand is held back: {part} is close to {other}, {rest}'
+        return f'{side} hand cannot follow, {rest}'
+
+
+def _in_words(link: str) -> str:
+    return link.removesuffix('_link').replace('_', ' ')
 
 
 class Plan:
-    """Targets with the time each is due: `DELAY` after it was made.
+    """Targets with the time each is due: `lead` s after it was made.
 
     Control then knows the way ahead and follows it as it is; a lone newest target it would have to
-    catch up with, again with every message.
+    catch up with, again with every message. It needs about 0.03 s of that for itself: its limiter
+    looks ahead and the next message has to come. When messages are later than the rest it brakes.
     """
 
-    DELAY = 0.1  # [s]
-
-    def __init__(self) -> None:
+    def __init__(self, lead: float) -> None:
+        self._lead = lead
         self._points: list[tuple[float, Array]] = []
 
     def clear(self) -> None:
@@ -165,94 +223,82 @@ class Plan:
         """All points (time [s], targets (16,)) from the last one already due to `targets`."""
         if not self._points:
             self._points = [(now, targets)]
-        self._points.append((now + self.DELAY, targets))
+        self._points.append((now + self._lead, targets))
         due = sum(time <= now for time, _ in self._points)
         self._points = self._points[max(due - 1, 0) :]
         return self._points
 
 
 class _Hand:
-    """Clutch and inverse kinematics of one side."""
+    """Clutch of one side, and where its hand is to go."""
 
-    def __init__(
-        self, side: Side, robot: Robot, kinematics: ArmKinematics, parameters: RetargetingParameters
-    ) -> None:
-        self.problem = ''
-        self._joints = slice(0, 7) if side == 'left' else slice(7, 14)
-        self._lower, self._upper = robot.chunk_lower[:14], robot.chunk_upper[:14]
-        self._side = side
-        self._kinematics = kinematics
-        self._parameters = parameters
+    def __init__(self, side: Side, parameters: RetargetingParameters) -> None:
+        self.problem = ''  # of the clutch
+        self._side, self._parameters = side, parameters
         self._engaged = False
         self._blocked = False  # until the grip opens
         self._last: Array | None = None  # position of the controller [m]
         self._start: tuple[Array, Array] | None = None  # poses of controller and hand when engaged
+        self._filter = PoseFilter(parameters.smoothing)
+        self._taken = 0.0  # time of the newest measurement [s]
+        self._lags_since: float | None = None
 
     def release(self, until_grip_opens: bool) -> None:
         self._engaged, self._blocked = False, until_grip_opens
-        self._start, self.problem = None, ''
+        self._start, self._lags_since, self.problem = None, None, ''
 
     def clutch(self, given: HandInput) -> bool:
         """Whether the hand is engaged, from grip and tracking."""
-        position = None if given.pose is None else given.pose[:3, 3]
-        lost = position is None or (
-            self._last is not None
-            and np.linalg.norm(position - self._last) > self._parameters.tracking_jump
-        )
-        self._last = position
-        if given.grip < _RELEASE:
+        fault = self._fault(given)
+        if not given.grip >= _RELEASE:
             self.release(until_grip_opens=False)
-        elif lost and (self._engaged or given.grip > _ENGAGE):
-            self.release(until_grip_opens=True)
+        elif fault and (self._engaged or given.grip > _ENGAGE):
+            if not self._blocked:
+                self.release(until_grip_opens=True)
+                self.problem = fault
         elif given.grip > _ENGAGE and not self._blocked:
             self._engaged = True
         return self._engaged
 
-    def follow(self, given: HandInput, q: Array) -> Array:
-        """Arm posture (14,) from q that follows the controller, as near as the arm can."""
+    def target(self, given: HandInput, taken: float, now: float, hand: Array) -> Array:
+        """Where the robot's hand is to be (4, 4); `hand` is where it is.
+
+        taken: when the controller was measured [s].
+        """
         assert given.pose is not None
         if self._start is None:
-            self._start = given.pose, self._kinematics.forward(q)[self._side]
-        target = self._target(given.pose)
-        for _ in range(_ITERATIONS):
-            q = self._approach(target, q)
-        error = float(np.linalg.norm(self._error(target, q)))
-        far = f'{self._side} hand cannot follow, {error * 100:.0f} cm remain; move it back'
-        self.problem = far if error > _FAR else ''
-        return q
-
-    def _approach(self, target: Array, q: Array) -> Array:
-        """A damped least-squares step from q (14,), the smallest motion of the joints that helps.
-
-        Unlike a global solution it never swings the arm over, wherever the arm is.
-        """
-        error = self._error(target, q)
-        jacobian = np.empty((6, 7))
-        for column, joint in enumerate(range(self._joints.start, self._joints.stop)):
-            moved = q.copy()
-            moved[joint] += _DIFFERENCE
-            jacobian[:, column] = (error - self._error(target, moved)) / _DIFFERENCE
-        square = jacobian @ jacobian.T + _DAMPING**2 * np.eye(6)
-        step = jacobian.T @ np.linalg.solve(square, error)
-        step *= min(1.0, _STEP / max(float(np.abs(step).max()), 1e-9))
-        q = q.copy()
-        q[self._joints] += step
-        return np.clip(q, self._lower, self._upper)
-
-    def _error(self, target: Array, q: Array) -> Array:
-        """(6,) from hand to target: position [m] and, weighted, rotation vector."""
-        hand = self._kinematics.forward(q)[self._side]
-        turn = target[:3, :3] @ hand[:3, :3].T
-        sine = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-        length = float(np.linalg.norm(sine))
-        angle = np.arctan2(length, np.trace(turn) - 1)
-        factor = angle / length if length > 1e-9 else 0.5
-        return np.concatenate((target[:3, 3] - hand[:3, 3], _TURN * factor * sine))
-
-    def _target(self, pose: Array) -> Array:
-        assert self._start is not None
-        controller, hand = self._start
+            self._start = given.pose, hand
+            self._filter.start(given.pose, taken)
+        elif taken != self._taken:
+            self._filter.add(given.pose, taken)
+        self._taken = taken
+        pose, (controller, start) = self._filter.at(now), self._start
         target = np.eye(4)
-        target[:3, :3] = pose[:3, :3] @ controller[:3, :3].T @ hand[:3, :3]
-        target[:3, 3] = hand[:3, 3] + self._parameters.scale * (pose[:3, 3] - controller[:3, 3])
+        target[:3, :3] = pose[:3, :3] @ controller[:3, :3].T @ start[:3, :3]
+        target[:3, 3] = start[:3, 3] + self._parameters.scale * (pose[:3, 3] - controller[:3, 3])
         return target
+
+    def lags(self, error: tuple[float, float], now: float) -> bool:
+        """Whether the hand has been away from its target for long; error: [m], [rad]."""
+        if error[0] < _FAR and error[1] < _TURNED:
+            self._lags_since = None
+        elif self._lags_since is None:
+            self._lags_since = now
+        return self._lags_since is not None and now - self._lags_since >= _PATIENCE
+
+    def _fault(self, given: HandInput) -> str:
+        """What is wrong with the tracking of the controller, in words; empty if nothing."""
+        before, self._last = self._last, None
+        if given.pose is None or not np.isfinite(given.pose).all():
+            return (
+                f'{self._side} controller is not tracked, its hand holds; hold it in view of the '
+                'headset, then press the grip again'
+            )
+        self._last = given.pose[:3, 3]
+        distance = 0.0 if before is None else float(np.linalg.norm(self._last - before))
+        if distance > self._parameters.tracking_jump:
+            return (
+                f'{self._side} controller jumped, by {distance * 100:.0f} cm, its hand holds; '
+                'press the grip again'
+            )
+        return ''

@@ -20,7 +20,7 @@ class Operator:
 
     def __init__(self, **parameters: float) -> None:
         self.kinematics = ArmKinematics()
-        self.retargeting = Retargeting(ROBOT, self.kinematics, RetargetingParameters(**parameters))
+        self.retargeting = Retargeting(ROBOT, RetargetingParameters(**parameters))
         self.hands = {'left': FREE, 'right': FREE}
         self.measured = ROBOT.home.copy()
         self.now = 100.0
@@ -123,7 +123,7 @@ def test_the_trigger_closes_the_gripper_of_its_hand() -> None:
 
 
 def test_targets_keep_to_their_velocity() -> None:
-    operator = Operator(joint_velocity=0.5, smoothing=0.0)
+    operator = Operator(joint_velocity=0.5, smoothing=0.01)
     operator.set('left', grip=1.0)
     before = operator.run()
     for _ in range(60):

@@ -1,79 +1,74 @@
 """The operator's motion through control's limits, at their rates, without ROS."""
 
-import numpy as np
+from collections.abc import Callable
 
-from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Controller, ControlParameters
-from g1_control.safety import Mode, SafetyParameters
-from g1_control.unitree import ARM_MOTORS
-from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics
+import numpy as np
+import pytest
+
+from g1_control.safety import SafetyParameters
 from g1_node.config import config_path
 from g1_node.parameters import load
 from g1_teleop.devices import HandInput, OperatorInput
-from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters
+from g1_teleop.retargeting import RetargetingParameters
+from g1_teleop.tracking import synthetic_stream, track, with_noise
 
-ROBOT = load_robot()
-ARMED_AT, ENGAGED_AT, END = 0.1, 3.0, 9.0  # [s]
+PARAMETERS = load(RetargetingParameters, config_path('teleop.yaml'))
+DELAY = PARAMETERS.smoothing + PARAMETERS.lead
 
-
-def hand(since: float) -> HandInput:
-    """A hand that draws a figure of 10 cm after a second of rest."""
-    pose = np.eye(4)
-    swing = np.clip(since - 1, 0, 1)
-    pose[:3, 3] = swing * np.array(
-        [0.05 * np.sin(2 * since), 0.04 * np.sin(3 * since), 0.05 * np.sin(1.7 * since)]
-    )
-    return HandInput(pose, grip=1.0, trigger=0.0)
+Way = Callable[[float], tuple[float, float, float]]
 
 
-def test_control_takes_every_target_and_the_hands_follow_within_a_quarter_second() -> None:
-    kinematics = ArmKinematics()
-    controller = Controller(
-        load(ControlParameters, config_path('control.yaml')),
-        load(SafetyParameters, config_path('safety.yaml')),
-        ROBOT,
-        kinematics,
-    )
-    retargeting = Retargeting(
-        ROBOT, kinematics, load(RetargetingParameters, config_path('teleop.yaml'))
-    )
-    plan = Plan()
-    pose, asked, done = ROBOT.home.copy(), [], []
-    for cycle in range(round(END * 250)):
-        now = 100 + cycle / 250
-        since = now - 100 - ENGAGED_AT
-        q = np.zeros(29)
-        q[ARM_MOTORS] = pose[:14]
-        controller.observe(q, 0 * q, pose[14:], now)
-        if cycle == round(ARMED_AT * 250):
-            assert controller.arm(now)[0]
-        if since > 0 and cycle % 4 == 0:
-            operator = OperatorInput(round(now * 1e9), hand(since), hand(since))
-            targets = retargeting.update(operator, pose, now)
-            assert targets is not None
-            points = plan.add(targets, now)
-            controller.receive_chunk(
-                Chunk(
-                    stamp=points[0][0],
-                    names=ROBOT.chunk_joints,
-                    times=[time - points[0][0] for time, _ in points],
-                    positions=[positions for _, positions in points],
-                ),
-                now,
-            )
-        command = controller.cycle(now)
-        if command.weight > 0:
-            pose = np.concatenate((command.q, command.gripper))
-        if since > 1:
-            asked.append(hand(since).pose[:3, 3])
-            done.append(kinematics.forward(pose[:14])['left'][:3, 3])
+def moving(left: Way, right: Way, seconds: float) -> list[OperatorInput]:
+    """Hands that are on their way by `left(t)` and `right(t)` [m] at t, grips pressed."""
 
-    assert controller.status.mode == Mode.ACTIVE
-    assert controller.status.chunks_rejected == 0
-    moved, wanted = np.array(done) - done[0], np.array(asked)
-    errors = [
-        np.linalg.norm(moved[delay:] - wanted[: len(wanted) - delay], axis=1).max()
-        for delay in range(1, 63)  # cycles: to 0.25 s
-    ]
-    assert min(errors) < 0.015, f'{np.argmin(errors) * 4} ms'
+    def hand(way: Way, t: float) -> HandInput:
+        pose = np.eye(4)
+        pose[:3, 3] = way(t)
+        return HandInput(pose, grip=1.0, trigger=0.0)
+
+    times = np.arange(0.0, seconds, 1 / 90)
+    return [OperatorInput(round((1 + t) * 1e9), hand(left, t), hand(right, t)) for t in times]
+
+
+def push(*way: float) -> Way:
+    """To `way` [m] within a second, after a moment of rest."""
+    return lambda t: tuple(np.clip(t - 0.3, 0.0, 1.0) * np.array(way))
+
+
+def test_hands_follow_at_the_stated_delay_without_the_noise_of_their_tracking() -> None:
+    stream = synthetic_stream(6.0)
+    result = track(with_noise(stream), truth=stream)
+    assert result.delay_ms == pytest.approx(DELAY * 1e3, abs=5)
+    assert result.position_p95_mm < 2.0
+    assert result.orientation_p95_deg < 1.0
+    assert result.velocity_noise_mm_s < 15.0  # 0.5 mm at 90 Hz are 110 mm/s
+    assert (result.refused, result.stopped, result.not_followed) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ('left', 'right'),
+    [
+        (push(0.05, -0.4, 0.05), push(0.05, 0.4, 0.05)),  # each through the other
+        (push(-0.25, -0.2, 0.1), push(0, 0, 0)),  # into the chest
+        (push(0.6, 0.1, 0.0), push(0, 0.1, 0.8)),  # out of reach
+        (push(-0.1, -0.1, -0.3), push(-0.4, 0, 0)),  # into the thigh, behind the back
+    ],
+)
+def test_control_never_has_to_stop_an_operator(left: Way, right: Way) -> None:
+    result = track(with_noise(moving(left, right, 4.0)))
+    assert (result.refused, result.stopped) == (0, 0)
+    assert result.not_followed > 0.3
+
+
+def test_the_operator_is_held_before_control_would_stop_the_arms() -> None:
+    safety = load(SafetyParameters, config_path('safety.yaml'))
+    assert PARAMETERS.self_collision_margin > safety.self_collision_margin
+    assert PARAMETERS.range_margin > safety.range_margin
+    assert PARAMETERS.joint_velocity < min(safety.arm_velocity)
+
+
+def test_a_stream_with_no_grip_pressed_measures_nothing() -> None:
+    idle = HandInput(np.eye(4), grip=0.0, trigger=0.0)
+    stream = [OperatorInput(round((1 + t) * 1e9), idle, idle) for t in np.arange(0.0, 1.5, 0.01)]
+    with pytest.raises(ValueError, match='press a grip longer'):
+        track(stream)

@@ -22,7 +22,6 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
@@ -87,7 +86,7 @@ class TeleopNode(Node):
         retargeting = declare(self, RetargetingParameters)
         self._buttons = Buttons(declare(self, ButtonParameters))
         self._robot = load_robot()
-        self._retargeting = Retargeting(self._robot, ArmKinematics(), retargeting)
+        self._retargeting = Retargeting(self._robot, retargeting)
         self._watchdog = Watchdog(retargeting.stale_after)
         self._measured: np.ndarray | None = None
         self._measured_at = 0.0
