@@ -26,8 +26,8 @@ from .system import environment
 
 #: Part to its module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for
 #: JSON, and `table(numbers)`.
-PARTS = {'control': 'control_bench', 'recording': 'recording_bench'}
-DEFAULT_PARTS = ('control',)
+PARTS = {'control': 'control_bench', 'teleop': 'teleop_bench', 'recording': 'recording_bench'}
+DEFAULT_PARTS = ('control', 'teleop')
 STOP = 10.0  # what a process may take to end [s]
 
 
