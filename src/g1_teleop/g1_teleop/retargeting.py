@@ -256,7 +256,10 @@ class _Hand:
             if not self._blocked:
                 self.release(until_grip_opens=True)
                 self.problem = fault
-        elif given.grip > _ENGAGE and not self._blocked:
+        elif given.grip > _ENGAGE and self._blocked:
+            wait = f'{self._side} hand waits; let go of its grip, then press it again'
+            self.problem = self.problem or wait
+        elif given.grip > _ENGAGE:
             self._engaged = True
         return self._engaged
 

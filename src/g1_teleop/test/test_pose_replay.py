@@ -1,5 +1,6 @@
 """The operator of a recording, played again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 
 from g1_data.raw_log import RawLog
+from g1_description import load_robot
+from g1_node.config import config_path
+from g1_node.parameters import load
 from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
 from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.pose_replay import PoseReplay, read_operator
+from g1_teleop.retargeting import Retargeting, RetargetingParameters
 
 PERIOD = 11_111_111  # [ns]
 BEGIN = 1_790_000_000 * 10**9
@@ -31,11 +36,16 @@ def measurement(k: int) -> OperatorInput:
     )
 
 
-def record(folder: Path, count: int, topics: dict[str, str] = TYPES) -> Path:
+def record(
+    folder: Path,
+    count: int,
+    topics: dict[str, str] = TYPES,
+    measured: Callable[[int], OperatorInput] = measurement,
+) -> Path:
     messages = {'/teleop/hands': hands_message, '/teleop/inputs': inputs_message}
     with RawLog(folder, topics, {}) as log:
         for k in range(count):
-            taken = measurement(k)
+            taken = measured(k)
             stamp = Time(sec=taken.stamp // 10**9, nanosec=taken.stamp % 10**9)
             for topic in topics:
                 log.add(topic, taken.stamp, serialize_message(messages[topic](taken, stamp)))
@@ -90,6 +100,45 @@ def test_it_waits_for_the_arms_with_open_grips_plays_in_time_and_stops(tmp_path:
     assert len(set(np.diff(stamps[-20:]))) == 1
     now += 5
     assert replay.read().stamp == stamps[-1]
+
+
+def follow(read: Callable[[], OperatorInput], tick: Callable[[], float]) -> np.ndarray:
+    """Targets (n, 16) of 150 cycles from the first that moves a hand."""
+    robot = load_robot()
+    retargeting = Retargeting(robot, load(RetargetingParameters, config_path('teleop.yaml')))
+    targets: list[np.ndarray] = []
+    for _ in range(1000):
+        now = tick()
+        target = retargeting.update(read(), robot.home, now)
+        if target is not None:
+            targets.append(target)
+        if len(targets) == 150:
+            return np.array(targets)
+    raise AssertionError('no hand moved')
+
+
+def test_the_targets_are_those_of_the_operator_who_was_recorded(tmp_path: Path) -> None:
+    def moving(k: int) -> OperatorInput:
+        pose = np.eye(4)
+        pose[:3, 3] = 0.05 * np.sin(np.array([1.0, 2.0, 1.5]) * k / 90)
+        hand = HandInput(pose, grip=1.0, trigger=k / 300)
+        return OperatorInput(BEGIN + k * PERIOD, hand, hand)
+
+    cycles = iter(range(2000))
+    now = 0
+
+    def tick() -> float:
+        nonlocal now
+        now = next(cycles) * 10_000_000  # [ns]
+        return now * 1e-9
+
+    recorded = record(tmp_path / 'raw', 300, measured=moving)
+    replay = PoseReplay(recorded, lambda: True, lambda: now * 1e-9)
+    again = follow(replay.read, tick)
+    cycles = iter(range(2000))
+    before = follow(lambda: moving(now // PERIOD), tick)
+    assert np.ptp(before[:, :14], axis=0).max() > 0.1
+    np.testing.assert_allclose(again, before, atol=2e-3)
 
 
 def test_what_cannot_be_played_is_said(tmp_path: Path) -> None:

@@ -126,12 +126,21 @@ class Robot:
 
     def move(self) -> None:
         """Presses the grip anew, until the arm moves."""
-        self.headset.grip = 0.0
-        self.spin_until_read(lambda message: message.axes[0] == 0)
-        self.spin_until(lambda: self.node._said.startswith('ready'), 'ready')
         self.targets.clear()
-        self.headset.grip = 1.0
-        self.spin_until(lambda: len(self.targets) > 5, 'targets')
+        self.move_until(lambda: len(self.targets) > 5, 'targets')
+
+    def move_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Presses the grip anew until then, as where the computer is busy the node may let go."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < end, f'waited too long for {what!r}; last: {self.said[-3:]}'
+            self.headset.grip = 0.0
+            self.spin_until_read(lambda message: message.axes[0] == 0)
+            self.spin_until(lambda: self.node._said.startswith('ready'), 'ready')
+            self.headset.grip = 1.0
+            patience = time.monotonic() + 2
+            while not condition() and time.monotonic() < patience:
+                self._executor.spin_once(timeout_sec=0.05)
 
     def assert_rests(self) -> None:
         """No target comes, though the grip is pressed."""
@@ -193,14 +202,14 @@ def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot
     np.testing.assert_allclose(first.points[0].positions, ROBOT.home, atol=0.01)
     times = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in first.points]
     assert times == sorted(set(times))
-    assert times[-1] == pytest.approx(0.1, abs=0.05)  # the newest target is due then
+    assert 0 < times[-1] < 0.15  # the newest target is due soon
 
     def moved(joints: slice) -> float:
         return float(
             np.abs(np.subtract(robot.targets[-1].points[-1].positions, ROBOT.home))[joints].max()
         )
 
-    robot.spin_until(lambda: moved(slice(0, 7)) > 0.02, 'motion of the left arm')
+    robot.move_until(lambda: moved(slice(0, 7)) > 0.02, 'motion of the left arm')
     assert moved(slice(7, 14)) < 1e-6
 
 
@@ -251,9 +260,18 @@ def test_hands_are_let_go_while_control_has_no_arms(robot: Robot, mode: int, tol
     robot.move()
 
 
-def test_a_control_that_holds_on_is_said(robot: Robot) -> None:
+def test_a_lost_controller_is_said_and_holds_until_a_new_grip(robot: Robot) -> None:
     robot.move()
-    robot.spin_until_said('control does not follow: HOLD')
+    robot.headset.tracked = False
+    lost = 'left controller is not tracked'
+    robot.move_until(lambda: any(text.startswith(lost) for text in robot.said), lost)
+    robot.headset.tracked = True
+    robot.assert_rests()
+    robot.move()
+
+
+def test_a_control_that_holds_on_is_said(robot: Robot) -> None:
+    robot.move_until(lambda: 'control does not follow: HOLD' in robot.said, 'what control does')
 
 
 def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None:
@@ -263,6 +281,7 @@ def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None
     robot.assert_rests()
     robot.press('Y')
     robot.assert_rests()
+    assert 'left hand waits; let go of its grip, then press it again' in robot.said
     robot.move()
 
 

@@ -260,7 +260,7 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
     robot.wait_until_said('stopped sending; wake the headset')
     assert robot.rests()
     service.asleep = False
-    robot.wait_until_said('ready')
+    robot.wait_until_said('left hand waits; let go of its grip')
     assert robot.rests()
     move()
 
@@ -268,7 +268,7 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
     robot.wait_until_said('stopped sending; start the XRoboToolkit PC service')
     assert robot.rests()
     service = XrService(headset.measure, port)
-    robot.wait_until_said('ready')
+    robot.wait_until_said('left hand waits; let go of its grip')
     assert robot.rests()
     move()
 
