@@ -1,0 +1,168 @@
+"""The demonstrator as the suite sees a person: poses, grips, triggers and buttons, no ROS."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from g1_description import load_robot
+from g1_description.kinematics import ArmKinematics
+from g1_node.config import config_path
+from g1_node.parameters import load
+from g1_sim.demonstrator import Demonstrator
+from g1_sim.nodes.scripted_operator import ScriptedOperator
+from g1_sim.simulation import Simulation
+from g1_teleop.devices import OperatorInput
+from g1_teleop.retargeting import Retargeting, RetargetingParameters
+
+ROBOT = load_robot()
+STEP = 1 / 90  # [s]
+LAG = 9  # steps by which the robot follows late
+PATIENCE = 100.0  # [s] until something that should happen has to have happened
+BUTTONS = {'start': 'A', 'save': 'B', 'discard': 'X'}
+
+
+@dataclass
+class World:
+    """A robot that follows every target a little late, and a recorder that does what is pressed."""
+
+    outcome: bool = True
+    stuck: bool = False
+    events: list[str] = field(default_factory=list)
+    inputs: list[OperatorInput] = field(default_factory=list)
+    poses: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.person = Demonstrator('pick_and_place', BUTTONS, self._asked, lambda _: None)
+        self.view = self.person.view
+        self.view.measured, self.view.recording = ROBOT.home.copy(), False
+        self.view.seed, self.view.scenes, self.view.goal = 7, 1, 2
+        self.retargeting = Retargeting(
+            ROBOT, load(RetargetingParameters, config_path('teleop.yaml'))
+        )
+        self._late: deque[np.ndarray] = deque([self.view.measured] * LAG, LAG)
+
+    def _asked(self, service: str) -> None:
+        self.events.append(service)
+        if service == 'control/arm':
+            self.view.armed = True
+        else:
+            self.view.seed, self.view.scenes = self.view.seed + 1, self.view.scenes + 1
+
+    def step(self) -> None:
+        self.person.step(STEP)
+        now = 1.0 + len(self.inputs) * STEP
+        given = self.person.input(round(now * 1e9))
+        before = self.inputs[-1].buttons if self.inputs else frozenset()
+        for button in given.buttons - before:
+            self.events.append(button)
+            self.view.recording = button == 'A'
+            self.view.saved += button == 'B'
+            self.view.success = self.outcome and button == 'A'
+        targets = self.retargeting.update(given, self.view.measured, now)
+        if not self.stuck:
+            self.view.measured = self._late[0]
+        self._late.append(self._late[-1] if targets is None else targets)
+        self.inputs.append(given)
+        self.poses.append(self.view.measured)
+
+    def run(self, until) -> None:
+        """Steps faster than real time, but for those in which the person thinks."""
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            if time.monotonic() > deadline:
+                pytest.fail(f'it did not come; so far: {self.events}')
+            self.step()
+            if not self.inputs[-1].right.grip:
+                time.sleep(0.001)
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    world.person.close()
+
+
+def engaged(inputs) -> np.ndarray:
+    return np.array([given.right.grip > 0.5 for given in inputs], int)
+
+
+def test_a_demonstration_is_the_plan_by_clutched_hands_that_wait_where_the_gripper_works(world):
+    world.run(lambda: 'B' in world.events)
+    assert world.events == ['control/arm', 'A', 'B']
+    forward = ArmKinematics().forward
+    hands = [forward(pose[:14])['right'] for pose in world.poses]
+    controllers = [given.right.pose for given in world.inputs]
+
+    # The controller has a place and an orientation of its own; it does not move as a grip closes.
+    grips = engaged(world.inputs)
+    to_start, start = np.flatnonzero(np.diff(grips, prepend=0) > 0)
+    assert to_start == 0
+    assert np.linalg.norm(controllers[start][:3, 3] - hands[start][:3, 3]) > 0.1
+    assert np.trace(controllers[start][:3, :3] @ hands[start][:3, :3].T) < 2.9
+    np.testing.assert_allclose(controllers[start], controllers[start - 1], atol=1e-9)
+    np.testing.assert_allclose(controllers[start], controllers[start + 5], atol=1e-3)
+
+    # The hand was at the object when the gripper closed, and at rest.
+    simulation = Simulation('pick_and_place', 7)
+    plan = simulation.task.plan(simulation.model, simulation.data)
+    pelvis = simulation.data.body('pelvis').xpos
+    triggers = np.array([given.right.trigger for given in world.inputs])
+    closed = start + np.flatnonzero(np.diff(triggers[start:]) > 0.01)[0]
+    np.testing.assert_allclose(hands[closed][:3, 3], plan[1].pose[:3, 3] - pelvis, atol=0.006)
+    assert np.linalg.norm(hands[closed][:3, 3] - hands[closed - 9][:3, 3]) < 0.002
+    np.testing.assert_allclose(hands[-1][:3, 3], plan[-1].pose[:3, 3] - pelvis, atol=0.006)
+
+
+def test_the_second_attempt_is_discarded_and_every_scene_is_new(world):
+    world.run(lambda: world.view.saved == 2)
+    arm, *rest = world.events
+    assert arm == 'control/arm'
+    assert rest == ['A', 'B', 'sim/reset', 'A', 'X', 'sim/reset', 'A', 'B']
+    for _ in range(90):
+        world.step()
+    assert not engaged(world.inputs[-45:]).any()
+    assert world.events[-1] == 'B'
+
+
+def test_what_did_not_succeed_is_discarded(world):
+    world.outcome = False
+    world.run(lambda: 'X' in world.events)
+    assert world.events == ['control/arm', 'A', 'X']
+
+
+def test_hands_let_go_when_control_hands_the_arms_back_and_begin_again(world):
+    world.run(lambda: 'A' in world.events and world.inputs[-1].right.grip > 0.5)
+    world.view.armed = False
+    world.step()
+    world.step()
+    assert not engaged(world.inputs[-1:]).any()
+    world.run(lambda: world.events.count('A') == 2)
+    assert world.events == ['control/arm', 'A', 'X', 'control/arm', 'sim/reset', 'A']
+
+
+def test_a_hand_that_was_let_go_on_the_way_is_gripped_anew(world):
+    world.run(lambda: 'A' in world.events and world.inputs[-1].right.grip > 0.5)
+    begun = len(world.inputs)
+    for _ in range(120):
+        world.step()
+    world.retargeting.release()  # as teleop_node does when something was late
+    world.run(lambda: 'B' in world.events)
+    assert world.events == ['control/arm', 'A', 'B']
+    grips = engaged(world.inputs[begun:])
+    assert (np.diff(grips) > 0).sum() == 1
+
+
+def test_hands_that_never_come_along_end_the_attempt(world):
+    world.run(lambda: 'A' in world.events)
+    world.stuck = True
+    world.run(lambda: 'X' in world.events)
+    assert world.events == ['control/arm', 'A', 'X']
+
+
+def test_a_task_without_a_simulation_is_refused_with_the_ones_there_are():
+    with pytest.raises(ValueError, match='arrange_flower, pick_and_place'):
+        ScriptedOperator(None, 'box_packing')
