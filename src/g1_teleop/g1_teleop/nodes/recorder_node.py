@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -139,7 +137,7 @@ class RecorderNode(Node):
         self._grid: FrameGrid[bytes] = FrameGrid(fps)
         self._rows: deque[Row[bytes]] = deque()
         self._timelines = {name: Timeline(_SAMPLES) for name in (*_STATE, *_ACTION, 'operator')}
-        self._hands: tuple[int, np.ndarray] = (0, np.zeros(0))
+        self._hands: dict[int, np.ndarray] = {}  # poses by their stamp [ns], until inputs come
         self._clamped: int | None = None
         self._image_at = -np.inf
         self._images = RateMeter()
@@ -255,12 +253,15 @@ class RecorderNode(Node):
         message = deserialize_message(data, PoseArray)
         if len(message.poses) == len(_HANDS):
             poses = np.ravel([_pose(pose) for pose in message.poses])
-            self._hands = serialised_stamp(data), poses
+            self._hands[serialised_stamp(data)] = poses
+        if len(self._hands) > _SAMPLES:
+            del self._hands[next(iter(self._hands))]
 
     def _take_inputs(self, data: bytes, _sent: float, _received: float) -> None:
         message, stamp = deserialize_message(data, Joy), serialised_stamp(data)
-        if len(message.axes) == len(_INPUTS) and self._hands[0] == stamp:
-            self._timelines['operator'].add(stamp * 1e-9, np.append(self._hands[1], message.axes))
+        poses = self._hands.pop(stamp, None)
+        if poses is not None and len(message.axes) == len(_INPUTS):
+            self._timelines['operator'].add(stamp * 1e-9, np.append(poses, message.axes))
 
     def _take_safety(self, data: bytes, _sent: float, _received: float) -> None:
         clamped = deserialize_message(data, SafetyStatus).clamped
@@ -307,6 +308,7 @@ class RecorderNode(Node):
     # What the operator asks for.
 
     def _start(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._poll()
         missing = self._missing()
         if self._recording is not None:
             return self._answer(response, False, 'already recording: save or discard it first')
@@ -337,12 +339,9 @@ class RecorderNode(Node):
         self._publish_status()
         self._recording = None
         try:
-            with _uninterrupted():
-                recording.finish()
-                health = self._health.summary(
-                    self._limits, now, recording.dropped, recording.problems
-                )
-                index = recording.save(health)
+            recording.finish()
+            health = self._health.summary(self._limits, now, recording.dropped, recording.problems)
+            index = recording.save(health)
         except (OSError, ValueError) as error:
             return self._answer(response, False, f'the episode was lost: {error}')
         text = f'saved episode {index}: {recording.frames} frames'
@@ -446,23 +445,6 @@ class RecorderNode(Node):
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Holds SIGINT and SIGTERM back until the block has ended: an episode is saved to its end."""
-    came: list[int] = []
-    handlers = {
-        number: signal.signal(number, lambda heard, _frame: came.append(heard))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for caught in came:
-            signal.raise_signal(caught)
 
 
 def _pose(pose: Pose) -> list[float]:
