@@ -3,14 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import pinocchio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from g1_control.collision import SelfCollision
 from g1_description import load_robot
+from g1_description.differential_ik import DifferentialIK, NoStepError
 from g1_description.kinematics import ArmKinematics
 from g1_teleop.devices import HandInput, OperatorInput, robot_pose
 from g1_teleop.retargeting import Retargeting, RetargetingParameters, Watchdog
 
 ROBOT = load_robot()
+COLLISION = SelfCollision(ROBOT)
 STEP = 1 / 60
 FREE = HandInput(np.eye(4), grip=0.0, trigger=0.0)
 
@@ -20,7 +26,8 @@ class Operator:
 
     def __init__(self, **parameters: float) -> None:
         self.kinematics = ArmKinematics()
-        self.retargeting = Retargeting(ROBOT, RetargetingParameters(**parameters))
+        self.parameters = RetargetingParameters(**parameters)
+        self.retargeting = Retargeting(ROBOT, self.parameters)
         self.hands = {'left': FREE, 'right': FREE}
         self.measured = ROBOT.home.copy()
         self.now = 100.0
@@ -145,12 +152,121 @@ def test_a_tracking_jump_stops_the_hand_until_it_is_gripped_again() -> None:
     assert operator.run() is not None
 
 
-def test_a_controller_that_is_not_tracked_stops_the_hand() -> None:
+@pytest.mark.parametrize('pose', [None, np.full((4, 4), np.nan)])
+def test_a_controller_that_is_not_tracked_stops_the_hand_and_says_so(
+    pose: np.ndarray | None,
+) -> None:
     operator = Operator()
     operator.set('left', grip=1.0)
     operator.run(0.5)
-    operator.set('left', pose=None)
+    operator.set('left', pose=pose)
     assert operator.run() is None
+    assert 'left controller is not tracked' in operator.retargeting.problems['left']
+    operator.set('left', pose=np.eye(4))
+    assert operator.run() is None
+    assert 'press the grip again' in operator.retargeting.problems['left']
+    operator.set('left', grip=0.0)
+    operator.run()
+    assert operator.retargeting.problems == {}
+
+
+def test_a_hand_before_the_chest_is_held_and_the_operator_is_told_by_what() -> None:
+    operator = Operator()
+    operator.set('left', grip=1.0)
+    operator.run()
+    for _ in range(60):
+        operator.move('left', (-0.004, -0.003, 0.002))
+        targets = operator.run()
+    targets = operator.run(1.0)
+    problem = operator.retargeting.problems['left']
+    assert problem.startswith('left hand is held back: left ')
+    assert 'close to torso' in problem
+    assert COLLISION.distances(targets[:14]).min() >= operator.parameters.self_collision_margin
+    for _ in range(60):
+        operator.move('left', (0.004, 0.003, -0.002))
+        operator.run()
+    operator.run(1.0)
+    assert operator.retargeting.problems == {}
+
+
+def test_a_hand_that_is_not_engaged_stays_exactly_whatever_comes_near() -> None:
+    operator = Operator()
+    operator.set('left', grip=1.0)
+    before = operator.run()
+    for _ in range(120):
+        operator.move('left', (0.001, -0.004, 0.0))
+        targets = operator.run()
+        np.testing.assert_array_equal(targets[7:14], before[7:14])
+
+
+def test_an_elbow_stands_still_with_its_hand_and_comes_back_with_it() -> None:
+    operator = Operator()
+    operator.set('left', grip=1.0)
+    start = operator.run()
+    np.testing.assert_allclose(operator.run(5.0), start, atol=1e-9)
+    elbows = []
+    for t in np.arange(0, 30, STEP):
+        pose = np.eye(4)
+        pose[:3, 3] = 0.05 * np.sin(2 * t), 0.05 * (1 - np.cos(2 * t)), 0.02 * np.sin(2 * t)
+        operator.set('left', pose=pose)
+        elbows.append(operator.run()[:7])
+    turn = round(np.pi / STEP)
+    np.testing.assert_allclose(elbows[-1], elbows[-1 - turn], atol=0.02)
+
+
+def test_where_there_is_no_step_the_arms_stay_and_the_operator_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator = Operator()
+    operator.set('left', grip=1.0)
+    before = operator.run(0.2)
+
+    def fails(*_: object) -> None:
+        raise NoStepError('infeasible')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DifferentialIK, 'step', fails)
+        operator.move('left', (0.05, 0, 0))
+        np.testing.assert_array_equal(operator.run(0.2), before)
+        assert 'no way to follow' in operator.retargeting.problems['left']
+    operator.run(1.0)
+    assert operator.retargeting.problems == {}
+
+
+poses = st.tuples(*[st.floats(-1.0, 1.0)] * 3, *[st.floats(-3.0, 3.0)] * 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ways=st.lists(st.tuples(poses, poses, st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4)
+)
+def test_whatever_hands_come_in_targets_are_safe(ways: list[tuple]) -> None:
+    """Hands fly to poses anywhere, in a quarter of a second each."""
+    operator = Operator(tracking_jump=1.0)
+    for side in ('left', 'right'):
+        operator.set(side, grip=1.0)
+    before, parameters = operator.run(), operator.parameters
+    for left, right, grip, trigger in ways:
+        operator.set('left', grip=max(grip, 0.45), trigger=trigger)
+        ends = {'left': left, 'right': right}
+        starts = {side: operator.hands[side].pose for side in ends}
+        for share in np.linspace(0, 1, 15):
+            for side, end in ends.items():
+                pose = starts[side].copy()
+                pose[:3, 3] += share * (np.array(end[:3]) - pose[:3, 3])
+                pose[:3, :3] = pinocchio.exp3(share * np.array(end[3:]))
+                operator.set(side, pose=pose)
+            targets = operator.run()
+            assert targets is not None
+            assert np.isfinite(targets).all()
+            assert (targets >= ROBOT.chunk_lower).all()
+            assert (targets <= ROBOT.chunk_upper).all()
+            step = np.abs(targets - before)
+            assert step[:14].max() <= parameters.joint_velocity * STEP + 1e-9
+            assert step[14:].max() <= parameters.gripper_velocity * STEP + 1e-9
+            nearest = COLLISION.distances(targets[:14]).min()
+            assert nearest >= parameters.self_collision_margin - 1e-9
+            before = targets
 
 
 def test_out_of_reach_the_arm_stretches_and_the_operator_is_told() -> None:
