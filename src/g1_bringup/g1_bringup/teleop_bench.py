@@ -42,7 +42,7 @@ from .system import check, find
 Array = NDArray[np.float64]
 
 SECONDS = 24.0  # half of it steps, half of it swinging
-_ENGAGED_WITHIN = 40.0  # [s]
+_ENGAGED_WITHIN = 60.0  # [s]
 _PULSE = 3.0  # [s] from one press of the grips to the next, until the hands are engaged
 _STEP, _STEP_EVERY = 0.03, 1.0  # [m], [s]
 _SHOWN = 2e-4  # [m] from where a hand stood: its commands show the step
