@@ -29,7 +29,7 @@ from g1_teleop.devices import BUTTONS
 pytest.importorskip('xrobotoolkit_sdk')
 
 ROBOT = load_robot()
-DEADLINE = 40.0  # [s]
+DEADLINE = 60.0  # [s]
 #: Prints what the device reads, a JSON line for each stamp, as the SDK writes to stdout itself.
 READER = """
 import json, sys, time
