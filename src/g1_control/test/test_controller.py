@@ -35,6 +35,23 @@ def test_a_stream_of_chunks_is_executed_as_meant_although_each_comes_late():
     assert bench.status.holds == 0
 
 
+def test_a_hundred_fast_targets_a_second_are_followed_as_they_come():
+    """As an operator's: each message has the targets of the last and of the next 50 ms."""
+    bench = Bench().armed()
+    begin, lead = bench.time, np.arange(-5, 6) * 0.01
+
+    def swing(time):
+        shoulder = np.append(OUTWARD * np.eye(7)[[1, 1]].ravel(), [0.0, 0.0])
+        since = max(time - begin, 0.0)
+        return ROBOT.home + 0.4 * (1 - np.cos(4.5 * since)) * shoulder  # to 1.8 rad/s, reversing
+
+    for _ in range(200):
+        chunk = np.array([swing(bench.time + time) for time in lead])
+        assert bench.send(still, times=lead - lead[0], positions=chunk, stamp=bench.time + lead[0])
+        bench.run(0.01)
+        np.testing.assert_allclose(bench.pose, swing(bench.time), atol=0.05)
+
+
 def test_velocity_is_the_feed_forward_of_the_position():
     bench = Bench().armed()
     first = len(bench.commands)
