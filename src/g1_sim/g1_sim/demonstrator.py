@@ -34,8 +34,8 @@ _REACTION = 0.3  # [s] before a person sees that the hands have arrived
 _STILL, _STILL_FOR = 0.01, 0.15  # [rad, m] that nothing has moved by, in this time [s]
 _NEAR = 0.004  # [m] from where they should be, hands have arrived
 _ABOUT = 0.02  # [m] from there, they may work
-_LAG, _LOST = 0.25, 0.06  # [s], [m] hands further from where they should have been so long ago
-_REGRIPS = 2  # are gripped anew this many times on a way
+_LAG, _BEHIND = 0.25, 0.06  # [s], [m] from where they should have been then, hands are waited for
+_REGRIPS = 2  # on a way, where they do not come
 _PATIENCE = 1.5  # [s] after which a hand is as near as it gets
 _CORRECTION = 1.5  # [1/s] how fast a person corrects what they see
 _DONE_FOR = 0.5  # [s] that the task has to stay done
@@ -191,28 +191,31 @@ class Demonstrator:
         return done >= _DONE_FOR
 
     def _move(self, motion: Trajectory, regrips: int = _REGRIPS) -> Doing[bool]:
-        """Takes both hands along `motion`, waiting for them where they have to come to rest.
+        """Takes both hands along `motion`, no faster than they come along.
 
-        Where they do not come along, grips are pressed anew. Whether they got there in the end.
+        It waits where they have to come to rest; where they do not come at all, grips are pressed
+        anew. Whether they got there in the end.
         """
         self._guide = _Guide(self._controllers, self._kinematics.forward(motion(0.0)[:14]))
         self._grip = 1.0
         self._place(motion(0.0))
         yield from self._pause(_GRASP)
-        time = 0.0
+        time = waited = 0.0
         for stop in motion.stops:
             while time < stop:
-                time = min(time + self._step, stop)
+                if self._distance(motion(max(time - _LAG, 0.0))) < _BEHIND:
+                    time, waited = min(time + self._step, stop), 0.0
+                else:
+                    waited += self._step
                 self._place(motion(time))
                 yield
-                expected = motion(max(time - _LAG, 0.0))
-                along = self._distance(expected) < _LOST
-                if along and time == stop:
+                along = waited < _PATIENCE
+                if time == stop:
                     along = yield from self._arrive(motion(stop))
                 if not along:
                     if not regrips or not (yield from self._regrip(motion(time), regrips - 1)):
                         return False
-                    regrips -= 1
+                    regrips, waited = regrips - 1, 0.0
         return True
 
     def _regrip(self, wanted: Array, regrips: int) -> Doing[bool]:
