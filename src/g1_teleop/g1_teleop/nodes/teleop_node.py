@@ -34,7 +34,7 @@ from g1_teleop.pose_replay import PoseReplay
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
-_SETTLING = 0.5  # in which control begins to follow the first targets [s]
+_SETTLING = 0.5  # for so long control may hold until the operator is told [s]
 _ARMED = (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
 #: What brings the arms back, by the mode of control.
 _ARM = {
@@ -92,7 +92,7 @@ class TeleopNode(Node):
         self._measured_at = 0.0
         self._safety: SafetyStatus | None = None
         self._paused = False
-        self._still_at = 0.0
+        self._follows_at = 0.0
         self._plan = Plan(retargeting.lead)
         self._said, self._answer = '', ''
         self._may_move = False
@@ -173,7 +173,7 @@ class TeleopNode(Node):
             self._say(problems or self._progress(targets is not None, now))
         if targets is None:
             self._plan.clear()
-            self._still_at = now
+            self._follows_at = now
         else:
             stamp = self.get_clock().now().nanoseconds * 1e-9
             self._publisher.publish(self._message(self._plan.add(targets, stamp)))
@@ -209,7 +209,9 @@ class TeleopNode(Node):
         assert self._safety is not None
         if not sending:
             return 'ready; press a grip to move that hand, its trigger closes the gripper'
-        if self._safety.mode == SafetyStatus.HOLD and now - self._still_at > _SETTLING:
+        if self._safety.mode != SafetyStatus.HOLD:
+            self._follows_at = now
+        if now - self._follows_at > _SETTLING:
             return f'control does not follow: {self._safety.text}'
         return 'moving'
 
