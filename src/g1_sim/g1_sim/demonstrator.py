@@ -6,6 +6,7 @@ held in a frame of their own, clutches, triggers and buttons; and they look wher
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,14 +28,15 @@ Doing = Generator[None, None, T]  # lets a step pass at every yield
 
 _DISCARDED = 2  # this attempt is discarded, to show that it can be
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
-_RETURN = 1.5  # [s] for the way back there, or longer
+_RETURN = 2.0  # [s] for the way back there, or longer
 _GRASP = 0.15  # [s] that a controller is held still after its grip was pressed or let go
 _PRESS = 0.15  # [s] between two presses of buttons
 _REACTION = 0.3  # [s] before a person sees that the hands have arrived
 _STILL, _STILL_FOR = 0.01, 0.15  # [rad, m] that nothing has moved by, in this time [s]
 _NEAR = 0.004  # [m] from where they should be, hands have arrived
 _ABOUT = 0.02  # [m] from there, they may work
-_LAG, _BEHIND = 0.25, 0.06  # [s], [m] from where they should have been then, hands are waited for
+_BEHIND = 0.06  # [m] hands are waited for, from where they were shown to
+_LAG = 22  # steps ago, a quarter of a second
 _REGRIPS = 2  # on a way, where they do not come
 _PATIENCE = 1.5  # [s] after which a hand is as near as it gets
 _CORRECTION = 1.5  # [1/s] how fast a person corrects what they see
@@ -201,13 +203,15 @@ class Demonstrator:
         self._place(motion(0.0))
         yield from self._pause(_GRASP)
         time = waited = 0.0
+        shown = deque([motion(0.0)], _LAG)
         for stop in motion.stops:
             while time < stop:
-                if self._distance(motion(max(time - _LAG, 0.0))) < _BEHIND:
+                if self._distance(shown[0]) < _BEHIND:
                     time, waited = min(time + self._step, stop), 0.0
                 else:
                     waited += self._step
-                self._place(motion(time))
+                shown.append(motion(time))
+                self._place(shown[-1])
                 yield
                 along = waited < _PATIENCE
                 if time == stop:
@@ -216,6 +220,7 @@ class Demonstrator:
                     if not regrips or not (yield from self._regrip(motion(time), regrips - 1)):
                         return False
                     regrips, waited = regrips - 1, 0.0
+                    shown = deque([motion(time)], _LAG)
         return True
 
     def _regrip(self, wanted: Array, regrips: int) -> Doing[bool]:
