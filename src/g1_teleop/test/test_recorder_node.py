@@ -460,6 +460,7 @@ def test_a_disk_that_fills_while_recording_is_told_at_once_and_loses_that_episod
     assert Dataset(tmp_path / 'set').content_hash() == before
     assert not (tmp_path / 'set' / '.staging').exists()
     resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, 2 * (resource.RLIM_INFINITY,))
+    robot.camera = 'wave'
     record(robot, 5)
     assert robot.call('save').success
     assert validate(tmp_path / 'set') == []
