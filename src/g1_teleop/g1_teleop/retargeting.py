@@ -99,7 +99,11 @@ class Watchdog:
     def alive(self, stamp: int, now: float) -> bool:
         if stamp != self._stamp:
             self._stamp, self._changed = stamp, now
-        return self.ever_alive and now - (self._changed or 0.0) <= self._stale_after
+        return self.silence(now) <= self._stale_after
+
+    def silence(self, now: float) -> float:
+        """Since the last new measurement [s]; infinite before the first one."""
+        return np.inf if self._changed is None else now - self._changed
 
     @property
     def ever_alive(self) -> bool:
@@ -129,10 +133,13 @@ class Retargeting:
         self.engaged: list[Side] = []
         self.problems: dict[Side, str] = {}
 
-    def release(self) -> None:
-        """Opens both clutches; each closes again when its grip is released and pressed."""
+    def release(self, until_grips_open: bool = True) -> None:
+        """Opens both clutches; each closes again when its grip is released and pressed.
+
+        until_grips_open: False where a grip that is still pressed may close it at once.
+        """
         for hand in self._hands.values():
-            hand.release(until_grip_opens=True)
+            hand.release(until_grips_open)
         self._targets = None
         self.engaged, self.problems = [], {}
 

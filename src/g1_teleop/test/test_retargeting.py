@@ -294,13 +294,26 @@ def test_after_a_stale_device_the_grip_has_to_be_pressed_again() -> None:
     assert operator.run() is not None
 
 
+def test_after_a_hiccup_a_grip_that_is_still_pressed_goes_on_from_where_the_hand_is() -> None:
+    operator = Operator()
+    operator.set('right', grip=1.0)
+    assert operator.run() is not None
+    operator.retargeting.release(until_grips_open=False)
+    operator.move('right', (0.05, 0.0, 0.0))  # meanwhile
+    targets = operator.run()
+    assert targets is not None
+    np.testing.assert_allclose(targets, ROBOT.home, atol=1e-3)
+
+
 def test_the_watchdog_follows_the_stamp() -> None:
     watchdog = Watchdog(stale_after=0.1)
+    assert watchdog.silence(10.0) == np.inf
     assert not watchdog.alive(0, 10.0)
     assert not watchdog.ever_alive
     assert watchdog.alive(5, 10.1)
     assert watchdog.alive(5, 10.15)
     assert not watchdog.alive(5, 10.25)
+    assert watchdog.silence(10.25) == pytest.approx(0.15)
     assert watchdog.alive(6, 10.3)
 
 

@@ -34,6 +34,7 @@ from g1_teleop.pose_replay import PoseReplay
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
+_HICCUP = 0.5  # after a shorter silence of the device the hands go on, from where they are [s]
 _SETTLING = 0.5  # for so long control may hold until the operator is told [s]
 _ARMED = (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
 #: What brings the arms back, by the mode of control.
@@ -165,7 +166,8 @@ class TeleopNode(Node):
         self._may_move = not obstacle
         targets = None
         if obstacle or self._measured is None:
-            self._retargeting.release()
+            hiccup = not alive and self._watchdog.silence(now) < _HICCUP
+            self._retargeting.release(until_grips_open=not hiccup)
             self._say(f'nothing moves: {obstacle}')
         else:
             targets = self._retargeting.update(operator, self._measured, now)
