@@ -27,7 +27,7 @@ test: lint  ## every test that needs no GPU and takes no minutes
 lint: setup  ## ruff and mypy
 	@source setup.bash && ruff check . && ruff format --check . && mypy $$(dirname src/*/*/__init__.py)
 
-bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|released), then control's rate and seams and teleoperation's delay
+bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|released), then control and teleoperation and teleoperation's delay
 	@source setup.bash && dit4dit bench --preset $(PRESET) && g1 bench
 
 faults: setup  ## injects every fault of the safety table into the running system; exit 0 only if all reactions hold
