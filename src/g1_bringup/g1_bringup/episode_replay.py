@@ -22,9 +22,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from g1_control.messages import seconds, to_time
 from g1_data import Dataset
 from g1_description import Robot, load_robot
+from g1_node.polling import take
 from g1_node.qos import COMMAND, STATUS
 
-from .listening import STREAM, operator_node, take
+from .listening import STREAM, operator_node
 
 Array = NDArray[np.float64]
 

@@ -43,10 +43,10 @@ from g1_description import load_robot
 from g1_node import qos
 from g1_node.config import config_path
 from g1_node.parameters import load
+from g1_node.polling import take
 
 from .launched import end_with_parent
 from .launcher import command
-from .listening import take
 from .system import check, find, holds
 
 Array = NDArray[np.float64]

@@ -30,6 +30,7 @@ from g1_control.unitree import MOTORS, LowState
 from g1_node import qos
 from g1_node.config import config_path
 from g1_node.parameters import load
+from g1_node.polling import take
 from g1_node.stamps import serialised_stamp
 
 from .computer import read_checkpoint, read_computer
@@ -73,15 +74,6 @@ def operator_node(name: str) -> Iterator[Node]:
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-
-
-def take(
-    subscription: Subscription, kind: Any, raw: bool = False
-) -> Iterator[tuple[Any, dict[str, int]]]:
-    """What has come since the last call, each with its times [ns since 1970]; without spinning."""
-    with subscription.handle:
-        while (taken := subscription.handle.take_message(kind, raw)) is not None:
-            yield taken
 
 
 @dataclass

@@ -15,8 +15,9 @@ from std_msgs.msg import Bool
 from unitree_hg.msg import LowCmd, LowState
 
 from g1_node import qos
+from g1_node.polling import take
 
-from .listening import STREAM, take
+from .listening import STREAM
 
 _IMAGES = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT

@@ -16,11 +16,12 @@ from sensor_msgs.msg import JointState
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_description import load_robot
+from g1_node.polling import take
 from g1_node.qos import COMMAND, STATUS
 
 from .bench import process
 from .launcher import command
-from .listening import STREAM, operator_node, take
+from .listening import STREAM, operator_node
 from .services import NoAnswer, ask
 from .system import G1, find
 

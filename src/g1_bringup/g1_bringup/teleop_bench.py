@@ -28,13 +28,13 @@ from std_msgs.msg import String
 
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description.kinematics import ArmKinematics
+from g1_node.polling import take
 from g1_node.qos import STATUS
 from g1_sim.xr_service import Measurement, XrService
 from g1_teleop.tracking import synthetic_stream, track, with_noise
 
 from .bench import process
 from .launcher import command
-from .listening import take
 from .rig import Rig, armed_rig
 from .services import NoAnswer
 from .system import check, find

@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 
 class PolledSubscription:
@@ -19,21 +20,27 @@ class PolledSubscription:
     def __init__(self, node: Node, kind: Any, topic: str, qos: QoSProfile) -> None:
         self._kind = kind
         self._subscription = node.create_subscription(
-            kind, topic, _never, qos, callback_group=_Unserved(), raw=True
+            kind, topic, never_served, qos, callback_group=Unserved(), raw=True
         )
 
     def take(self) -> Iterator[tuple[bytes, dict[str, int]]]:
         """Messages since the last call, oldest first, each with its source_timestamp and
         received_timestamp [ns since 1970].
         """
-        handle = self._subscription.handle
-        with handle:
-            while (taken := handle.take_message(self._kind, True)) is not None:
-                yield taken
+        return take(self._subscription, self._kind, raw=True)
 
 
-class _Unserved(CallbackGroup):
-    """Keeps its subscription from the executor."""
+def take(
+    subscription: Subscription, kind: Any, raw: bool = False
+) -> Iterator[tuple[Any, dict[str, int]]]:
+    """What has come since the last call, each with its times [ns since 1970]; without spinning."""
+    with subscription.handle:
+        while (taken := subscription.handle.take_message(kind, raw)) is not None:
+            yield taken
+
+
+class Unserved(CallbackGroup):
+    """Keeps a subscription from the executor: its owner takes the messages itself."""
 
     def can_execute(self, entity: Any) -> bool:
         return False
@@ -44,5 +51,6 @@ class _Unserved(CallbackGroup):
     def ending_execution(self, entity: Any) -> None: ...
 
 
-def _never(_message: bytes) -> None:
+def never_served(_message: object) -> None:
+    """The callback of a subscription whose group is `Unserved`."""
     raise AssertionError('a polled subscription was served by an executor')

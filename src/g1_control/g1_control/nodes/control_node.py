@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Imu, JointState
@@ -54,6 +53,7 @@ from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
+from g1_node.polling import Unserved, never_served
 from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_node.rates import RateMeter, diagnostic
 from g1_node.real_time import ask_for_real_time, lock_memory
@@ -130,9 +130,9 @@ class ControlNode(Node):
         self._lowstate = self.create_subscription(
             LowStateMessage,
             'lowstate',
-            lambda _: None,
+            never_served,
             NEWEST_SENSOR_DATA,
-            callback_group=_Polled(),
+            callback_group=Unserved(),
             raw=True,
         )
         self._arm_sdk = self.create_publisher(LowCmdMessage, 'arm_sdk', COMMAND)
@@ -387,18 +387,6 @@ class ControlNode(Node):
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
-
-
-class _Polled(CallbackGroup):
-    """Keeps its subscription from the executor: the control thread takes the messages itself."""
-
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        return False
-
-    def ending_execution(self, entity: Any) -> None: ...
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Int64
@@ -23,6 +22,7 @@ from g1_description import load_robot
 from g1_node import qos
 from g1_node.main import run
 from g1_node.parameters import declare, parameter
+from g1_node.polling import Unserved, never_served
 from g1_node.rates import RateMeter, diagnostic
 from g1_node.real_time import ask_for_real_time
 from g1_sim.nodes.camera_process import run_camera
@@ -64,19 +64,6 @@ class SimParameters:
     )
 
 
-class _Polled(CallbackGroup):
-    """Keeps a subscription from the executor: the physics thread takes its messages, for less."""
-
-    def can_execute(self, entity: object) -> bool:
-        return False
-
-    def beginning_execution(self, entity: object) -> bool:
-        return False
-
-    def ending_execution(self, entity: object) -> None:
-        pass
-
-
 class SimNode(Node):
     """Physics at 500 Hz in its own thread, camera in its own process; an executor for the rest."""
 
@@ -89,9 +76,9 @@ class SimNode(Node):
 
         self._state = StateWriter()
         self._state_publisher = self.create_publisher(LowState, 'lowstate', qos.COMMAND)
-        polled = _Polled()
+        polled = Unserved()
         self._commands = self.create_subscription(
-            LowCmd, 'arm_sdk', _never, qos.COMMAND, callback_group=polled, raw=True
+            LowCmd, 'arm_sdk', never_served, qos.COMMAND, callback_group=polled, raw=True
         )
         self._command = WireCommand()
         self._gripper_publishers = [
@@ -100,7 +87,11 @@ class SimNode(Node):
         ]
         self._gripper_commands = [
             self.create_subscription(
-                JointState, f'{side}_gripper/command', _never, qos.COMMAND, callback_group=polled
+                JointState,
+                f'{side}_gripper/command',
+                never_served,
+                qos.COMMAND,
+                callback_group=polled,
             )
             for side in _SIDES
         ]
@@ -259,10 +250,6 @@ class SimNode(Node):
             )
         ]
         self._diagnostics.publish(message)
-
-
-def _never(_message: object) -> None:
-    raise AssertionError('a polled subscription was served by the executor')
 
 
 def main() -> int:
