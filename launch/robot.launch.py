@@ -5,7 +5,7 @@ ros2 launch g1_bringup robot.launch.py --show-args
 
 from launch import LaunchDescription
 
-from g1_bringup.rendering import render
+from g1_bringup.launch_description import render
 
 
 def generate_launch_description() -> LaunchDescription:

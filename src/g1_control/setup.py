@@ -4,7 +4,7 @@ package_name = 'g1_control'
 
 setup(
     name=package_name,
-    version='0.1.0',
+    version='0.2.0',
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
@@ -21,8 +21,6 @@ setup(
         'console_scripts': [
             'control_node = g1_control.nodes.control_node:main',
             'gripper_node = g1_control.nodes.gripper_node:main',
-            'plan_markers = g1_control.nodes.plan_markers:main',
-            'shadow_node = g1_control.nodes.shadow_node:main',
         ]
     },
 )

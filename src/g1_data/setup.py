@@ -4,7 +4,7 @@ package_name = 'g1_data'
 
 setup(
     name=package_name,
-    version='0.1.0',
+    version='0.2.0',
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
@@ -17,5 +17,10 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='Episodes on disk: LeRobot v2.1 writer and reader, statistics, v3.0 conversion.',
     license='Apache-2.0',
-    entry_points={'console_scripts': []},
+    entry_points={
+        'console_scripts': [],
+        'g1.commands': [
+            'dataset = g1_data.cli:main',
+        ],
+    },
 )

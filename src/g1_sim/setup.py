@@ -4,7 +4,7 @@ package_name = 'g1_sim'
 
 setup(
     name=package_name,
-    version='0.1.0',
+    version='0.2.0',
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
@@ -19,8 +19,10 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
-            'camera_replay = g1_sim.nodes.camera_replay:main',
             'sim_node = g1_sim.nodes.sim_node:main',
+        ],
+        'g1.commands': [
+            'expert = g1_sim.expert:main',
         ],
     },
 )

@@ -4,7 +4,7 @@ package_name = 'g1_teleop'
 
 setup(
     name=package_name,
-    version='0.1.0',
+    version='0.2.0',
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
@@ -20,7 +20,6 @@ setup(
     entry_points={
         'console_scripts': [
             'teleop_node = g1_teleop.nodes.teleop_node:main',
-            'recorder_node = g1_teleop.nodes.recorder_node:main',
         ]
     },
 )

@@ -70,7 +70,7 @@ class Limbs:
         """Left arm, right arm, left gripper, right gripper."""
         from g1_description import load_robot
 
-        return cls(tuple(load_robot().chunk_joints), (7, 7, 1, 1))
+        return cls(tuple(load_robot().action_joints), (7, 7, 1, 1))
 
     @classmethod
     def read(cls, path: Path) -> Limbs:

@@ -68,7 +68,7 @@ def test_untrained_nano_moves_near_the_robots_home():
 
     robot, policy = load_robot(), Policy.untrained('nano')
     assert not policy.trained
-    assert policy.joint_names == tuple(robot.chunk_joints)
+    assert policy.joint_names == tuple(robot.action_joints)
     chunk = policy.infer(Observation(_observation().image, robot.home, 'Do something.'))
     assert np.abs(chunk - robot.home).max() <= 0.05 + 1e-9
     assert np.array_equal(

@@ -23,7 +23,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from g1_description import load_robot
-from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 
 NODE = 'import sys; from dit4dit_policy.nodes.policy_node import main; sys.exit(main())'
 DEADLINE = 60.0  # [s] far beyond what anything here takes, the start on a busy computer included
@@ -155,7 +155,7 @@ def test_a_free_instruction_runs_to_its_limit(outside, process):
     for chunk in outside.chunks:
         assert (chunk.header.stamp.sec, chunk.header.stamp.nanosec) in outside.image_stamps
         assert chunk.task == 'wave at the camera'
-        assert chunk.trajectory.joint_names == list(ROBOT.chunk_joints)
+        assert chunk.trajectory.joint_names == list(ROBOT.action_joints)
         points = chunk.trajectory.points
         assert len(points) == 16
         times = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in points]

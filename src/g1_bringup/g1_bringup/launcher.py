@@ -18,9 +18,9 @@ import honcho.manager
 import honcho.process
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-from g1_node.config import config_path
-
-from .system import Include, Node, System, Value, command_line, environment, holds, parameters
+from g1_bringup.system import Include, Node, System, Value, command_line, holds, parameters
+from g1_ros.config import config_path
+from g1_ros.middleware import environment
 
 #: A node gets SIGINT, this much later SIGTERM, and again this much later SIGKILL: all is quiet
 #: within 5 s.

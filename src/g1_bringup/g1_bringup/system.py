@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-import os
 import pkgutil
 import socket
 from collections.abc import Mapping
@@ -19,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from g1_node.config import config_path, load_tasks
+from ament_index_python.packages import get_package_share_directory
+
+from g1_ros.config import load_tasks
 
 Value = str | int | float | bool
 #: Holds when every argument named has the value beside it, or one of several split by |; the empty
@@ -171,7 +172,7 @@ def systems() -> dict[str, System]:
         replace(control_node, when=G1),
         Node('g1_control', 'gripper_node', config=('grippers.yaml',), when=G1),
         Node(
-            'g1_sim',
+            'g1_fakes',
             'camera_replay',
             parameters=(('path', Given('camera_file')),),
             when=(*G1, ('camera', 'replay')),
@@ -232,7 +233,7 @@ def systems() -> dict[str, System]:
                             remappings=(('policy/action_chunk', 'shadow/action_chunk'),),
                             when=(('shadow', 'true'),),
                         ),
-                        Node('g1_control', 'shadow_node', when=(('shadow', 'true'),)),
+                        Node('g1_console', 'shadow_node', when=(('shadow', 'true'),)),
                     ),
                 ),
                 *_rviz_nodes(when=(('rviz', 'true'),)),
@@ -278,7 +279,7 @@ def systems() -> dict[str, System]:
                     ),
                 ),
                 Node(
-                    'g1_teleop',
+                    'g1_recorder',
                     'recorder_node',
                     config=('teleop.yaml',),
                     parameters=(
@@ -315,11 +316,11 @@ def _rviz_nodes(when: Condition = ()) -> tuple[Node, ...]:
         Node(
             'robot_state_publisher',
             'robot_state_publisher',
-            parameters=(('robot_description', Computed('g1_description.models:urdf')),),
+            parameters=(('robot_description', Computed('g1_description.urdf:urdf')),),
             when=when,
             required=False,
         ),
-        Node('g1_control', 'plan_markers', when=when, required=False),
+        Node('g1_console', 'plan_markers', when=when, required=False),
         Node(
             'rviz2',
             'rviz2',
@@ -425,26 +426,8 @@ def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
 
 def command_line(node: Node) -> list[str]:
     """The command-line arguments of `node` that are not ROS arguments."""
-    share = config_path('tasks.yaml').parent.parent
+    share = Path(get_package_share_directory('g1_bringup'))
     return [str(share / a.name) if isinstance(a, Config) else a for a in node.arguments]
-
-
-def environment(values: Mapping[str, Value]) -> dict[str, str]:
-    """What the nodes find in their environment, where it does not say otherwise already.
-
-    Room for camera images in the middleware, which speaks on the network interface named. And as a
-    simulated robot has the real one's topics, nothing of a simulation may reach a robot that hangs
-    on the same network: it stays on this machine, unless it is asked to run on two.
-    """
-    interface = str(values.get('network_interface', ''))
-    profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
-    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(profiles)}
-    if interface:
-        wanted['G1_NETWORK_INTERFACE'] = interface
-        wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
-    if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
-        wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _value(argument: Argument, text: str) -> Value:

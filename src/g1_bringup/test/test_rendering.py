@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from g1_bringup import cli
 from g1_bringup.system import systems
+from g1_console import cli
 
 if shutil.which('ros2') is None:
     pytest.skip('ros2 launch is not installed here', allow_module_level=True)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from g1_bringup import cli, launcher
+from g1_bringup import launcher
 from g1_bringup.system import ArgumentError, check, find, parameters, simulated_tasks, systems
+from g1_console import cli
 
 ALL = sorted(systems())
 

@@ -1,4 +1,4 @@
-"""How near the arms come to each other and to the body: capsules of `config/g1.yaml`. No ROS."""
+"""How near the arms come to each other and to the body: capsules of the robot's YAML. No ROS."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from g1_control.safety import (
 )
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_description import Robot
-from g1_node.parameters import parameter
+from g1_ros.parameters import parameter
 
 Array = NDArray[np.float64]
 

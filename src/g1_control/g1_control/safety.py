@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from g1_control.chunk_buffer import Chunk
 from g1_control.unitree import ARM_MOTORS, SUPPORTED_MODE_MACHINES, motor_errors
 from g1_description import Robot
-from g1_node.parameters import parameter
+from g1_ros.parameters import parameter
 
 Array = NDArray[np.float64]
 
@@ -199,10 +199,10 @@ class Limits:
         arms = len(robot.arm_joints)
         margin = np.array([parameters.range_margin] * arms + [0.0, 0.0])
         return cls(
-            names=robot.chunk_joints,
+            names=robot.action_joints,
             arms=arms,
-            lower=robot.chunk_lower + margin,
-            upper=robot.chunk_upper - margin,
+            lower=robot.action_lower + margin,
+            upper=robot.action_upper - margin,
             velocity=np.array(parameters.arm_velocity * 2 + [parameters.gripper_velocity] * 2),
             acceleration=np.array(
                 parameters.arm_acceleration * 2 + [parameters.gripper_acceleration] * 2

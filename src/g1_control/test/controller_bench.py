@@ -69,7 +69,7 @@ class Bench:
         stamp = self.time - latency
         values = {
             'stamp': stamp,
-            'names': ROBOT.chunk_joints,
+            'names': ROBOT.action_joints,
             'times': TIMES,
             'positions': np.array([motion(stamp + t) for t in TIMES]),
         }

@@ -19,8 +19,8 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 
 from g1_control.messages import to_time
 from g1_description import load_robot
-from g1_node.config import config_path
-from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.config import config_path
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 
 ROBOT = load_robot()
 
@@ -135,7 +135,7 @@ class Operator:
         now = self.now()
         message = ActionChunk()
         message.header.stamp = to_time(now)
-        message.trajectory.joint_names = list(ROBOT.chunk_joints)
+        message.trajectory.joint_names = list(ROBOT.action_joints)
         for k in range(16):
             point = JointTrajectoryPoint(positions=motion(now + 0.1 * k).tolist())
             point.time_from_start.sec, point.time_from_start.nanosec = divmod(k * 10**8, 10**9)

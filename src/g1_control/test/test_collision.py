@@ -10,8 +10,8 @@ from controller_bench import OUTWARD, PERIOD, ROBOT, SAFETY, TIMES, Bench, still
 from g1_control.collision import SelfCollision
 from g1_control.safety import Mode, Reason
 from g1_description.kinematics import ArmKinematics
-from g1_description.meshes import read_stl
-from g1_description.models import urdf
+from g1_description.urdf import urdf
+from g1_sim.meshes import read_stl
 
 MARGIN = SAFETY.self_collision_margin
 HOME = ROBOT.home[:14]

@@ -15,7 +15,7 @@ from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
-from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA
+from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA
 
 
 class FakeRobot(Operator):

@@ -16,8 +16,8 @@ from controller_bench import (
     still,
 )
 
+from g1_bench.seams import seam_quality
 from g1_control.safety import Mode, Reason
-from g1_control.seams import seam_quality
 
 
 def test_a_stream_of_chunks_is_executed_as_meant_although_each_comes_late():
@@ -179,19 +179,19 @@ def changed(k, joint, value):
         ({'positions': changed(3, 4, np.nan)}, Reason.CHUNK_NOT_FINITE, 'left_wrist_roll_joint'),
         ({'positions': changed(3, 15, np.inf)}, Reason.CHUNK_NOT_FINITE, 'right_gripper_joint'),
         ({'stamp': np.nan}, Reason.CHUNK_NOT_FINITE, ''),
-        ({'names': ROBOT.chunk_joints[:-1]}, Reason.CHUNK_JOINT_NAMES, 'right_gripper_joint'),
+        ({'names': ROBOT.action_joints[:-1]}, Reason.CHUNK_JOINT_NAMES, 'right_gripper_joint'),
         (
-            {'names': (*ROBOT.chunk_joints[:-1], 'left_knee_joint')},
+            {'names': (*ROBOT.action_joints[:-1], 'left_knee_joint')},
             Reason.CHUNK_JOINT_NAMES,
             'right_gripper_joint',
         ),
         (
-            {'names': swapped(ROBOT.chunk_joints)},
+            {'names': swapped(ROBOT.action_joints)},
             Reason.CHUNK_JOINT_NAMES,
             'left_shoulder_pitch_joint',
         ),
         (
-            {'names': (*ROBOT.chunk_joints, 'left_elbow_joint')},
+            {'names': (*ROBOT.action_joints, 'left_elbow_joint')},
             Reason.CHUNK_JOINT_NAMES,
             'left_elbow_joint',
         ),
@@ -234,7 +234,7 @@ def test_a_bad_chunk_is_refused_whole_and_the_one_before_goes_on(changes, reason
 
 def test_targets_out_of_range_are_clamped_and_counted():
     bench = Bench().armed()
-    far = ROBOT.chunk_upper[6] + 0.3
+    far = ROBOT.action_upper[6] + 0.3
     joint = np.eye(16)[6]
     for k in range(1, 8):
         goal = ROBOT.home[6] + k * (far - ROBOT.home[6]) / 7
@@ -242,7 +242,7 @@ def test_targets_out_of_range_are_clamped_and_counted():
         bench.run(0.5)
     assert bench.status.clamped >= 16
     assert bench.status.limiting_joint == 'left_wrist_yaw_joint'
-    assert bench.pose[6] == pytest.approx(ROBOT.chunk_upper[6] - SAFETY.range_margin, abs=1e-6)
+    assert bench.pose[6] == pytest.approx(ROBOT.action_upper[6] - SAFETY.range_margin, abs=1e-6)
 
 
 def test_nothing_goes_out_and_nothing_moves_until_armed():
@@ -484,9 +484,9 @@ def test_a_clock_set_back_brakes_to_hold_and_everything_still_works():
 
 def test_a_pose_just_out_of_range_is_taken_at_its_end_and_an_impossible_one_is_not_armed():
     pose = ROBOT.home.copy()
-    pose[6] = ROBOT.chunk_upper[6] + 0.01
+    pose[6] = ROBOT.action_upper[6] + 0.01
     bench = Bench(pose=pose).armed()
-    assert bench.positions[-1][6] == pytest.approx(ROBOT.chunk_upper[6] - SAFETY.range_margin)
+    assert bench.positions[-1][6] == pytest.approx(ROBOT.action_upper[6] - SAFETY.range_margin)
     bench = Bench(pose=pose + np.eye(16)[6])
     bench.run(0.1)
     assert 'left_wrist_yaw_joint' in bench.controller.arm(bench.time)[1]

@@ -14,9 +14,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from g1_control.dynamixel import Calibration, Gripper, GripperBus, Settings, describe_errors
-from g1_node.config import config_path
-from g1_node.qos import COMMAND, STATUS
-from g1_sim.dynamixel_emulator import Port, Servo
+from g1_fakes.dynamixel_emulator import Port, Servo
+from g1_ros.config import config_path
+from g1_ros.qos import COMMAND, STATUS
 
 CALIBRATION = Calibration(closed=0.6197, open=1.6214, stroke=0.041)
 SETTINGS = Settings(current_limit=0.538, velocity=0.3, temperature_limit=70.0, rest=0.6)

@@ -130,7 +130,7 @@ class Anything(RuleBasedStateMachine):
 
     @rule(push=shifts)
     def somebody_pushes_the_arms(self, push):
-        self.bench.pose = np.clip(self.bench.pose + push, ROBOT.chunk_lower, ROBOT.chunk_upper)
+        self.bench.pose = np.clip(self.bench.pose + push, ROBOT.action_lower, ROBOT.action_upper)
         self.bench.follows = not self.bench.follows
         self.look()
 

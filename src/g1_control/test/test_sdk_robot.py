@@ -18,7 +18,7 @@ RAMP = {'weight_ramp': 0.5}
 
 @pytest.fixture(scope='module')
 def robot(ros_domain: int) -> Iterator[Process]:
-    robot = Process('g1_sim.sdk_robot', '--domain', str(ros_domain))
+    robot = Process('g1_fakes.sdk_robot', '--domain', str(ros_domain))
     yield robot
     robot.kill()
 
@@ -181,7 +181,7 @@ def test_states_out_of_order_slow_and_late_do_no_harm(robot, armed):
 
 
 def test_another_program_on_arm_sdk_keeps_the_arms_from_being_armed(robot, armed, ros_domain):
-    other = Process('g1_sim.sdk_intruder', '--domain', str(ros_domain), '--rate', '0')
+    other = Process('g1_fakes.sdk_intruder', '--domain', str(ros_domain), '--rate', '0')
     armed.wait_for_mode(SafetyStatus.DISARMED)
     assert armed.status.reason == SafetyStatus.SECOND_PUBLISHER
     assert not armed.call('arm').success

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class DatasetWriter:
     """Adds episodes to a dataset. Make one with `create`.
 
-    writer = DatasetWriter.create('data/flowers', 10, robot.chunk_joints, (240, 320))
+    writer = DatasetWriter.create('data/flowers', 10, robot.action_joints, (240, 320))
     with writer.episode('Pick up the flower and put it into the vase.') as episode:
         episode.add(state, action, image)
 
@@ -69,7 +69,7 @@ class DatasetWriter:
         Args:
             root: folder of the dataset; parents are made.
             fps: frames per second of every episode, a whole number.
-            joint_names: 16 names, the order of state and action (`robot.chunk_joints`).
+            joint_names: 16 names, the order of state and action (`robot.action_joints`).
             image_shape: (H, W) of the stored video, both even.
             robot_type: goes into info.json.
             extras: what every frame holds beside state, action and image.

@@ -1,5 +1,15 @@
-"""What the G1 with ALOHA 2 grippers is: URDF and MuJoCo model, joints and limits, kinematics."""
+"""What a robot is: its embodiment, joints, URDF and kinematics."""
 
-from g1_description.robot import Camera, Joint, Robot, load_robot
+from g1_description.embodiment import Camera, Embodiment, Group, load_embodiment
+from g1_description.robot import SIDES, Joint, Robot, load_robot
 
-__all__ = ['Camera', 'Joint', 'Robot', 'load_robot']
+__all__ = [
+    'SIDES',
+    'Camera',
+    'Embodiment',
+    'Group',
+    'Joint',
+    'Robot',
+    'load_embodiment',
+    'load_robot',
+]

@@ -1,4 +1,4 @@
-"""The arms as pinocchio sees them, with the capsules of `config/g1.yaml` that may not touch.
+"""The arms as pinocchio sees them, with the capsules of its YAML that may not touch.
 
 Both grippers, forearms and upper arms against each other, against torso, head, pelvis and thighs,
 and each hand against its own upper arm; waist and legs as they stand at home.
@@ -41,7 +41,7 @@ def capsule_models(
 def _add(capsule: Capsule, model: pinocchio.Model, geometry: pinocchio.GeometryModel) -> None:
     frame = model.getFrameId(capsule.link, pinocchio.FrameType.BODY)
     if frame == len(model.frames):
-        raise ValueError(f'capsules in config/g1.yaml: the robot has no link {capsule.link}')
+        raise ValueError(f'capsules in g1_aloha.yaml: the robot has no link {capsule.link}')
     link = model.frames[frame]
     start, end = np.array(capsule.start), np.array(capsule.end)
     turn = pinocchio.Quaternion.FromTwoVectors(np.array([0.0, 0.0, 1.0]), end - start)

@@ -18,8 +18,7 @@ from pink.limits import ConfigurationLimit, VelocityLimit
 
 from g1_description.capsules import capsule_models
 from g1_description.kinematics import ELBOW_OUT, SHOULDER_ROLL, Side
-from g1_description.models import SIDES
-from g1_description.robot import Robot
+from g1_description.robot import SIDES, Robot
 
 Array = NDArray[np.float64]
 
@@ -61,11 +60,11 @@ class DifferentialIK:
     ) -> None:
         model, geometry = capsule_models(robot.capsules)
         self._model, self._margin, self._velocity = model.copy(), collision_margin, velocity
-        self._lower = robot.chunk_lower[:14] + range_margin
-        self._upper = robot.chunk_upper[:14] - range_margin
+        self._lower = robot.action_lower[:14] + range_margin
+        self._upper = robot.action_upper[:14] - range_margin
         self._lower[1], self._upper[8] = SHOULDER_ROLL, -SHOULDER_ROLL
         self._upper[[3, 10]] = _STRAIGHT
-        self._range = robot.chunk_lower[:14], robot.chunk_upper[:14]
+        self._range = robot.action_lower[:14], robot.action_upper[:14]
         self._configuration = pink.Configuration(
             self._model,
             self._model.createData(),

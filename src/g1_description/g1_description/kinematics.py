@@ -9,8 +9,8 @@ import pink
 import pinocchio
 from numpy.typing import ArrayLike, NDArray
 
-from g1_description.models import SIDES, urdf
-from g1_description.robot import load_robot
+from g1_description.robot import SIDES, load_robot
+from g1_description.urdf import urdf
 
 Side = Literal['left', 'right']
 Array = NDArray[np.float64]
@@ -170,7 +170,7 @@ def _keep(model: pinocchio.Model, joints: tuple[str, ...], posture: Array) -> pi
     reduced = pinocchio.buildReducedModel(model, locked, posture)
     if tuple(reduced.names[1:]) != tuple(joints):
         raise ValueError(
-            f'expected the arm joints in the order {", ".join(joints)} (config/g1.yaml), '
+            f'expected the arm joints in the order {", ".join(joints)} (g1_aloha.yaml), '
             f'the URDF has {", ".join(reduced.names[1:])}'
         )
     return reduced

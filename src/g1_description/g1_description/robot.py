@@ -1,19 +1,27 @@
-"""The robot as `config/g1.yaml` states it: joints, limits, gains, chunk layout, camera."""
+"""The robot's own side of its YAML: motors, gains, grippers, what may not touch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from g1_node.config import config_path
+from g1_description.embodiment import (
+    GRIPPER,
+    HARDWARE,
+    Embodiment,
+    embodiment_path,
+    entry,
+    keys,
+    read_embodiment,
+)
 
-T = TypeVar('T')
+SIDES = ('left', 'right')
 
 
 @dataclass(frozen=True)
@@ -32,29 +40,6 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Camera:
-    """The head's colour camera: image size and pinhole intrinsics [px], optical frame.
-
-    position: of the colour sensor in d435_link [m].
-    """
-
-    name: str
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    frame: str
-    position: tuple[float, float, float]
-
-    @property
-    def fovy(self) -> float:
-        """Vertical field of view in degrees."""
-        return float(np.degrees(2 * np.arctan(self.height / (2 * self.fy))))
-
-
-@dataclass(frozen=True)
 class Capsule:
     """A part of a link as all that is within `radius` of the line between two points [m].
 
@@ -69,7 +54,7 @@ class Capsule:
 
 @dataclass(frozen=True)
 class Robot:
-    """A G1 with two ALOHA 2 grippers.
+    """A G1 with two ALOHA 2 grippers: its embodiment, and what only its own side asks for.
 
     joints: the 29 of the body in motor order. arm_joints: 14 names, left then right.
     gripper_joints: one prismatic joint a gripper, 0 closed to `gripper_stroke` m; `gripper_effort`
@@ -77,13 +62,13 @@ class Robot:
     and grippers, for self-collision.
     """
 
+    embodiment: Embodiment
     joints: tuple[Joint, ...]
     arm_joints: tuple[str, ...]
     gripper_joints: tuple[str, str]
     gripper_stroke: float
     gripper_home: float
     gripper_effort: float
-    camera: Camera
     pelvis_height: float
     capsules: tuple[Capsule, ...]
 
@@ -94,7 +79,7 @@ class Robot:
         return tuple(by_name[name] for name in self.arm_joints)
 
     @property
-    def chunk_joints(self) -> tuple[str, ...]:
+    def action_joints(self) -> tuple[str, ...]:
         """The 16 joints of a chunk, a dataset state and a dataset action, in their order."""
         return self.arm_joints + self.gripper_joints
 
@@ -104,53 +89,57 @@ class Robot:
         return tuple(joint.name for joint in self.joints) + self.gripper_joints
 
     @property
-    def chunk_lower(self) -> NDArray[np.float64]:
-        """(16,) lower limits of `chunk_joints` [rad, m]."""
-        return np.array([joint.lower for joint in self.arms] + [0.0, 0.0])
+    def action_lower(self) -> NDArray[np.float64]:
+        """(16,) lower limits of `action_joints` [rad, m]."""
+        return self.embodiment.bounds(self.action_joints)[0]
 
     @property
-    def chunk_upper(self) -> NDArray[np.float64]:
-        """(16,) upper limits of `chunk_joints` [rad, m]."""
-        return np.array([joint.upper for joint in self.arms] + [self.gripper_stroke] * 2)
+    def action_upper(self) -> NDArray[np.float64]:
+        """(16,) upper limits of `action_joints` [rad, m]."""
+        return self.embodiment.bounds(self.action_joints)[1]
 
     @property
     def home(self) -> NDArray[np.float64]:
-        """(16,) posture of `chunk_joints` that the robot holds by itself [rad, m]."""
-        return np.array([joint.home for joint in self.arms] + [self.gripper_home] * 2)
+        """(16,) posture of `action_joints` that the robot holds by itself [rad, m]."""
+        return self.embodiment.home(self.action_joints)
 
 
 @cache
-def load_robot(path: Path | None = None) -> Robot:
-    """The robot described by `path`, by default the installed `config/g1.yaml`.
+def load_robot(name: str | Path = 'g1_aloha') -> Robot:
+    """The robot of the embodiment of that name, or of that YAML file.
 
-    Raises ValueError naming the entry that is missing, unknown or at odds with another.
+    Raises ValueError naming file and entry, where one is missing, unknown or at odds.
     """
-    path = path or config_path('g1.yaml')
+    path = embodiment_path(name)
     try:
-        return _robot(yaml.safe_load(path.read_text()))
+        content = yaml.safe_load(path.read_text())
+        return _robot(read_embodiment(content), content.get('hardware'))
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
 
 
-def _robot(content: Any) -> Robot:
-    sections = _keys(
-        content, 'file', 'joints', 'arms', 'gripper', 'camera', 'pelvis_height', 'capsules'
-    )
-    gripper = _keys(sections['gripper'], 'gripper', 'joints', 'stroke', 'home', 'effort')
+def _robot(embodiment: Embodiment, hardware: Any) -> Robot:
+    sections = keys(hardware, 'hardware', HARDWARE)
+    gripper = keys(sections['gripper'], 'gripper', GRIPPER)
     joints = tuple(
-        _entry(Joint, f'joints.{name}', {'name': name, **joint})
+        entry(Joint, f'joints.{name}', {'name': name, **joint})
         for name, joint in sections['joints'].items()
     )
-    _check_joints(joints, sections['arms'])
-    camera = {**sections['camera'], 'position': tuple(sections['camera'].get('position', ()))}
+    arms = embodiment.action_names[: -len(gripper['joints'])]
+    _check_joints(joints, arms)
+    if embodiment.action_names != (*arms, *gripper['joints']):
+        raise ValueError(
+            f'groups: expected the arms and then {", ".join(gripper["joints"])}, '
+            f'got {", ".join(embodiment.action_names)}'
+        )
     return Robot(
+        embodiment=embodiment,
         joints=joints,
-        arm_joints=tuple(sections['arms']),
+        arm_joints=arms,
         gripper_joints=tuple(gripper['joints']),
         gripper_stroke=gripper['stroke'],
         gripper_home=gripper['home'],
         gripper_effort=gripper['effort'],
-        camera=_entry(Camera, 'camera', camera),
         pelvis_height=sections['pelvis_height'],
         capsules=_capsules(sections['capsules']),
     )
@@ -158,7 +147,7 @@ def _robot(content: Any) -> Robot:
 
 def _capsules(content: Any) -> tuple[Capsule, ...]:
     """As listed, and those of the left arm once more for the right."""
-    parts = _keys(content, 'capsules', 'body', 'left_arm')
+    parts = keys(content, 'capsules', ('body', 'left_arm'))
     body, left = ([_capsule(row) for row in parts[part]] for part in ('body', 'left_arm'))
     right = [
         Capsule(
@@ -179,7 +168,7 @@ def _capsule(row: Any) -> Capsule:
     raise ValueError(f'capsules: expected [link, [x, y, z], [x, y, z], radius], got {row!r}')
 
 
-def _check_joints(joints: tuple[Joint, ...], arms: list[str]) -> None:
+def _check_joints(joints: tuple[Joint, ...], arms: tuple[str, ...]) -> None:
     for index, joint in enumerate(joints):
         if joint.motor != index:
             raise ValueError(
@@ -193,21 +182,4 @@ def _check_joints(joints: tuple[Joint, ...], arms: list[str]) -> None:
             )
     unknown = set(arms) - {joint.name for joint in joints}
     if unknown:
-        raise ValueError(f'arms: {", ".join(sorted(unknown))} not listed under joints')
-
-
-def _entry(kind: type[T], where: str, values: dict[str, Any]) -> T:
-    return kind(**_keys(values, where, *(f.name for f in fields(kind))))  # type: ignore[arg-type]
-
-
-def _keys(values: Any, where: str, *expected: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise ValueError(f'{where}: expected a mapping with {", ".join(expected)}, got {values!r}')
-    missing, unknown = set(expected) - set(values), set(values) - set(expected)
-    if missing or unknown:
-        raise ValueError(
-            f'{where}: expected {", ".join(expected)}'
-            + (f'; missing: {", ".join(sorted(missing))}' if missing else '')
-            + (f'; unknown: {", ".join(sorted(map(str, unknown)))}' if unknown else '')
-        )
-    return values
+        raise ValueError(f'groups: {", ".join(sorted(unknown))} not listed under hardware.joints')

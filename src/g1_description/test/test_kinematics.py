@@ -6,7 +6,7 @@ import pytest
 
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
-from g1_description.models import mujoco_spec
+from g1_sim.robot_model import mujoco_spec
 
 ROBOT = load_robot()
 
@@ -24,7 +24,7 @@ def simulated():
 
 def random_postures(count):
     rng = np.random.default_rng(0)
-    return rng.uniform(ROBOT.chunk_lower[:14], ROBOT.chunk_upper[:14], (count, 14))
+    return rng.uniform(ROBOT.action_lower[:14], ROBOT.action_upper[:14], (count, 14))
 
 
 def reachable_postures(count):
@@ -32,7 +32,7 @@ def reachable_postures(count):
     rng = np.random.default_rng(1)
     q = ROBOT.home[:14] + rng.uniform(-0.4, 0.4, (count, 14))
     q[:, 1], q[:, 8] = np.abs(q[:, 1]) + 0.1, -np.abs(q[:, 8]) - 0.1
-    return np.clip(q, ROBOT.chunk_lower[:14] + 0.02, ROBOT.chunk_upper[:14] - 0.02)
+    return np.clip(q, ROBOT.action_lower[:14] + 0.02, ROBOT.action_upper[:14] - 0.02)
 
 
 def test_grasp_frames_are_where_mujoco_has_them(kinematics, simulated):
@@ -64,8 +64,8 @@ def test_inverse_reaches_what_forward_gave(kinematics, side):
         reached = kinematics.forward(found)[side]
         np.testing.assert_allclose(reached[:3, 3], target[:3, 3], atol=1e-3)
         np.testing.assert_allclose(reached[:3, :3], target[:3, :3], atol=1e-2)
-        assert np.all(found[own] >= ROBOT.chunk_lower[:14][own])
-        assert np.all(found[own] <= ROBOT.chunk_upper[:14][own])
+        assert np.all(found[own] >= ROBOT.action_lower[:14][own])
+        assert np.all(found[own] <= ROBOT.action_upper[:14][own])
         np.testing.assert_array_equal(found[other], start[other])
 
 

@@ -1,4 +1,4 @@
-"""config/g1.yaml is the robot of the vendor's URDF, and mistakes in it are named."""
+"""embodiments/g1_aloha.yaml is the robot of the vendor's URDF, and mistakes in it are named."""
 
 import xml.etree.ElementTree as ET
 
@@ -7,8 +7,13 @@ import pytest
 import yaml
 
 from g1_description import load_robot
-from g1_description.models import urdf
-from g1_node.config import config_path
+from g1_description.embodiment import embodiment_path
+from g1_description.urdf import urdf
+
+
+def elbow(content):
+    return content['hardware']['joints']['left_elbow_joint']
+
 
 ARM_LIMITS = {  # left arm, from the vendor's URDF
     'shoulder_pitch': (-3.0892, 2.6704),
@@ -50,29 +55,41 @@ def test_arm_limits_and_their_mirror():
 
 def test_chunk_is_left_arm_right_arm_left_gripper_right_gripper():
     robot = load_robot()
-    assert len(robot.chunk_joints) == 16
+    assert len(robot.action_joints) == 16
     assert [joint.motor for joint in robot.arms] == list(range(15, 29))
-    assert robot.chunk_joints[14:] == ('left_gripper_joint', 'right_gripper_joint')
+    assert robot.action_joints[14:] == ('left_gripper_joint', 'right_gripper_joint')
     assert len(robot.state_joints) == 31
     assert robot.state_joints[15:29] == robot.arm_joints
-    assert np.all(robot.chunk_lower <= robot.home)
-    assert np.all(robot.home <= robot.chunk_upper)
-    assert robot.chunk_upper[14:] == pytest.approx([0.041, 0.041])
+    assert np.all(robot.action_lower <= robot.home)
+    assert np.all(robot.home <= robot.action_upper)
+    assert robot.action_upper[14:] == pytest.approx([0.041, 0.041])
 
 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda c: c['joints']['left_elbow_joint'].pop('kp'), 'left_elbow_joint.*missing: kp'),
-        (lambda c: c['camera'].update(zoom=2), 'camera.*unknown: zoom'),
-        (lambda c: c['joints']['left_elbow_joint'].update(motor=3), 'expected motor 18.*got 3'),
-        (lambda c: c['joints']['left_elbow_joint'].update(home=3.0), 'left_elbow.*home.*got 3.0'),
-        (lambda c: c['arms'].append('tail_joint'), 'tail_joint not listed under joints'),
-        (lambda c: c.pop('gripper'), 'missing: gripper'),
+        (
+            lambda c: elbow(c).pop('kp'),
+            'left_elbow_joint.*missing: kp',
+        ),
+        (lambda c: c['cameras']['head'].update(zoom=2), 'head.*unknown: zoom'),
+        (
+            lambda c: elbow(c).update(motor=3),
+            'expected motor 18.*got 3',
+        ),
+        (
+            lambda c: elbow(c).update(home=3.0),
+            'left_elbow.*home.*got 3.0',
+        ),
+        (
+            lambda c: c['groups']['left_arm']['joints'].append('tail_joint'),
+            'tail_joint not listed under',
+        ),
+        (lambda c: c['hardware'].pop('gripper'), 'missing: gripper'),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path, change, message):
-    content = yaml.safe_load(config_path('g1.yaml').read_text())
+    content = yaml.safe_load(embodiment_path('g1_aloha').read_text())
     change(content)
     path = tmp_path / 'g1.yaml'
     path.write_text(yaml.safe_dump(content, sort_keys=False))

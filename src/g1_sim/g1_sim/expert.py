@@ -170,7 +170,7 @@ def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiproces
     writer = None
     if part:
         fps = round(1 / FRAME_PERIOD)
-        writer = DatasetWriter.create(part, fps, load_robot().chunk_joints, IMAGE_SHAPE)
+        writer = DatasetWriter.create(part, fps, load_robot().action_joints, IMAGE_SHAPE)
     for seed in seeds:
         queue.put(demonstrate(simulation, seed, writer))
 

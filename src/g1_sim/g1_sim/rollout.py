@@ -14,8 +14,8 @@ from g1_control.controller import Controller, ControlParameters, Status
 from g1_control.safety import Mode, SafetyParameters
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
-from g1_node.config import config_path, load_tasks
-from g1_node.parameters import load
+from g1_ros.config import config_path, load_tasks
+from g1_ros.parameters import load
 from g1_sim.motors import MotorCommand
 from g1_sim.simulation import Simulation
 
@@ -101,7 +101,7 @@ class _Rollout:
         self._controller = Controller(parameters, safety, self._robot, ArmKinematics())
         self._steps = round(1 / parameters.rate / simulation.model.opt.timestep)
         self._period = self._steps * simulation.model.opt.timestep
-        self._chunk = [self._robot.state_joints.index(name) for name in self._robot.chunk_joints]
+        self._chunk = [self._robot.state_joints.index(name) for name in self._robot.action_joints]
         self._arms = slice(15, 29)
         self._command = MotorCommand()
 
@@ -155,7 +155,7 @@ class _Rollout:
 
     def _stamped(self, positions: Array, stamp: float) -> Chunk:
         times = np.arange(len(positions), dtype=np.float64) * CHUNK_STEP
-        return Chunk(stamp, self._robot.chunk_joints, times, positions)
+        return Chunk(stamp, self._robot.action_joints, times, positions)
 
     def _arm(self) -> None:
         self._cycle()

@@ -14,7 +14,7 @@ TABLE_TOP = 0.76  # [m] over the floor
 SHOULDER = np.array([0.0, -0.10])
 
 _VISIBLE = 2  # geom group that is drawn
-_SCENE, _ALL = 1, 7  # contact bits, see g1_description.models
+_SCENE, _ALL = 1, 7  # contact bits, see g1_sim.robot_model
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 

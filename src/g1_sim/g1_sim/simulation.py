@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description import load_robot
-from g1_description.models import mujoco_spec
 from g1_sim.motors import MotorCommand, MotorLaw
+from g1_sim.robot_model import mujoco_spec
 from g1_sim.tasks import SimTask, load_task
 
 #: What `SimTask.randomise` may change in the model; put back before every reset.

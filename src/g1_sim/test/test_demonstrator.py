@@ -9,8 +9,8 @@ import pytest
 
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
-from g1_node.config import config_path
-from g1_node.parameters import load
+from g1_ros.config import config_path
+from g1_ros.parameters import load
 from g1_sim.demonstrator import Demonstrator
 from g1_sim.nodes.scripted_operator import ScriptedOperator
 from g1_sim.simulation import Simulation

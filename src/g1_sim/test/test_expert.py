@@ -5,7 +5,7 @@ import pytest
 
 from g1_data.dataset import Dataset
 from g1_description import load_robot
-from g1_node.config import load_tasks
+from g1_ros.config import load_tasks
 from g1_sim.expert import Expert, demonstrate, main, wilson_interval
 from g1_sim.rollout import Observation, rollout
 from g1_sim.simulation import Simulation
@@ -31,7 +31,7 @@ def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
     assert np.abs(np.diff(arms, axis=0)).max() / 0.01 < 1.3 * MAX_JOINT_SPEED
     np.testing.assert_array_equal(arms[-1], arms[-50])  # at rest after the end
     robot = load_robot()
-    assert (arms >= robot.chunk_lower[:14]).all() and (arms <= robot.chunk_upper[:14]).all()
+    assert (arms >= robot.action_lower[:14]).all() and (arms <= robot.action_upper[:14]).all()
 
 
 def test_the_same_seed_is_demonstrated_the_same_way():

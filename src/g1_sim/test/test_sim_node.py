@@ -20,7 +20,7 @@ from unitree_hg.msg import LowCmd, LowState
 from g1_control.unitree import LowCmd as WireCommand
 from g1_control.unitree import LowState as WireState
 from g1_description import load_robot
-from g1_node import qos
+from g1_ros import qos
 
 ROBOT = load_robot()
 LEFT_ELBOW = 18
@@ -179,7 +179,7 @@ def test_images_and_their_intrinsics_belong_together(client):
     client.infos.clear()
     assert client.wait(lambda: len(client.images) >= 5 and len(client.infos) >= 5)
     image, info = client.images[-1], client.infos[-1]
-    camera = ROBOT.camera
+    camera = ROBOT.embodiment.cameras['head']
     assert (image.width, image.height, image.encoding, image.step) == (640, 480, 'rgb8', 1920)
     assert (info.width, info.height) == (640, 480)
     np.testing.assert_allclose(

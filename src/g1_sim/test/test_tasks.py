@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from g1_node.config import load_tasks
+from g1_ros.config import load_tasks
 from g1_sim import tasks
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import load_task, simulated_tasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from g1_node.parameters import parameter
+from g1_ros.parameters import parameter
 from g1_teleop.devices import BUTTONS
 
 ACTIONS = ('start', 'save', 'discard', 'pause', 'estop')

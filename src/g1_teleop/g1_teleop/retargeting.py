@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from g1_description import Robot
 from g1_description.differential_ik import DifferentialIK, NoStepError
 from g1_description.kinematics import Side
-from g1_node.parameters import parameter
+from g1_ros.parameters import parameter
 from g1_teleop.devices import SIDES, HandInput, OperatorInput
 from g1_teleop.pose_filter import MeasurementTime, PoseFilter
 
@@ -159,7 +159,7 @@ class Retargeting:
             self._targets = None
             return None
         if self._targets is None:
-            self._targets = np.clip(measured, self._robot.chunk_lower, self._robot.chunk_upper)
+            self._targets = np.clip(measured, self._robot.action_lower, self._robot.action_upper)
             self._targets[:14] = self._ik.start(self._targets[:14])
             self._time = now
         dt = min(max(now - self._time, 0.0), _LONGEST_STEP)

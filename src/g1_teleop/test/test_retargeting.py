@@ -259,8 +259,8 @@ def test_whatever_hands_come_in_targets_are_safe(ways: list[tuple]) -> None:
             targets = operator.run()
             assert targets is not None
             assert np.isfinite(targets).all()
-            assert (targets >= ROBOT.chunk_lower).all()
-            assert (targets <= ROBOT.chunk_upper).all()
+            assert (targets >= ROBOT.action_lower).all()
+            assert (targets <= ROBOT.action_upper).all()
             step = np.abs(targets - before)
             assert step[:14].max() <= parameters.joint_velocity * STEP + 1e-9
             assert step[14:].max() <= parameters.gripper_velocity * STEP + 1e-9
@@ -278,8 +278,8 @@ def test_out_of_reach_the_arm_stretches_and_the_operator_is_told() -> None:
         targets = operator.run()
     assert 'left hand cannot follow' in operator.retargeting.problems['left']
     assert operator.hand('left', targets)[0, 3] < 1.0
-    assert (targets >= ROBOT.chunk_lower - 1e-9).all()
-    assert (targets <= ROBOT.chunk_upper + 1e-9).all()
+    assert (targets >= ROBOT.action_lower - 1e-9).all()
+    assert (targets <= ROBOT.action_upper + 1e-9).all()
 
 
 def test_after_a_stale_device_the_grip_has_to_be_pressed_again() -> None:

@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from g1_data.raw_log import RawLog
 from g1_description import load_robot
-from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
 from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.nodes import teleop_node
@@ -106,7 +106,7 @@ class Robot:
         self._robot.create_service(Trigger, name, answer)
 
     def _publish(self) -> None:
-        names = list(ROBOT.chunk_joints)
+        names = list(ROBOT.action_joints)
         self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
         self._safety.publish(SafetyStatus(mode=self.mode, text=NAMES[self.mode]))
 
@@ -198,7 +198,7 @@ def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot
     assert robot.targets == []
     robot.move()
     first = robot.targets[0]
-    assert list(first.joint_names) == list(ROBOT.chunk_joints)
+    assert list(first.joint_names) == list(ROBOT.action_joints)
     np.testing.assert_allclose(first.points[0].positions, ROBOT.home, atol=0.01)
     times = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in first.points]
     assert times == sorted(set(times))

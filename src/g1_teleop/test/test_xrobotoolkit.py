@@ -22,8 +22,8 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
-from g1_node.qos import COMMAND, SENSOR_DATA, STATUS
-from g1_sim.xr_service import Measurement, XrService
+from g1_fakes.xr_service import Measurement, XrService
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_teleop.devices import BUTTONS
 
 pytest.importorskip('xrobotoolkit_sdk')
@@ -192,7 +192,7 @@ class Robot:
         rclpy.shutdown(context=self.context)
 
     def _publish(self) -> None:
-        names = list(ROBOT.chunk_joints)
+        names = list(ROBOT.action_joints)
         self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
         self._safety.publish(SafetyStatus(mode=SafetyStatus.HOLD, text='HOLD'))
 

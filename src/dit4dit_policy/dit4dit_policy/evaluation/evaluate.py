@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
             f"--task: expected one of {', '.join(simulated_tasks())}, got '{arguments.task}'"
         )
     policy = load_policy(
-        arguments.checkpoint, load_robot().chunk_joints
+        arguments.checkpoint, load_robot().action_joints
     )  # a bad one is told here, once
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'

@@ -63,14 +63,14 @@ class Evaluation:
     def __init__(self, setting: Setting) -> None:
         robot = load_robot()
         self._setting = setting
-        self._policy = load_policy(setting.checkpoint, robot.chunk_joints)
+        self._policy = load_policy(setting.checkpoint, robot.action_joints)
         if self._policy.step != loop.CHUNK_STEP:
             raise ValueError(
                 f'{self._policy.model_id}: expected targets {loop.CHUNK_STEP} s apart, '
                 f'got {self._policy.step} s'
             )
         self._simulation = Simulation(setting.task, 0)
-        self._image_shape = (robot.camera.height, robot.camera.width)
+        self._image_shape = (480, 640)
 
     def episode(self, seed: int) -> Episode:
         self._simulation.reset(seed)

@@ -208,13 +208,13 @@ def near_home(config: ModelConfig) -> Processor:
     from g1_description import load_robot
 
     robot = load_robot()
-    near = np.minimum(0.05, 0.05 * (robot.chunk_upper - robot.chunk_lower))
+    near = np.minimum(0.05, 0.05 * (robot.action_upper - robot.action_lower))
     return Processor(
-        joint_names=tuple(robot.chunk_joints),
-        state_lower=tuple(robot.chunk_lower),
-        state_upper=tuple(robot.chunk_upper),
-        action_lower=tuple(np.maximum(robot.home - near, robot.chunk_lower)),
-        action_upper=tuple(np.minimum(robot.home + near, robot.chunk_upper)),
+        joint_names=tuple(robot.action_joints),
+        state_lower=tuple(robot.action_lower),
+        state_upper=tuple(robot.action_upper),
+        action_lower=tuple(np.maximum(robot.home - near, robot.action_lower)),
+        action_upper=tuple(np.minimum(robot.home + near, robot.action_upper)),
         image=config.video.image,
         state_dim=config.action.state,
         action_dim=config.action.action,

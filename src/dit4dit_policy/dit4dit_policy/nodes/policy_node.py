@@ -42,11 +42,11 @@ from dit4dit_policy.nodes.messages import (
     time_message,
     trajectory_message,
 )
-from g1_node.config import load_tasks
-from g1_node.main import run
-from g1_node.parameters import declare, parameter
-from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-from g1_node.rates import RateMeter, diagnostic
+from g1_ros.config import load_tasks
+from g1_ros.main import run
+from g1_ros.parameters import declare, parameter
+from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
+from g1_ros.rates import RateMeter, diagnostic
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.chunking import Continuation
@@ -556,7 +556,7 @@ def load_policy(parameters: PolicyParameters) -> Policy:
 
     folder = Path(parameters.checkpoint).expanduser() if parameters.checkpoint else None
     try:
-        return shipped.load_policy(folder, load_robot().chunk_joints)
+        return shipped.load_policy(folder, load_robot().action_joints)
     except Exception as error:
         raise ValueError(
             'parameter checkpoint: expected a folder written by `dit4dit train`, '

@@ -36,7 +36,7 @@ from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache
 from dit4dit_policy.training.plots import plot_chunks, plot_losses
-from g1_node.config import load_tasks
+from g1_ros.config import load_tasks
 
 _EVALUATED = 128  # held-out examples
 _PLOTTED = 4

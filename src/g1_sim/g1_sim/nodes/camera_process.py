@@ -11,7 +11,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from g1_description import load_robot
-from g1_sim.nodes.camera_publisher import CameraPublisher
+from g1_ros.camera import CameraPublisher
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
 
@@ -26,8 +26,8 @@ def run_camera(state: SharedState, task: str, seed: int, rate: float) -> None:
     simulation = Simulation(task, seed)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('sim_camera', cli_args=['--ros-args', '-r', '__node:=sim_camera'])
-    publisher = CameraPublisher(node)
-    camera, shown = load_robot().camera, seed
+    camera, shown = load_robot().embodiment.cameras['head'], seed
+    publisher = CameraPublisher(node, camera)
     deadline = time.monotonic()
     while not stopping and node_process.is_alive():
         now = time.monotonic()

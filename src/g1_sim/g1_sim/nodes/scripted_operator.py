@@ -13,7 +13,7 @@ from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 
 from g1_description import load_robot
-from g1_node import qos
+from g1_ros import qos
 from g1_sim.demonstrator import Demonstrator
 from g1_sim.tasks import simulated_tasks
 from g1_teleop.devices import OperatorInput
@@ -52,7 +52,7 @@ class ScriptedOperator:
             self._ask,
             self._log.info,
         )
-        self._joints = load_robot().chunk_joints
+        self._joints = load_robot().action_joints
         self._view = self._demonstrator.view
         self._measured_at = time.monotonic()
         self._input = self._demonstrator.input(time.monotonic_ns())

@@ -22,10 +22,10 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from g1_description import load_robot
-from g1_node.main import run
-from g1_node.parameters import declare, parameter
-from g1_node.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-from g1_node.rates import RateMeter, diagnostic
+from g1_ros.main import run
+from g1_ros.parameters import declare, parameter
+from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
+from g1_ros.rates import RateMeter, diagnostic
 from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.devices import Device, OperatorInput, XRoboToolkit
 from g1_teleop.messages import hands_message, inputs_message
@@ -142,8 +142,8 @@ class TeleopNode(Node):
 
     def _take_joint_state(self, message: JointState) -> None:
         positions = dict(zip(message.name, message.position, strict=True))
-        if positions.keys() >= set(self._robot.chunk_joints):
-            self._measured = np.array([positions[name] for name in self._robot.chunk_joints])
+        if positions.keys() >= set(self._robot.action_joints):
+            self._measured = np.array([positions[name] for name in self._robot.action_joints])
             self._measured_at = time.monotonic()
 
     def _take_safety(self, message: SafetyStatus) -> None:
@@ -230,7 +230,7 @@ class TeleopNode(Node):
 
     def _message(self, points: list[tuple[float, np.ndarray]]) -> JointTrajectory:
         start = points[0][0]
-        message = JointTrajectory(joint_names=list(self._robot.chunk_joints))
+        message = JointTrajectory(joint_names=list(self._robot.action_joints))
         message.header.stamp = Time(nanoseconds=round(start * 1e9)).to_msg()
         message.points = [
             JointTrajectoryPoint(

@@ -1,0 +1,60 @@
+"""The whole contract of a place where policies are tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.inference.chunk_policy import Observation
+from g1_description import Embodiment
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of a chunk.
+
+    observation: what the policy is shown next. done: whether the attempt has ended, with `success`
+    or without. time: since it began [s]. stage: how far it came, in a word or two. counts: what
+    happened on the way, by name (chunks refused, holds, ...); text: of the last of these, in words.
+    """
+
+    observation: Observation
+    done: bool
+    success: bool
+    time: float
+    stage: str = ''
+    counts: dict[str, int] = field(default_factory=dict)
+    text: str = ''
+
+
+class Environment(Protocol):
+    """A simulator, or a robot, with tasks. One process uses it.
+
+    Found by name in the entry-point group `dit4dit.environments`, or as `module:attribute`: a
+    function `make(cameras: tuple[str, ...], latency: float) -> Environment`, where latency [s] is
+    simulated between an observation and the arrival of the chunk made from it.
+    """
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The robot in it."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of what can be attempted."""
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of worlds beside the usual one, ''."""
+
+    def reset(self, task: str, seed: int, variant: str = '') -> Observation:
+        """Begins an attempt in the scene of that seed. ValueError names the tasks there are."""
+
+    def step(self, chunk: NDArray[np.float64]) -> Step:
+        """Executes as much of a chunk (K, A) as lies before the next observation."""
+
+    def close(self) -> None:
+        """Ends what was started for it."""

@@ -1,0 +1,70 @@
+"""The whole contract of a policy: what it is shown, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_description import Embodiment
+
+if TYPE_CHECKING:
+    from dit4dit_policy.inference.chunking import Prefix
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a robot sees and feels at one moment.
+
+    images: (H, W, 3) uint8 RGB by the embodiment's camera names, of any size. state: (S,) in the
+    order of `Embodiment.state_names` [rad, m]. instruction: what to do, in words. stamp: when the
+    images were taken [s], of whatever clock the caller lives by.
+    """
+
+    images: Mapping[str, NDArray[np.uint8]]
+    state: NDArray[np.float64]
+    instruction: str
+    stamp: float = 0.0
+
+
+class ChunkPolicy(Protocol):
+    """Whatever turns an observation into a chunk of targets. One thread calls it.
+
+    Found by name in the entry-point group `dit4dit.policies`, or as `module:attribute`: a function
+    `load(checkpoint: str, embodiment: Embodiment) -> ChunkPolicy` that raises ValueError or OSError
+    with what was expected, what came and what to do.
+    """
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The robot it is for."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras it looks at; an observation has to have these."""
+
+    @property
+    def step(self) -> float:
+        """Time between two targets of a chunk [s]."""
+
+    @property
+    def horizon(self) -> int:
+        """Targets of a chunk, K."""
+
+    @property
+    def model_id(self) -> str:
+        """What it is called in chunks and reports."""
+
+    @property
+    def trained(self) -> bool:
+        """False where its motion has no purpose."""
+
+    def infer(self, observation: Observation, prefix: Prefix | None = None) -> NDArray[np.float64]:
+        """(K, A) targets in the order of `Embodiment.action_names` [rad, m].
+
+        Row k is the target `k * step` after the observation. With a `prefix` the chunk continues
+        it, where the policy can do that. ValueError where the observation is not what it expects.
+        """

@@ -1,0 +1,1 @@
+"""Measures the suite: benchmarks, fault injection, the demo and its report."""

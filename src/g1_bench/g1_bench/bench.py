@@ -1,0 +1,81 @@
+"""`g1 bench`: measures the suite on this computer; each part prints a table and writes its numbers.
+
+g1 bench                          every default part; writes runs/bench/PART.json
+g1 bench control --seconds 10     one part, shorter
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from g1_bench.launched import free_domain
+from g1_console.services import NoAnswer
+from g1_ros.middleware import environment
+
+#: Part to its module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for
+#: JSON, and `table(numbers)`.
+PARTS = {'control': 'control_bench', 'teleop': 'teleop_bench', 'recording': 'recording_bench'}
+DEFAULT_PARTS = ('control', 'teleop')
+STOP = 10.0  # what a process may take to end [s]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, prints and writes; returns 0, or 1 when what is measured did not run."""
+    parser = argparse.ArgumentParser(prog='g1 bench', description='Measure on this computer.')
+    parser.add_argument(
+        'parts',
+        nargs='*',
+        metavar='PART',
+        help=f'of {", ".join(PARTS)}; default: {" ".join(DEFAULT_PARTS)}',
+    )
+    parser.add_argument('--seconds', type=float, help='for each part; default: its own')
+    parser.add_argument('--out', type=Path, default=Path('runs/bench'), help='default: %(default)s')
+    given = parser.parse_args(arguments)
+    unknown = [part for part in given.parts if part not in PARTS]
+    if unknown:
+        parser.error(f'no part {", ".join(unknown)}; choose from {", ".join(PARTS)}')
+    if given.seconds is not None and not 5.0 <= given.seconds <= 3600.0:
+        parser.error(f'--seconds: expected 5 to 3600, got {given.seconds:g}')
+    os.environ['ROS_DOMAIN_ID'] = str(free_domain())
+    os.environ.update(environment({'robot': 'sim'}))
+    given.out.mkdir(parents=True, exist_ok=True)
+    try:
+        for part in given.parts or DEFAULT_PARTS:
+            module = importlib.import_module(f'g1_bench.{PARTS[part]}')
+            content = module.measure(given.seconds or module.SECONDS)
+            (given.out / f'{part}.json').write_text(json.dumps(content, indent=2) + '\n')
+            Console().print(module.table(content))
+    except NoAnswer as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def process(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Runs a program, quietly unless `options` (of Popen) say otherwise, and ends it."""
+    running = subprocess.Popen(
+        words, text=True, **{'stdout': subprocess.DEVNULL, **options}, start_new_session=True
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.send_signal(signal.SIGINT)
+        try:
+            running.wait(STOP)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()

@@ -1,0 +1,108 @@
+"""control_node at work for a benchmark: Unitree's SDK plays the robot, the bench its grippers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dit4dit_msgs.msg import SafetyStatus
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from unitree_hg.msg import LowCmd as LowCmdMessage
+
+from g1_bench.bench import process
+from g1_bringup.launcher import command
+from g1_bringup.system import G1, find
+from g1_console.listening import STREAM, operator_node
+from g1_console.services import NoAnswer, ask
+from g1_description import load_robot
+from g1_ros.polling import take
+from g1_ros.qos import COMMAND, STATUS
+
+_READY = 60.0  # [s]
+_REST = 0.3  # [s] after arming
+
+
+class Rig:
+    """What a bench sees of the system; `node` is polled, not spun.
+
+    keep: called with every serialised LowCmd and the time it was sent [ns since 1970].
+    control: control_node's process.
+    """
+
+    def __init__(self, node: Node, control: subprocess.Popen[str]) -> None:
+        self.node, self.control = node, control
+        self.keep: Callable[[bytes, int], None] = lambda _data, _sent: None
+        self.status = SafetyStatus(lowstate_age=-1.0)
+        self._commands = node.create_subscription(
+            LowCmdMessage, 'arm_sdk', lambda _: None, STREAM, raw=True
+        )
+        self._statuses = node.create_subscription(
+            SafetyStatus, 'control/safety_status', lambda _: None, STATUS
+        )
+        self._grippers = [
+            (
+                node.create_publisher(JointState, f'{name.split("_")[0]}_gripper/state', COMMAND),
+                name,
+            )
+            for name in load_robot().gripper_joints
+        ]
+
+    def arm(self) -> None:
+        """Raises NoAnswer when the robot cannot be armed."""
+        deadline = time.monotonic() + _READY
+        while self.status.mode != SafetyStatus.HOLD:
+            self.poll()
+            if self.status.mode == SafetyStatus.DISARMED and self.status.lowstate_age >= 0.0:
+                ask(self.node, 'control/arm')
+                self.wait(0.5)
+            if time.monotonic() > deadline:
+                raise NoAnswer(f'the robot did not arm: {self.status.text or "nothing heard"}')
+        self.wait(_REST)
+
+    def wait(self, seconds: float) -> None:
+        """Polls for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.poll()
+
+    def poll(self) -> None:
+        """Says how the grippers are and, 20 ms later, takes what has come."""
+        now = self.node.get_clock().now().to_msg()
+        for publisher, name in self._grippers:
+            message = JointState(name=[name], position=[0.02], velocity=[0.0])
+            message.header.stamp = now
+            publisher.publish(message)
+        time.sleep(0.02)
+        for status, _ in take(self._statuses, SafetyStatus):
+            self.status = status
+        for data, info in take(self._commands, LowCmdMessage, raw=True):
+            self.keep(data, info['source_timestamp'])
+
+
+@contextmanager
+def armed_rig() -> Iterator[Rig]:
+    """Starts robot and control_node and arms. Raises NoAnswer when that does not work."""
+    node = next(
+        n for n in find('robot.launch.py').nodes if n.executable == 'control_node' and n.when == G1
+    )
+    robot = [sys.executable, '-m', 'g1_fakes.sdk_robot', '--domain', os.environ['ROS_DOMAIN_ID']]
+    with (
+        process(robot, stdin=subprocess.PIPE),
+        process(command(node, {'robot': 'g1'})) as control,
+        operator_node('g1_bench') as operator,
+    ):
+        rig = Rig(operator, control)
+        rig.arm()
+        yield rig
+
+
+def processor_time(pid: int) -> float:
+    """What the process has used so far [s] (proc(5), stat)."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')

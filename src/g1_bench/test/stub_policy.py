@@ -1,0 +1,67 @@
+"""A policy for tests, as a program: five chunks a second, while images are newer than 0.2 s.
+
+Each swings both elbows about home, stamped with its image. Prints a line of JSON for each: age of
+the image [s], and when [s since 1970].
+"""
+
+import json
+import math
+import sys
+import time
+
+from dit4dit_msgs.msg import ActionChunk
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectoryPoint
+
+from g1_control.messages import seconds, to_time
+from g1_description import load_robot
+from g1_ros.main import run
+from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA
+
+ROBOT = load_robot()
+
+
+class StubPolicy(Node):
+    def __init__(self) -> None:
+        super().__init__('stub_policy')
+        self.stamp = self.last = 0.0
+        self.joint_states = 0
+        self.chunks = self.create_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
+        self.create_subscription(
+            Image, 'camera/camera/color/image_raw', self.on_image, NEWEST_SENSOR_DATA
+        )
+        self.create_subscription(JointState, 'joint_states', self.on_joint_state, SENSOR_DATA)
+        self.create_timer(0.2, self.infer)
+
+    def on_image(self, message: Image) -> None:
+        self.stamp = seconds(message.header.stamp)
+
+    def on_joint_state(self, message: JointState) -> None:
+        self.joint_states += 1
+
+    def infer(self) -> None:
+        age = time.time() - self.stamp
+        if age > 0.2 or self.stamp == self.last or not self.joint_states:
+            return
+        self.last = self.stamp
+        self.chunks.publish(chunk(self.stamp))
+        print(json.dumps({'age': age, 'time': time.time()}), flush=True)
+
+
+def chunk(stamp: float) -> ActionChunk:
+    """16 targets, 0.1 s apart."""
+    message = ActionChunk()
+    message.header.stamp = to_time(stamp)
+    message.trajectory.joint_names = list(ROBOT.action_joints)
+    for k in range(16):
+        position = ROBOT.home.copy()
+        position[[3, 10]] += 0.1 * math.sin(2.0 * (stamp + 0.1 * k))
+        point = JointTrajectoryPoint(positions=position.tolist())
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(k * 10**8, 10**9)
+        message.trajectory.points.append(point)
+    return message
+
+
+if __name__ == '__main__':
+    sys.exit(run(StubPolicy))

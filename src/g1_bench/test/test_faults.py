@@ -1,0 +1,119 @@
+"""`g1 faults`: its table, its numbers, and the faults themselves."""
+
+import itertools
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from g1_bench.fault_bench import Commands, limits
+from g1_bench.faults import all_faults, main
+from g1_control.controller import ControlParameters
+from g1_control.unitree import ARM_MOTORS, LowCmd
+
+FEW = ('chunk: NaN', '/lowstate: lost', 'e-stop: service', 'gripper: unplugged')
+
+
+def run_faults(folder, *words, timeout):
+    """`g1 faults` as a process of its own; its rows by name."""
+    command = ['g1', 'faults', '--out', str(folder), *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    rows = json.loads((folder / 'report.json').read_text())
+    bad = {row['name']: row['seen'] for row in rows if not row['holds']}
+    assert not bad, result.stdout + result.stderr
+    assert result.returncode == 0
+    return {row['name']: row for row in rows}
+
+
+def test_the_list_names_at_least_thirty_faults_and_each_is_in_it_once(capsys):
+    names = [fault.name for fault in all_faults()]
+    assert len(names) == len(set(names)) >= 30
+    assert main(['--list']) == 0
+    assert all(f'{name}: ' in capsys.readouterr().out for name in names[:1])
+
+
+def test_a_name_that_no_fault_has_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(['--only', 'earthquake'])
+    assert stop.value.code == 2
+    assert 'g1 faults --list' in capsys.readouterr().err
+
+
+@pytest.mark.timeout(250)
+def test_a_few_faults_get_their_reactions(ros_domain, tmp_path):
+    rows = run_faults(tmp_path, *(w for name in FEW for w in ('--only', name)), timeout=240)
+    assert sorted(rows) == sorted(FEW)
+    assert 'left_elbow_joint' in rows['chunk: NaN']['seen']
+    assert rows['/lowstate: lost']['milliseconds'] >= 1e3 * limits().lowstate_lost
+    assert all(0 < row['velocity'] <= 2.0 for row in rows.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_fault_gets_its_reaction(ros_domain, tmp_path):
+    assert len(run_faults(tmp_path, timeout=900)) == len(all_faults())
+
+
+class Wire:
+    """Commands a period apart, as Commands keeps them."""
+
+    def __init__(self):
+        self.commands = Commands(limits(), ControlParameters())
+
+    def motion(self, positions, times=None, weights=None):
+        period = 1 / ControlParameters().rate
+        times = np.arange(len(positions)) * period if times is None else times
+        weights = np.ones(len(positions)) if weights is None else weights
+        velocity = np.gradient(positions, period)
+        for time, q, dq, weight in zip(times, positions, velocity, weights, strict=True):
+            command = LowCmd()
+            command.q[ARM_MOTORS], command.dq[ARM_MOTORS] = q, dq
+            command.weight = weight
+            self.commands.add(time, command.to_bytes())
+        return self.commands.motion(0.0)
+
+
+SECONDS = np.arange(0, 1, 0.004)
+
+
+def test_the_largest_velocity_and_acceleration_are_those_of_the_motion():
+    motion = Wire().motion(0.2 * np.sin(5 * SECONDS))
+    assert motion.problems == ()
+    assert motion.velocity == pytest.approx(1.0, rel=0.01)
+    assert motion.acceleration == pytest.approx(5.0, rel=0.02)
+
+
+def test_a_command_sent_late_is_no_faster_motion():
+    late = SECONDS.copy()
+    late[::7] += 0.003
+    motion = Wire().motion(0.38 * np.sin(5 * SECONDS), late)
+    assert motion.problems == ()
+    assert motion.velocity == pytest.approx(1.9, rel=0.01)
+
+
+def test_a_jump_is_a_problem():
+    positions = np.where(np.arange(len(SECONDS)) < 100, 0.0, 0.1)
+    assert any('velocity' in text for text in Wire().motion(positions).problems)
+
+
+def test_a_jump_of_the_weight_is_a_problem_and_at_weight_0_nothing_else_is():
+    positions = np.where(np.arange(len(SECONDS)) < 100, 0.0, 0.5)
+    nobody = np.zeros(len(SECONDS))
+    assert Wire().motion(positions, weights=nobody).problems == ()
+    suddenly = np.where(np.arange(len(SECONDS)) < 100, 0.0, 1.0)
+    (problem,) = Wire().motion(0 * positions, weights=suddenly).problems
+    assert problem == 'weight from 0.000 to 1.000'
+
+
+def test_what_no_command_may_be_is_a_problem():
+    wire = Wire()
+    command = LowCmd()
+    command.q[ARM_MOTORS] = np.nan
+    wire.commands.add(0.0, command.to_bytes())
+    wire.commands.add(0.004, command.to_bytes()[:-1] + b'\x00')
+    command = LowCmd()
+    command.kp[3] = 1.0
+    wire.commands.add(0.008, command.to_bytes())
+    problems = wire.commands.motion(0.0).problems
+    assert [*itertools.islice(problems, 3)] == ['wrong CRC', 'not finite', 'legs or waist touched']

@@ -1,0 +1,82 @@
+"""Recording with the scripted operator, through every node from poses to the dataset."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from g1_data.dataset import Dataset
+from g1_data.validate import validate
+from g1_ros.config import load_tasks
+
+PATIENCE = 150.0  # [s]; a quarter of it on a computer that has nothing else to do
+
+
+@pytest.mark.timeout(200)
+def test_an_episode_teleoperated_by_the_scripted_operator_is_recorded(tmp_path):
+    root, log = tmp_path / 'dataset', tmp_path / 'log.txt'
+    with log.open('w') as output:
+        launched = subprocess.Popen(
+            [
+                *('g1', 'launch', 'teleop_record.launch.py', 'device:=scripted'),
+                *('task:=pick_and_place', 'seed:=3', 'episodes:=1', f'dataset:={root}'),
+            ],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while 'that was the goal' not in log.read_text():
+            assert launched.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        launched.send_signal(signal.SIGINT)
+        assert launched.wait(20) == 0
+    finally:
+        if launched.poll() is None:
+            os.killpg(launched.pid, signal.SIGKILL)
+    assert validate(root) == []
+    dataset = Dataset(root)
+    (episode,) = dataset.episodes
+    assert episode.task == load_tasks()['pick_and_place']
+    assert episode.length > 5 * dataset.fps
+    columns = dataset.read_episode(0)
+    gripper = dataset.joint_names.index('right_gripper_joint')
+    openings = columns['action'][:, gripper]
+    assert openings[0] > 0.035 and openings.min() < 0.02 and openings[-1] > 0.035
+    assert columns['observation.state'][:, gripper].min() > openings.min() + 0.005  # round a can
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_demo_leaves_a_valid_dataset_and_its_picture(tmp_path):
+    ran = subprocess.run(
+        ['g1', 'record-demo', '--episodes', '2', '--out', str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=380,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.endswith('-record-pick_and_place')
+    assert {path.name for path in folder.iterdir()} == {'dataset', 'contact_sheet.png', 'log.txt'}
+    assert validate(folder / 'dataset') == []
+    assert len(Dataset(folder / 'dataset').episodes) == 2
+    assert 'one on purpose' in ran.stdout
+
+
+@pytest.mark.parametrize('words', [['--task', 'nonsense'], ['--seed', 'x'], ['--episodes', '1']])
+def test_what_cannot_be_recorded_is_refused_before_anything_is_made(tmp_path, words):
+    ran = subprocess.run(
+        ['g1', 'record-demo', '--out', str(tmp_path / 'runs'), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert words[1] in ran.stderr
+    assert not (tmp_path / 'runs').exists()

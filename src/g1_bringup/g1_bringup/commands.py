@@ -1,0 +1,46 @@
+"""`g1 launch`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+
+from g1_bringup.launcher import start
+from g1_bringup.system import ArgumentError, System, check, find, systems
+
+
+def launch(words: list[str]) -> int:
+    """`g1 launch FILE name:=value ...`: by `ros2 launch` where there is one, else as processes."""
+    if not words:
+        raise ArgumentError(f'which file? one of: {", ".join(f"{n}.launch.py" for n in systems())}')
+    file, *rest = words
+    system = find(file)
+    if '--show-args' in rest or '-s' in rest:
+        print(show_arguments(system))
+        return 0
+    given = {}
+    for word in rest:
+        name, separator, value = word.partition(':=')
+        if not separator or not name:
+            raise ArgumentError(f'malformed argument {word!r}; expected name:=value')
+        given[name] = value
+    values = check(system, given)
+    if shutil.which('ros2') and importlib.util.find_spec('launch_ros'):
+        given_words = [f'{name}:={value}' for name, value in given.items() if value]
+        sys.stdout.flush()
+        os.execvp('ros2', ['ros2', 'launch', 'g1_bringup', file, *given_words])
+    return start(system, values)
+
+
+def show_arguments(system: System) -> str:
+    """The arguments of a system, word for word as `ros2 launch --show-args` prints them."""
+    lines = ["Arguments (pass arguments as '<name>:=<value>'):"]
+    for argument in system.arguments:
+        description = argument.description
+        if argument.allowed:
+            description += f' Valid choices are: {list(argument.allowed)}'
+        lines += ['', f"    '{argument.name}':", f'        {description}']
+        lines += [f"        (default: '{argument.default_text}')"]
+    return '\n'.join(lines if system.arguments else [*lines, '', '  No arguments.'])

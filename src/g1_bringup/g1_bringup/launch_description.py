@@ -1,0 +1,111 @@
+"""A system as a launch description; the launch files of the suite are calls of `render`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch import (  # type: ignore[attr-defined]
+    LaunchContext,
+    LaunchDescription,
+    LaunchDescriptionEntity,
+)
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.actions import Node as NodeAction
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from g1_bringup.launcher import INTERRUPT_SECONDS, TERMINATE_SECONDS, missing_packages
+from g1_bringup.system import (
+    Include,
+    Node,
+    System,
+    Value,
+    check,
+    command_line,
+    holds,
+    parameters,
+    systems,
+)
+from g1_ros.config import config_path
+from g1_ros.middleware import environment
+
+
+def render(launch_file: str) -> LaunchDescription:
+    """The launch description of the system whose launch file calls this with its own `__file__`."""
+    system = systems()[Path(launch_file).name.removesuffix('.launch.py')]
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(
+                    argument.name,
+                    default_value=argument.default_text,
+                    description=argument.description,
+                    choices=list(argument.allowed) or None,
+                )
+                for argument in system.arguments
+            ),
+            OpaqueFunction(function=_start, args=[system]),
+        ]
+    )
+
+
+def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEntity]:
+    """Checks the arguments and returns everything that is to be started."""
+    values = check(system, _given(context, system))
+    if missing := missing_packages(system, values):
+        raise RuntimeError(missing)
+    variables = environment(values).items()
+    return [
+        *(SetEnvironmentVariable(name, value) for name, value in variables),
+        *(_include(include) for include in system.includes if holds(include.when, values)),
+        *(_node(node, values) for node in system.nodes if holds(node.when, values)),
+    ]
+
+
+def _given(context: LaunchContext, system: System) -> dict[str, str]:
+    """The declared arguments, and all others when `ros2 launch` was asked for this very file.
+
+    `ros2 launch` lets unknown arguments pass. A launch file that includes this one has arguments
+    of its own, which are none of our business.
+    """
+    given = {a.name: context.launch_configurations[a.name] for a in system.arguments}
+    if any(Path(word).name == f'{system.name}.launch.py' for word in sys.argv):
+        given |= dict(word.split(':=', 1) for word in context.argv)
+    return given
+
+
+def _include(include: Include) -> IncludeLaunchDescription:
+    path = PathJoinSubstitution([FindPackageShare(include.package), 'launch', include.file])
+    return IncludeLaunchDescription(
+        AnyLaunchDescriptionSource(path), launch_arguments=include.arguments
+    )
+
+
+def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
+    given = {
+        name: ParameterValue(value, value_type=type(value))
+        for name, value in parameters(node, values).items()
+    }
+    return NodeAction(
+        package=node.package,
+        executable=node.executable,
+        parameters=[*(str(config_path(name)) for name in node.config), given],
+        remappings=node.remappings,
+        arguments=command_line(node),
+        prefix=f'nice -n {node.nice}' if node.nice else None,
+        exec_name=node.executable,
+        output='screen',
+        sigterm_timeout=str(INTERRUPT_SECONDS),
+        sigkill_timeout=str(TERMINATE_SECONDS),
+        on_exit=[Shutdown(reason=f'{node.executable} has ended')] if node.required else None,
+    )

@@ -1,0 +1,1 @@
+"""Stand-ins for hardware at the wire: SDK robot, servo bus, headset, footage."""

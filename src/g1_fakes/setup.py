@@ -1,0 +1,21 @@
+from setuptools import find_packages, setup
+
+package_name = 'g1_fakes'
+
+setup(
+    name=package_name,
+    version='0.2.0',
+    packages=find_packages(exclude=['test']),
+    package_data={package_name: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
+        ('share/' + package_name, ['package.xml']),
+    ],
+    install_requires=['setuptools'],
+    zip_safe=True,
+    maintainer='DiT4DiT deployment suite team',
+    maintainer_email='maintainers@dit4dit.invalid',
+    description='Stand-ins for hardware at the wire: SDK robot, servo bus, headset, footage.',
+    license='Apache-2.0',
+    entry_points={'console_scripts': ['camera_replay = g1_fakes.nodes.camera_replay:main']},
+)

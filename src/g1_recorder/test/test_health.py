@@ -1,0 +1,56 @@
+"""What is said of an episode, and when."""
+
+from g1_recorder.health import EpisodeHealth, HealthLimits
+
+LIMITS = HealthLimits()
+
+
+def good_health(until: float) -> EpisodeHealth:
+    """Of an episode from second 100 on, with images at 30 Hz and the others at 100 Hz."""
+    health = EpisodeHealth(100.0)
+    for k in range(round((until - 100) * 30)):
+        health.images.add(100 + k / 30, 100.02 + k / 30)
+    for source in (health.states, health.commands):
+        for k in range(round((until - 100) * 100)):
+            source.add(100 + k / 100, 100 + k / 100)
+    return health
+
+
+def test_a_good_episode_has_no_faults_and_its_rates() -> None:
+    summary = good_health(110.0).summary(LIMITS, 110.0, 0, [])
+    assert (summary['healthy'], summary['text']) == (True, '')
+    assert (summary['image_rate_hz'], summary['command_rate_hz']) == (30.0, 100.0)
+    assert summary['image_age_s'] == 0.02
+
+
+def test_a_source_that_falls_silent_is_a_fault_while_it_is_silent_and_ever_after() -> None:
+    health = good_health(110.0)
+    assert health.faults(LIMITS, 110.05) == []
+    assert health.faults(LIMITS, 110.15) == [
+        'no joint_states for 0.16 s',
+        'no command for 0.16 s',
+    ]
+    assert 'no image for 1.01 s' in health.faults(LIMITS, 111.0)
+    health.images.add(111.5, 111.52)
+    assert 'no image for 1.53 s' in health.faults(LIMITS, 111.53)
+
+
+def test_a_source_that_never_comes_is_a_fault() -> None:
+    assert EpisodeHealth(100.0).faults(LIMITS, 101.0) == [
+        'no image for 1.00 s',
+        'no joint_states for 1.00 s',
+        'no command for 1.00 s',
+    ]
+
+
+def test_stamps_of_another_clock_are_a_fault_late_or_early() -> None:
+    for stamp in (109.0, 111.0):
+        health = good_health(110.0)
+        health.images.add(stamp, 110.0)
+        assert 'image came 1.00 s off its stamp' in health.faults(LIMITS, 110.0)
+
+
+def test_what_was_dropped_on_the_way_to_the_disk_is_kept_with_the_episode() -> None:
+    summary = good_health(110.0).summary(LIMITS, 110.0, 7, ['7 frames dropped'])
+    assert (summary['healthy'], summary['frames_dropped']) == (False, 7)
+    assert summary['text'] == '7 frames dropped'

@@ -1,0 +1,26 @@
+"""What the DDS middleware of every node and command is told by environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from g1_ros.config import config_path
+
+
+def environment(values: Mapping[str, object]) -> dict[str, str]:
+    """What the nodes find in their environment, where it does not say otherwise already.
+
+    Room for camera images in the middleware, which speaks on the network interface named. And as a
+    simulated robot has the real one's topics, nothing of a simulation may reach a robot that hangs
+    on the same network: it stays on this machine, unless it is asked to run on two.
+    """
+    interface = str(values.get('network_interface', ''))
+    profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
+    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(profiles)}
+    if interface:
+        wanted['G1_NETWORK_INTERFACE'] = interface
+        wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
+    if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
+        wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    return {name: value for name, value in wanted.items() if name not in os.environ}

@@ -1,0 +1,89 @@
+"""`run` ends cleanly on a signal and refuses bad parameters in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import sys
+from dataclasses import dataclass
+from g1_ros.main import run
+from g1_ros.parameters import declare, parameter
+from rclpy.node import Node
+
+@dataclass(frozen=True)
+class Parameters:
+    rate: float = parameter(10.0, unit='Hz', minimum=1.0, maximum=60.0, description='Rate.')
+
+class Example(Node):
+    def __init__(self):
+        super().__init__('example')
+        declare(self, Parameters)
+        self.timer = self.create_timer(0.05, self.first)
+
+    def first(self):
+        print('started', flush=True)
+        self.timer.cancel()
+        self.create_timer(0.05, lambda: None)
+
+    def destroy_node(self):
+        print('cleaned up', flush=True)
+        super().destroy_node()
+
+sys.exit(run(Example, sys.argv))
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number):
+    process = subprocess.Popen(
+        [sys.executable, '-c', PROGRAM], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    assert process.stdout.readline() == 'started\n'
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert output == 'cleaned up\n'
+    assert process.returncode == 0
+
+
+CONVERTING = PROGRAM.replace(
+    'lambda: None',
+    'lambda: [deserialize_message(message, JointState) for _ in range(2000)]',
+).replace(
+    'import sys',
+    """import sys
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import JointState
+message = serialize_message(JointState(name=['joint'] * 30, position=[0.0] * 30))""",
+)
+
+
+def test_a_signal_in_the_midst_of_a_callback_ends_it_cleanly():
+    process = subprocess.Popen(
+        [sys.executable, '-c', CONVERTING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'started\n'
+    time.sleep(0.2)  # by now it converts messages nearly all the time
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert (output, errors, process.returncode) == ('cleaned up\n', '', 0)
+
+
+def test_a_bad_parameter_is_one_line():
+    result = subprocess.run(
+        [sys.executable, '-c', PROGRAM, '--ros-args', '-p', 'rate:=100.0'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 2
+    assert (
+        result.stderr == 'error: parameter rate: expected float from 1.0 to 60.0 [Hz], got 100.0\n'
+    )
