@@ -93,7 +93,7 @@ build_workspace() {
     local stamp=install/.setup-workspace wanted
     # Python modules are linked, not copied: only what is generated or listed at build time asks for a new build.
     wanted=$({
-        find src launch config checkpoints scripts -type f -not -name '*.pyc' | LC_ALL=C sort
+        find src launch config scripts -type f -not -name '*.pyc' | LC_ALL=C sort
         find src -type f \( -name '*.msg' -o -name '*.action' -o -name CMakeLists.txt -o -name package.xml \
             -o -name 'setup.*' \) -print0 | LC_ALL=C sort -z | xargs -0 cat
         cat scripts/setup.sh .venv/.setup-requirements

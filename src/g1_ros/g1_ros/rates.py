@@ -1,11 +1,9 @@
-"""Rates and intervals of something that happens again and again, for /diagnostics and reports."""
+"""Rates and intervals of something that happens again and again."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 
 class RateMeter:
@@ -29,16 +27,3 @@ class RateMeter:
         if len(recent) < 2:
             return 0.0
         return (len(recent) - 1) / (recent[-1] - recent[0]) if recent[-1] > recent[0] else 0.0
-
-
-def diagnostic(name: str, ok: bool, message: str, **values: object) -> DiagnosticStatus:
-    """One entry for /diagnostics: `values` become its key-value pairs, floats with four digits."""
-    return DiagnosticStatus(
-        name=name,
-        level=DiagnosticStatus.OK if ok else DiagnosticStatus.WARN,
-        message=message,
-        values=[
-            KeyValue(key=key, value=f'{value:.4g}' if isinstance(value, float) else str(value))
-            for key, value in values.items()
-        ],
-    )

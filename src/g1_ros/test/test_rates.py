@@ -1,7 +1,8 @@
 import pytest
 
 from g1_ros import rates
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.diagnostics import diagnostic
+from g1_ros.rates import RateMeter
 
 
 def test_rate_over_the_window_only(monkeypatch):

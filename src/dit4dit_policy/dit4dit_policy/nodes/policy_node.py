@@ -43,10 +43,11 @@ from dit4dit_policy.nodes.messages import (
     trajectory_message,
 )
 from g1_ros.config import load_tasks
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.chunking import Continuation

@@ -51,11 +51,12 @@ from g1_control.unitree import (
 )
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.polling import Unserved, never_served
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time, lock_memory
 
 _SIDES = ('left', 'right')

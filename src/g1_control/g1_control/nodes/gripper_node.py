@@ -24,10 +24,11 @@ from std_srvs.srv import Trigger
 
 from g1_control.dynamixel import Calibration, Gripper, GripperBus, Settings, describe_errors
 from g1_description import load_robot
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import COMMAND, STATUS
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
 
 _SIDES = ('left', 'right')

@@ -32,11 +32,12 @@ from g1_recorder.nodes.raw_topics import raw_topics
 from g1_recorder.recording import EpisodeRecording, Frame
 from g1_recorder.synchronisation import FrameGrid, Row, Timeline
 from g1_ros.config import load_tasks
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.polling import PolledSubscription
 from g1_ros.qos import SENSOR_DATA, STATUS, STREAM
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 from g1_ros.stamps import serialised_stamp
 
 _POLL = 0.01  # [s] between two looks at what has come

@@ -20,10 +20,11 @@ from unitree_hg.msg import LowCmd, LowState
 from g1_control.unitree import LowCmd as WireCommand
 from g1_description import load_robot
 from g1_ros import qos
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.polling import Unserved, never_served
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
 from g1_sim.nodes.camera_process import run_camera
 from g1_sim.replay import Log

@@ -22,10 +22,11 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from g1_description import load_robot
+from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
-from g1_ros.rates import RateMeter, diagnostic
+from g1_ros.rates import RateMeter
 from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.devices import Device, OperatorInput, XRoboToolkit
 from g1_teleop.messages import hands_message, inputs_message
