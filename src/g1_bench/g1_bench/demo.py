@@ -43,7 +43,9 @@ from g1_bench.launched import DemoError, free_domain, launched
 from g1_bench.monitor import Monitor
 from g1_bench.report import LINGER, Run, nanoseconds, report
 from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
-from g1_bringup.system import Value, check, find
+from g1_bringup.arguments import check
+from g1_bringup.system import Value
+from g1_bringup.systems import find
 from g1_ros.middleware import environment
 from g1_sim.expert import wilson_interval
 from g1_sim.replay import render

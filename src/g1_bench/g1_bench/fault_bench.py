@@ -37,8 +37,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_bench.launched import end_with_parent
+from g1_bringup.arguments import check
 from g1_bringup.launcher import command
-from g1_bringup.system import check, find, holds
+from g1_bringup.system import holds
+from g1_bringup.systems import find
 from g1_control.controller import ControlParameters
 from g1_control.messages import seconds, to_time
 from g1_control.safety import SafetyParameters

@@ -25,7 +25,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from g1_bench.launched import DemoError, free_domain, launched
-from g1_bringup.system import check, find
+from g1_bringup.arguments import check
+from g1_bringup.systems import find
 from g1_console.computer import shipped_checkpoint
 from g1_console.listening import Listener, operator_node
 from g1_console.recording_panel import cue, panel

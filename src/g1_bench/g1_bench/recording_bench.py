@@ -24,7 +24,8 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 from g1_bench.bench import process
 from g1_bench.rig import Rig, armed_rig, processor_time
 from g1_bringup.launcher import command
-from g1_bringup.system import Node, find
+from g1_bringup.system import Node
+from g1_bringup.systems import find
 from g1_console.services import NoAnswer, ask
 from g1_control.messages import to_time
 from g1_control.unitree import ARM_MOTORS, LowCmd

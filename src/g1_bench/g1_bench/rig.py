@@ -17,7 +17,8 @@ from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_bench.bench import process
 from g1_bringup.launcher import command
-from g1_bringup.system import G1, find
+from g1_bringup.system import G1
+from g1_bringup.systems import find
 from g1_console.listening import STREAM, operator_node
 from g1_console.services import NoAnswer, ask
 from g1_description import load_robot

@@ -29,8 +29,9 @@ from std_msgs.msg import String
 from g1_bench.bench import process
 from g1_bench.rig import Rig, armed_rig
 from g1_bench.tracking import synthetic_stream, track, with_noise
+from g1_bringup.arguments import check
 from g1_bringup.launcher import command
-from g1_bringup.system import check, find
+from g1_bringup.systems import find
 from g1_console.services import NoAnswer
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description.kinematics import ArmKinematics

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
 
-from g1_bringup import system
 from g1_bringup.launcher import command
+from g1_bringup.systems import find
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location('link', HERE / 'link.py')
@@ -64,7 +64,7 @@ class Machines:
         self.link = link
         node = next(
             n
-            for n in system.find('policy.launch.py').nodes
+            for n in find('policy.launch.py').nodes
             if n.executable == 'control_node' and ('robot', 'sim') in n.when
         )
         control = command(node, {'robot': 'sim', 'machine': 'robot'})

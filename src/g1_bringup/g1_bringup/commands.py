@@ -7,8 +7,10 @@ import os
 import shutil
 import sys
 
+from g1_bringup.arguments import check
 from g1_bringup.launcher import start
-from g1_bringup.system import ArgumentError, System, check, find, systems
+from g1_bringup.system import ArgumentError, System
+from g1_bringup.systems import find, systems
 
 
 def launch(words: list[str]) -> int:

@@ -24,18 +24,10 @@ from launch_ros.actions import Node as NodeAction
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from g1_bringup.arguments import check
 from g1_bringup.launcher import INTERRUPT_SECONDS, TERMINATE_SECONDS, missing_packages
-from g1_bringup.system import (
-    Include,
-    Node,
-    System,
-    Value,
-    check,
-    command_line,
-    holds,
-    parameters,
-    systems,
-)
+from g1_bringup.system import Include, Node, System, Value, command_line, holds, parameters
+from g1_bringup.systems import systems
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from g1_bringup.system import systems
+from g1_bringup.systems import systems
 from g1_console import cli
 
 if shutil.which('ros2') is None:

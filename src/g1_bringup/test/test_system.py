@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from g1_bringup import launcher
-from g1_bringup.system import ArgumentError, check, find, parameters, simulated_tasks, systems
+from g1_bringup.arguments import check
+from g1_bringup.system import ArgumentError, parameters
+from g1_bringup.systems import find, systems
+from g1_bringup.systems.robot_side import simulated_tasks
 from g1_console import cli
 
 ALL = sorted(systems())
@@ -160,7 +163,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, mo
 
 
 def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
-    from g1_bringup.system import environment
+    from g1_ros.middleware import environment
 
     name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
     monkeypatch.delenv(name, raising=False)
@@ -172,7 +175,7 @@ def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
 
 
 def test_the_middleware_keeps_to_the_network_interface_named(monkeypatch):
-    from g1_bringup.system import environment
+    from g1_ros.middleware import environment
 
     for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'CYCLONEDDS_URI', 'G1_NETWORK_INTERFACE'):
         monkeypatch.delenv(name, raising=False)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
 
-from g1_bringup import system
 from g1_bringup.launcher import command
+from g1_bringup.system import SIM
+from g1_bringup.systems import find
 from g1_data import DatasetWriter
 from g1_description import load_robot
 
@@ -35,8 +36,8 @@ def g1(*words, timeout=40):
 
 
 def control_words():
-    nodes = system.find('robot.launch.py').nodes
-    node = next(n for n in nodes if n.executable == 'control_node' and n.when == system.SIM)
+    nodes = find('robot.launch.py').nodes
+    node = next(n for n in nodes if n.executable == 'control_node' and n.when == SIM)
     # A busy machine, on which robot and control stutter, must not end in HOLD here.
     patient = ('missed_deadlines:=250', 'lowstate_stale:=0.5', 'lowstate_lost:=1.0')
     return [*command(node, {'robot': 'sim'}), *(w for name in patient for w in ('-p', name))]

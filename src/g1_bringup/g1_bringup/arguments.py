@@ -1,0 +1,51 @@
+"""What a person gave as `name:=value`, checked, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from g1_bringup.system import Argument, ArgumentError, System, Value
+
+
+def check(system: System, given: Mapping[str, str]) -> dict[str, Value]:
+    """The value of every argument of `system`, from the texts given for some of them.
+
+    Raises ArgumentError when an argument is unknown, its text is not allowed, or the values do
+    not fit together or this computer.
+    """
+    names = [argument.name for argument in system.arguments]
+    for name in given:
+        if name not in names:
+            takes = f'the arguments are: {", ".join(names)}' if names else 'it takes no arguments'
+            raise ArgumentError(f'{system.name}.launch.py has no argument {name!r}; {takes}')
+    values = {
+        argument.name: _value(argument, given.get(argument.name, argument.default_text))
+        for argument in system.arguments
+    }
+    for fits in system.checks:
+        fits(values)
+    return values
+
+
+def _value(argument: Argument, text: str) -> Value:
+    """`text` as a value of `argument`, or an ArgumentError that says what is allowed."""
+    if argument.allowed and text not in argument.allowed:
+        raise ArgumentError(
+            f'{argument.name}:={text} is not valid; choose one of: {", ".join(argument.allowed)}'
+        )
+    if isinstance(argument.default, bool):
+        return text == 'true'
+    if isinstance(argument.default, str):
+        return text
+    kind = type(argument.default)
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not argument.minimum <= value <= argument.maximum:
+        wanted = 'a whole number' if kind is int else 'a number'
+        raise ArgumentError(
+            f'{argument.name}:={text} is not valid; expected {wanted} '
+            f'from {argument.minimum} to {argument.maximum}'
+        )
+    return value

@@ -1,0 +1,97 @@
+"""`policy.launch.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from g1_bringup.system import (
+    POLICY_SIDE,
+    ROBOT_SIDE,
+    Argument,
+    Condition,
+    Given,
+    Include,
+    Node,
+    System,
+)
+from g1_bringup.systems.robot_side import (
+    HARDWARE,
+    REALSENSE,
+    ROBOT,
+    ROBOT_NODES,
+    SEED,
+    SIM_LOG,
+    check_hardware,
+    check_task,
+    task_argument,
+)
+from g1_bringup.systems.rviz import RVIZ, RVIZ_ON, rviz_nodes
+
+_POLICY_NODE = Node(
+    'dit4dit_policy',
+    'policy_node',
+    config=('policy.yaml',),
+    parameters=(
+        ('task', Given('task', when=(('run', 'true'),))),
+        ('checkpoint', Given('checkpoint')),
+    ),
+    nice=5,
+)
+_POLICY_NODES = (
+    replace(_POLICY_NODE, when=(('shadow', 'false'),)),
+    replace(
+        _POLICY_NODE,
+        # Nobody executes its chunks: there is nothing to continue.
+        parameters=(*_POLICY_NODE.parameters, ('real_time_chunking', False)),
+        remappings=(('policy/action_chunk', 'shadow/action_chunk'),),
+        when=(('shadow', 'true'),),
+    ),
+    Node('g1_console', 'shadow_node', when=(('shadow', 'true'),)),
+)
+
+
+def describe() -> System:
+    """The policy and the robot, on one machine or on two."""
+    return System(
+        'policy',
+        'The policy runs a task on the robot.',
+        arguments=(
+            task_argument(),
+            ROBOT,
+            Argument(
+                'machine',
+                'both',
+                "Which part to start here: robot and control on the robot's computer, the policy "
+                'on the workstation, or both on this one.',
+                ('both', 'robot', 'workstation'),
+            ),
+            SEED,
+            Argument('checkpoint', '', 'Folder of the policy; empty: the one in policy.yaml.'),
+            Argument('run', True, 'Run the task at once; false: wait for a RunTask goal.'),
+            Argument(
+                'shadow',
+                False,
+                'The policy only watches: nobody executes its chunks, they are compared with what '
+                'the robot does.',
+            ),
+            *HARDWARE,
+            RVIZ,
+            SIM_LOG,
+        ),
+        nodes=(
+            *_only(ROBOT_SIDE, ROBOT_NODES),
+            *_only(POLICY_SIDE, _POLICY_NODES),
+            *rviz_nodes(RVIZ_ON),
+        ),
+        includes=_only(ROBOT_SIDE, (REALSENSE,)),
+        checks=(check_task, check_hardware),
+    )
+
+
+Item = TypeVar('Item', bound='Node | Include')
+
+
+def _only(condition: Condition, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The same nodes or includes, under one condition more."""
+    return tuple(replace(item, when=(*condition, *item.when)) for item in items)
