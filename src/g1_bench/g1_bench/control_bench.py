@@ -22,10 +22,10 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 from g1_bench.bench import STOP, process
 from g1_bench.rig import Rig, armed_rig, processor_time
 from g1_bench.seams import seam_quality
-from g1_control.messages import to_time
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
 from g1_ros.qos import COMMAND
+from g1_ros.stamps import time_message_of
 
 SECONDS = 60.0  # of commands
 PERIOD = 0.004  # [s] of control
@@ -166,6 +166,6 @@ class _Bench:
             point.time_from_start.nanosec = k * 100_000_000
             message.trajectory.points.append(point)
         self._sent = time.time_ns()
-        message.header.stamp = to_time(self._sent * 1e-9)
+        message.header.stamp = time_message_of(self._sent * 1e-9)
         self._chunks.publish(message)
         self._still_since = time.monotonic()

@@ -42,7 +42,6 @@ from g1_bringup.launcher import command
 from g1_bringup.system import holds
 from g1_bringup.systems import find
 from g1_control.controller import ControlParameters
-from g1_control.messages import seconds, to_time
 from g1_control.safety import SafetyParameters
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
@@ -50,6 +49,7 @@ from g1_ros import qos
 from g1_ros.config import config_path
 from g1_ros.parameters import load
 from g1_ros.polling import take
+from g1_ros.stamps import seconds, time_message_of
 
 Array = NDArray[np.float64]
 
@@ -254,7 +254,7 @@ class Bench:
         """The scripted motion from `stamp` (now) on, as policy_node would send it."""
         start = time.time() if stamp is None else stamp
         message = ActionChunk(task='faults', model_id='scripted')
-        message.header.stamp = to_time(start)
+        message.header.stamp = time_message_of(start)
         self._chunk_id += 1
         message.chunk_id = self._chunk_id
         message.trajectory = self._trajectory(start)
@@ -270,7 +270,7 @@ class Bench:
         """The scripted motion as teleop_node would send it."""
         now = time.time()
         message = self._trajectory(now)
-        message.header.stamp = to_time(now)
+        message.header.stamp = time_message_of(now)
         self._targets.publish(message)
 
     def _trajectory(self, start: float) -> JointTrajectory:

@@ -27,13 +27,13 @@ from g1_bringup.launcher import command
 from g1_bringup.system import Node
 from g1_bringup.systems import find
 from g1_console.services import NoAnswer, ask
-from g1_control.messages import to_time
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_data import Dataset
 from g1_data.validate import validate
 from g1_data.video import VideoEncoder
 from g1_description import load_robot
 from g1_ros.qos import COMMAND
+from g1_ros.stamps import time_message_of
 
 SECONDS = 180.0  # of recording
 _FPS, _HEIGHT, _WIDTH = 30, 480, 640
@@ -207,7 +207,7 @@ class _Bench:
 
     def _send_chunk(self, now: float) -> None:
         message = ActionChunk()
-        message.header.stamp = to_time(now)
+        message.header.stamp = time_message_of(now)
         message.trajectory.joint_names = list(self._robot.action_joints)
         for k in range(_STEPS):
             point = JointTrajectoryPoint(positions=self._pose(now + k * _STEP).tolist())

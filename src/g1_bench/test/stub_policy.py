@@ -14,10 +14,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_control.messages import seconds, to_time
 from g1_description import load_robot
 from g1_ros.main import run
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA
+from g1_ros.stamps import seconds, time_message_of
 
 ROBOT = load_robot()
 
@@ -52,7 +52,7 @@ class StubPolicy(Node):
 def chunk(stamp: float) -> ActionChunk:
     """16 targets, 0.1 s apart."""
     message = ActionChunk()
-    message.header.stamp = to_time(stamp)
+    message.header.stamp = time_message_of(stamp)
     message.trajectory.joint_names = list(ROBOT.action_joints)
     for k in range(16):
         position = ROBOT.home.copy()

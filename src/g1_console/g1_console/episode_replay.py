@@ -20,11 +20,11 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from g1_console.listening import STREAM, operator_node
-from g1_control.messages import seconds, to_time
 from g1_data import Dataset
 from g1_description import Robot, load_robot
 from g1_ros.polling import take
 from g1_ros.qos import COMMAND, STATUS
+from g1_ros.stamps import seconds, time_message_of
 
 Array = NDArray[np.float64]
 
@@ -270,7 +270,7 @@ class _Player:
         assert self._planned is not None
         times, positions = self._planned.window(now, ahead)
         message = JointTrajectory(joint_names=list(self._robot.action_joints))
-        message.header.stamp = to_time(self._began + times[0])
+        message.header.stamp = time_message_of(self._began + times[0])
         for due, target in zip(times - times[0], positions, strict=True):
             point = JointTrajectoryPoint(positions=target.tolist())
             whole, part = divmod(round(due * 1e9), 1_000_000_000)

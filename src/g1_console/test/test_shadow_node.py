@@ -13,9 +13,9 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_control.messages import to_time
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA
+from g1_ros.stamps import time_message_of
 
 ROBOT = load_robot()
 OFF = 'left_elbow_joint'  # the policy would hold this joint 0.1 rad away
@@ -60,7 +60,7 @@ def test_a_standing_robot_and_a_policy_that_would_move_one_joint(shadow_node, ro
     def publish_chunk():
         now = node.get_clock().now().nanoseconds * 1e-9
         message = ActionChunk()
-        message.header.stamp = to_time(now)
+        message.header.stamp = time_message_of(now)
         message.trajectory.joint_names = list(ROBOT.action_joints)
         for k in range(16):
             point = JointTrajectoryPoint(

@@ -1,7 +1,7 @@
 """Chunks in, one command a cycle out: chunk buffer, safety and gravity put together. No ROS.
 
 Used by `control_node` and, in process, by rollouts in simulation. Time is an argument [s], of one
-clock for everything.
+clock for everything: the one that stamps count in. What becomes of it is told in `clocks`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
+from g1_control.clocks import ControlClocks, Tick
 from g1_control.collision import Approach, SelfCollision
 from g1_control.limiter import Limiter
 from g1_control.safety import (
@@ -22,9 +24,9 @@ from g1_control.safety import (
     Limits,
     Measured,
     Mode,
+    ModeMachine,
     Reason,
     SafetyParameters,
-    StateMachine,
     check_chunk,
     check_start,
     find_fault,
@@ -35,11 +37,6 @@ from g1_ros.parameters import parameter
 
 Array = NDArray[np.float64]
 
-_CATCH_UP_CYCLES = (
-    5  # late cycles made good at once; after a longer gap the command lags and catches up
-)
-_SETBACK_CYCLES = 10  # by which a cycle may be due before the last one; more is a clock set back
-_CLOCK_GAIN = 0.01  # how fast the command's time follows the clock's: filters the jitter of calling
 _ROUNDING = 1e-6  # [rad, m] of numbers kept as float32; nothing is clamped for that
 _SOON = 0.3  # [s] in which a chunk must lead away from where arms have met
 _FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
@@ -67,47 +64,12 @@ class ControlParameters:
     )
 
 
-@dataclass(frozen=True)
-class Command:
-    """What the arms are told: (14,) each, left then right; gripper (2,) finger openings [m].
-
-    weight: of arm_sdk, 0 to 1. on_wire: False when nothing is to be sent.
-    """
-
-    on_wire: bool
-    weight: float
-    q: Array
-    dq: Array
-    tau: Array
-    kp: Array
-    kd: Array
-    gripper: Array
-
-
-@dataclass(frozen=True)
-class Status:
-    """As dit4dit_msgs/SafetyStatus; ages in s, negative before the first one."""
-
-    mode: Mode
-    reason: Reason
-    text: str
-    limiting_joint: str
-    weight: float
-    lowstate_age: float
-    chunk_age: float
-    chunks_accepted: int
-    chunks_rejected: int
-    clamped: int
-    holds: int
-    deadlines_missed: int
-    rejection_reason: Reason
-    rejection_text: str
-
-
 class Gravity(Protocol):
     """What is asked of g1_description's ArmKinematics."""
 
-    def gravity(self, q: ArrayLike) -> Array: ...
+    def gravity(self, q: ArrayLike) -> Array:
+        """(14,) torques [N m] that carry the arms at posture `q` (14,) [rad]."""
+        ...
 
 
 class Controller:
@@ -128,13 +90,11 @@ class Controller:
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
-        self._machine = StateMachine(safety)
+        self._machine = ModeMachine(safety)
         self._kp = np.array([joint.kp for joint in robot.arms])
         self._kd = np.array([joint.kd for joint in robot.arms])
         self._measured: Measured | None = None
-        self._time: float | None = None  # of the command; a multiple of the period later each cycle
-        self._now = 0.0
-        self._clock = 0.0  # as `now`, but never back, and a gap counts as one cycle
+        self._clocks = ControlClocks(self._period, safety.control_gap)
         self._disarmed_at = -np.inf
         self._missed: deque[float] = deque()
         self._stamp: float | None = None
@@ -153,7 +113,7 @@ class Controller:
             pose = np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper))
             self._stand(np.where(np.isfinite(pose), pose, 0.0))
             self._counted = (0, -np.inf)
-        return self._machine.arm(self._fault(self._clock_at(now), arming=True))
+        return self._machine.arm(self._fault(self._clocks.elapsed_at(now), arming=True))
 
     def disarm(self, now: float) -> tuple[bool, str]:
         """Brakes and hands the arms back, the weight ramping down."""
@@ -171,15 +131,17 @@ class Controller:
         """Releases a latched e-stop; disarmed afterwards."""
         return self._machine.reset()
 
-    def receive_chunk(self, chunk: Chunk, now: float) -> bool:
-        """Follows a chunk from now on, if it is good and the arms are armed. Says whether.
+    def receive_chunk(self, chunk: Chunk, now: float) -> ChunkAnswer:
+        """Follows a chunk from now on, if it is good and the arms are armed.
 
-        A bad chunk is refused whole (see `status`) and the motion goes on; while the arms are not
-        armed or hold for a fault, chunks are left alone. One of a policy that was restarted hands
-        the arms back: nothing is to move again that nobody has armed since.
+        A bad chunk is refused whole and the motion goes on; while the arms are not armed or hold
+        for a fault, chunks are left alone. One of a policy that was restarted hands the arms back:
+        nothing is to move again that nobody has armed since.
         """
-        if not self._machine.follows:
-            return False
+        machine = self._machine
+        if not machine.follows:
+            text = f'no chunk is followed in {machine.mode.name}: {machine.text}'
+            return ChunkAnswer(ChunkOutcome.IGNORED, machine.reason, text)
         try:
             self._follow(chunk, now)
         except ChunkRejectedError as error:
@@ -188,13 +150,13 @@ class Controller:
             self._limiting_joint = error.joint
             if error.reason is Reason.POLICY_RESTARTED:
                 self._hand_back(error.reason, str(error))
-            return False
+            return ChunkAnswer(ChunkOutcome.REJECTED, error.reason, str(error), error.joint)
         self._accepted += 1
         self._stamp = chunk.stamp
         if chunk.number:
             self._counted = (chunk.number, chunk.stamp)
-        self._machine.chunk_accepted()
-        return True
+        machine.chunk_accepted()
+        return ChunkAnswer(ChunkOutcome.ACCEPTED)
 
     def observe(
         self,
@@ -218,7 +180,7 @@ class Controller:
         if not np.isfinite(np.concatenate((q, dq))).all():
             return
         self._measured = Measured(
-            time=self._clock_at(now),
+            time=self._clocks.elapsed_at(now),
             q=np.array(q, float),
             dq=np.array(dq, float),
             gripper=np.array(gripper, float),
@@ -231,25 +193,25 @@ class Controller:
 
     def cycle(self, now: float, late: bool = False) -> Command:
         """The command for `now`, the time this cycle was due; `late` if that is well past."""
-        cycles, gap = self._advance_time(now)
-        if late:
-            self._deadlines_missed += 1
-            self._missed.append(self._clock)
+        tick = self._clocks.tick(now)
+        self._count_deadline(late)
+        gap = self._clock_fault(tick)
         before = self._machine.mode
-        following = self._time is not None and self._time < self._buffer.end
-        fault = self._fault(self._clock) or gap
-        self._machine.update(fault, following, self._clock, cycles * self._period)
+        following = self._command_time < self._buffer.end
+        fault = self._fault(self._clocks.elapsed) or gap
+        self._machine.update(fault, following, self._clocks.elapsed, tick.cycles * self._period)
         if before is Mode.ACTIVE and self._machine.mode is not Mode.ACTIVE and following:
             self._brake()
         if before is Mode.DISARMING and self._machine.mode is Mode.DISARMED:
-            self._disarmed_at = self._clock
-        for k in range(cycles):
-            self._advance(self._plan_time - (cycles - 1 - k) * self._period)
-        farewell = self._clock - self._disarmed_at < _FAREWELL
+            self._disarmed_at = self._clocks.elapsed
+        for k in range(tick.cycles):
+            self._advance(self._plan_time - (tick.cycles - 1 - k) * self._period)
+        farewell = self._clocks.elapsed - self._disarmed_at < _FAREWELL
         return self._command(self._machine.mode is not Mode.DISARMED or farewell)
 
     @property
     def mode(self) -> Mode:
+        """Who has the arms."""
         return self._machine.mode
 
     @property
@@ -262,8 +224,8 @@ class Controller:
             text=f'{machine.mode.name}: {machine.text}',
             limiting_joint=self._limiting_joint,
             weight=machine.weight,
-            lowstate_age=self._clock - self._measured.time if self._measured else -1.0,
-            chunk_age=self._now - self._stamp if self._stamp is not None else -1.0,
+            lowstate_age=self._clocks.elapsed - self._measured.time if self._measured else -1.0,
+            chunk_age=self._clocks.now - self._stamp if self._stamp is not None else -1.0,
             chunks_accepted=self._accepted,
             chunks_rejected=self._rejected,
             clamped=self._clamped,
@@ -292,7 +254,7 @@ class Controller:
                 Reason.POLICY_RESTARTED, 'policy_node was restarted; arm again to let it move them'
             )
         positions = np.clip(asked, self._limits.lower, self._limits.upper)
-        start = self._plan_time if self._time is not None else now
+        start = self._plan_time
         self._check_start(times, positions, start)
         clamped = np.argwhere(np.abs(positions - asked) > _ROUNDING)
         if len(clamped):
@@ -312,53 +274,45 @@ class Controller:
         if soon > start and (approach := self._approach(here, then)):
             raise ChunkRejectedError(Reason.SELF_COLLISION, _describe(approach), approach.first)
 
-    def _fault(self, clock: float, arming: bool = False) -> Fault | None:
+    def _fault(self, elapsed: float, arming: bool = False) -> Fault | None:
         if self.other_publisher:
             return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
-        fault = find_fault(self._measured, command, self._limits, self._safety, clock)
+        fault = find_fault(self._measured, command, self._limits, self._safety, elapsed)
         if fault is None and len(self._missed) >= self._safety.missed_deadlines:
             text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
             return Fault(Reason.DEADLINES_MISSED, text)
         return fault
 
-    def _clock_at(self, now: float) -> float:
-        elapsed = now - self._now
-        usual = 0.0 <= elapsed <= self._safety.control_gap
-        return self._clock + (elapsed if usual else self._period)
+    @property
+    def _command_time(self) -> float:
+        assert self._clocks.command is not None
+        return self._clocks.command
 
     @property
     def _plan_time(self) -> float:
         """For which the next command needs what is wanted."""
-        assert self._time is not None
-        return self._time + self._limiter.lead
+        return self._command_time + self._limiter.lookahead
 
-    def _advance_time(self, now: float) -> tuple[int, Fault | None]:
-        """Moves the command's time on to `now`; how many cycles that makes, and what was wrong."""
-        elapsed = now - self._now
-        self._clock, self._now = self._clock_at(now), now
-        while self._missed and self._missed[0] < self._clock - 1:
+    def _count_deadline(self, late: bool) -> None:
+        if late:
+            self._deadlines_missed += 1
+            self._missed.append(self._clocks.elapsed)
+        while self._missed and self._missed[0] < self._clocks.elapsed - 1:
             self._missed.popleft()
-        if self._time is None:
-            self._time = now
-            return 0, None
-        if elapsed > self._safety.control_gap:
-            self._time = now
+
+    def _clock_fault(self, tick: Tick) -> Fault | None:
+        """Stops the motion where the clock made no sense; says what was wrong with it."""
+        if tick.gap:
             self._stand(self._limiter.position)  # that is where they have been held
-            text = f'no control cycle for {elapsed:.2f} s; the arms stay where they are'
-            return 1, Fault(Reason.DEADLINES_MISSED, text)
-        if elapsed < -_SETBACK_CYCLES * self._period:
-            self._time = now
+            text = f'no control cycle for {tick.gap:.2f} s; the arms stay where they are'
+            return Fault(Reason.DEADLINES_MISSED, text)
+        if tick.setback:
             self._brake()
-            return 1, Fault(Reason.DEADLINES_MISSED, f'the clock was set back by {-elapsed:.2f} s')
-        cycles = max(round((now - self._time) / self._period), 0)
-        if cycles > _CATCH_UP_CYCLES:
-            self._time = now
-            return _CATCH_UP_CYCLES, None
-        self._time += cycles * self._period
-        self._time += _CLOCK_GAIN * (now - self._time)
-        return cycles, None
+            text = f'the clock was set back by {tick.setback:.2f} s'
+            return Fault(Reason.DEADLINES_MISSED, text)
+        return None
 
     def _advance(self, due: float) -> None:
         """One period towards what is wanted at `due`, or braking if parts would get too near."""

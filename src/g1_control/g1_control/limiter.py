@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 class Limiter:
     """Commands of J joints, one a `period` [s]. It always keeps the room to stop within range.
 
-    `lead` [s]: how far ahead of the command what is wanted has to be.
+    `lookahead` [s]: how far ahead of the command what is wanted has to be.
     """
 
     def __init__(self, limits: Limits, period: float) -> None:
@@ -31,13 +31,13 @@ class Limiter:
         self._steps = np.array((self._step / 2, self._step, self._step))
         cycles = int(np.ceil(np.max(2 * limits.acceleration / limits.jerk) / period - 1e-9))
         self._window = np.zeros((max(cycles, 1), 2, len(limits.names)))
-        self.lead = (len(self._window) - 1) / 2 * period
+        self.lookahead = (len(self._window) - 1) / 2 * period
         self.reset(np.zeros(len(limits.names)))
 
     def reset(self, position: Array) -> None:
         """Stands at `position` (J,), within the range."""
         position = np.clip(position, self._limits.lower, self._limits.upper)
-        #: (3, J) position, velocity and acceleration `lead` s ahead of the command.
+        #: (3, J) position, velocity and acceleration `lookahead` s ahead of the command.
         self.ahead = np.array((position, np.zeros_like(position), np.zeros_like(position)))
         self._window[:] = self.ahead[:2]
         self._oldest = 0

@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Sequence
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from dit4dit_msgs.msg import SafetyStatus
 from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
@@ -15,20 +14,10 @@ from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 
+from g1_control.answers import Command, Status
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Command, Status
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
-
-
-def seconds(stamp: Time) -> float:
-    """A stamp as the controller's time [s]."""
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
-def to_time(seconds: float) -> Time:
-    """The controller's time [s] as a stamp."""
-    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Time(sec=whole, nanosec=part)
+from g1_ros.stamps import seconds, time_message_of
 
 
 def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chunk:
@@ -37,8 +26,8 @@ def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chun
     return Chunk(
         stamp=stamp,
         names=tuple(trajectory.joint_names),
-        times=[p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in points],
-        positions=[p.positions for p in points],
+        times=[seconds(point.time_from_start) for point in points],
+        positions=[point.positions for point in points],
         number=number,
     )
 
@@ -46,7 +35,7 @@ def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chun
 def to_safety_status(status: Status, now: float) -> SafetyStatus:
     """The status as the operator's message, stamped `now` [s]."""
     return SafetyStatus(
-        stamp=to_time(now),
+        stamp=time_message_of(now),
         mode=int(status.mode),
         reason=int(status.reason),
         text=status.text,
@@ -96,7 +85,7 @@ class JointStateWriter:
 
     def write(self, now: float, position: NDArray, velocity: NDArray, effort: NDArray) -> bytes:
         """The message stamped `now` [s]; (joints,) each."""
-        stamp = to_time(now)
+        stamp = time_message_of(now)
         struct.pack_into('<iI', self._data, 4, stamp.sec, stamp.nanosec)
         for values, new in zip(self._values, (position, velocity, effort), strict=True):
             values[:] = new
@@ -113,7 +102,7 @@ class ImuWriter:
 
     def write(self, now: float, state: LowState) -> bytes:
         """The IMU of `state` in a message stamped `now` [s]."""
-        stamp = to_time(now)
+        stamp = time_message_of(now)
         struct.pack_into('<iI', self._data, 4, stamp.sec, stamp.nanosec)
         self._orientation[:] = np.roll(state.quaternion, -1)  # w comes last in ROS
         self._rate[:] = state.gyroscope

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from g1_control.answers import Command
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Command, Controller, ControlParameters
+from g1_control.controller import Controller, ControlParameters
 from g1_control.safety import Mode, SafetyParameters
 from g1_control.unitree import ARM_MOTORS
 from g1_description import load_robot
@@ -73,7 +74,8 @@ class Bench:
             'times': TIMES,
             'positions': np.array([motion(stamp + t) for t in TIMES]),
         }
-        return self.controller.receive_chunk(Chunk(**{**values, **changes}), self.time)
+        answer = self.controller.receive_chunk(Chunk(**{**values, **changes}), self.time)
+        return answer.accepted
 
     @property
     def status(self):

@@ -17,10 +17,10 @@ from sensor_msgs.msg import Imu, JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_control.messages import to_time
 from g1_description import load_robot
 from g1_ros.config import config_path
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.stamps import time_message_of
 
 ROBOT = load_robot()
 
@@ -134,7 +134,7 @@ class Operator:
     def send(self, motion: Callable[[float], np.ndarray]) -> None:
         now = self.now()
         message = ActionChunk()
-        message.header.stamp = to_time(now)
+        message.header.stamp = time_message_of(now)
         message.trajectory.joint_names = list(ROBOT.action_joints)
         for k in range(16):
             point = JointTrajectoryPoint(positions=motion(now + 0.1 * k).tolist())

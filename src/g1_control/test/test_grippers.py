@@ -13,13 +13,15 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from g1_control.dynamixel import Calibration, Gripper, GripperBus, Settings, describe_errors
+from g1_control.dynamixel import GripperBus
+from g1_control.gripper import Calibration, Gripper, GripperSettings
+from g1_control.xm430 import describe_errors
 from g1_fakes.dynamixel_emulator import Port, Servo
 from g1_ros.config import config_path
 from g1_ros.qos import COMMAND, STATUS
 
 CALIBRATION = Calibration(closed=0.6197, open=1.6214, stroke=0.041)
-SETTINGS = Settings(current_limit=0.538, velocity=0.3, temperature_limit=70.0, rest=0.6)
+SETTINGS = GripperSettings(current_limit=0.538, velocity=0.3, temperature_limit=70.0, rest=0.6)
 STROKE = CALIBRATION.stroke
 
 

@@ -8,9 +8,10 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Imu, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from g1_control.messages import ImuWriter, JointStateWriter, seconds, to_chunk, to_time
+from g1_control.messages import ImuWriter, JointStateWriter, to_chunk
 from g1_control.safety import Mode, Reason
 from g1_control.unitree import LowState
+from g1_ros.stamps import seconds
 
 
 def test_modes_and_reasons_are_the_constants_of_the_message():
@@ -65,8 +66,3 @@ def test_a_trajectory_becomes_a_chunk_with_its_points_untouched():
     chunk = to_chunk(trajectory, 7.0)
     assert (chunk.stamp, tuple(chunk.names), list(chunk.times)) == (7.0, ('a', 'b'), [0.0, 1.5])
     assert [list(row) for row in chunk.positions] == [[1.0, 2.0], [3.0]]
-
-
-def test_time_survives_the_way_through_a_stamp():
-    assert seconds(to_time(1_795_365_897.25)) == pytest.approx(1_795_365_897.25, abs=1e-6)
-    assert to_time(0.9999999999).sec == 1

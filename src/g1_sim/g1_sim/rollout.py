@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_control.answers import Status
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Controller, ControlParameters, Status
+from g1_control.controller import Controller, ControlParameters
 from g1_control.safety import Mode, SafetyParameters
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics

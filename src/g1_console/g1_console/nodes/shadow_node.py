@@ -13,11 +13,12 @@ from rich.table import Table
 from sensor_msgs.msg import JointState
 
 from g1_console.shadow import LOOK_AHEAD, Difference, Shadow
-from g1_control.messages import seconds, to_chunk
+from g1_control.messages import to_chunk
 from g1_description import load_robot
 from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.qos import COMMAND, SENSOR_DATA
+from g1_ros.stamps import seconds
 
 
 class ShadowNode(Node):

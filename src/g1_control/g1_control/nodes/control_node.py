@@ -30,12 +30,12 @@ from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
+from g1_control.answers import ChunkOutcome, Command
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Command, Controller, ControlParameters
+from g1_control.controller import Controller, ControlParameters
 from g1_control.messages import (
     ImuWriter,
     JointStateWriter,
-    seconds,
     to_chunk,
     to_safety_status,
     write_command,
@@ -58,6 +58,7 @@ from g1_ros.polling import Unserved, never_served
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time, lock_memory
+from g1_ros.stamps import seconds
 
 _SIDES = ('left', 'right')
 
@@ -184,12 +185,10 @@ class ControlNode(Node):
 
     def _receive(self, chunk: Chunk) -> None:
         with self._lock:
-            rejected = self._controller.status.chunks_rejected
-            self._controller.receive_chunk(chunk, self._now())
-            status = self._controller.status
-        if status.chunks_rejected > rejected:
+            answer = self._controller.receive_chunk(chunk, self._now())
+        if answer.outcome is ChunkOutcome.REJECTED:
             self.get_logger().warning(
-                f'chunk rejected, {status.rejection_reason.name}: {status.rejection_text}',
+                f'chunk rejected, {answer.reason.name}: {answer.text}',
                 throttle_duration_sec=1.0,
             )
             self._publish_status()

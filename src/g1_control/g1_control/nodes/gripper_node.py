@@ -22,7 +22,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from g1_control.dynamixel import Calibration, Gripper, GripperBus, Settings, describe_errors
+from g1_control.dynamixel import GripperBus
+from g1_control.gripper import Calibration, Gripper, GripperSettings
+from g1_control.xm430 import describe_errors
 from g1_description import load_robot
 from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
@@ -165,7 +167,9 @@ class _Side:
                 getattr(given, f'{side}_open'),
                 robot.gripper_stroke,
             ),
-            Settings(given.current_limit, given.velocity, given.temperature_limit, given.rest),
+            GripperSettings(
+                given.current_limit, given.velocity, given.temperature_limit, given.rest
+            ),
         )
         self._node, self._side = node, side
         self._port = getattr(given, f'{side}_port')

@@ -1,0 +1,49 @@
+"""What may be commanded, joint by joint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_control.safety.parameters import PER_JOINT, SafetyParameters
+from g1_description import Robot
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be commanded, (J,) each, and the range that targets are clamped to [rad, m; s]."""
+
+    names: tuple[str, ...]
+    arms: int
+    lower: Array
+    upper: Array
+    velocity: Array
+    acceleration: Array
+    jerk: Array
+
+    @classmethod
+    def of(cls, robot: Robot, parameters: SafetyParameters) -> Limits:
+        """Raises ValueError when a list of per-joint limits is not of 7 values."""
+        for name in ('arm_velocity', 'arm_acceleration'):
+            if len(getattr(parameters, name)) != 7:
+                raise ValueError(
+                    f'parameter {name}: expected 7 values ({PER_JOINT}), '
+                    f'got {getattr(parameters, name)}'
+                )
+        arms = len(robot.arm_joints)
+        margin = np.array([parameters.range_margin] * arms + [0.0, 0.0])
+        return cls(
+            names=robot.action_joints,
+            arms=arms,
+            lower=robot.action_lower + margin,
+            upper=robot.action_upper - margin,
+            velocity=np.array(parameters.arm_velocity * 2 + [parameters.gripper_velocity] * 2),
+            acceleration=np.array(
+                parameters.arm_acceleration * 2 + [parameters.gripper_acceleration] * 2
+            ),
+            jerk=np.array([parameters.arm_jerk] * arms + [parameters.gripper_jerk] * 2),
+        )
