@@ -7,6 +7,7 @@ import pytest
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_sim.robot_model import mujoco_spec
+from g1_sim.simulation import Simulation
 
 ROBOT = load_robot()
 TABLE = 0.82  # [m] height of its top
@@ -78,6 +79,32 @@ def test_camera_sees_what_its_intrinsics_say():
     np.testing.assert_allclose(backward, [-np.cos(pitch), 0, np.sin(pitch)], atol=1e-6)
     optical = data.body(camera.frame).xmat.reshape(3, 3)
     np.testing.assert_allclose(optical, np.stack([right, -up, -backward], axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize('side', ['left', 'right'])
+def test_a_wrist_camera_sees_the_fingertips_and_little_of_the_gripper(side):
+    simulation = Simulation('pick_and_place', 0)  # with open grippers
+    model, data = simulation.model, simulation.data
+    camera = ROBOT.embodiment.cameras[f'{side}_wrist']
+    assert camera.intrinsics is not None
+    index = model.camera(camera.name).id
+    rotation = data.cam_xmat[index].reshape(3, 3)
+    for finger, sign in (('gripper', 1.0), ('gripper_mirror', -1.0)):
+        body = data.body(f'{side}_{finger}_finger_link')
+        tip = body.xpos + body.xmat.reshape(3, 3) @ (0.062, sign * 0.006, 0.0)
+        x, y, z = rotation.T @ (tip - data.cam_xpos[index])
+        column = camera.intrinsics.cx + camera.intrinsics.fx * x / -z
+        row = camera.intrinsics.cy - camera.intrinsics.fy * y / -z
+        assert 0.1 * camera.width < column < 0.9 * camera.width
+        assert 0.3 * camera.height < row < 0.8 * camera.height
+    renderer = mujoco.Renderer(model, 120, 160)
+    renderer.enable_segmentation_rendering()
+    renderer.update_scene(data, camera.name)
+    geoms = renderer.render()[:, :, 0]
+    renderer.close()
+    owners = model.body(f'{side}_gripper_link').id, model.body(f'{side}_wrist_yaw_link').id
+    gripper = np.isin(np.where(geoms >= 0, model.geom_bodyid[geoms], -1), owners)
+    assert gripper.mean() < 1 / 3
 
 
 def test_the_arms_hold_still_under_pd_and_gravity_torques():

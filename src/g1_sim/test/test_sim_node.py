@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import ListParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -179,11 +180,12 @@ def test_images_and_their_intrinsics_belong_together(client):
     client.infos.clear()
     assert client.wait(lambda: len(client.images) >= 5 and len(client.infos) >= 5)
     image, info = client.images[-1], client.infos[-1]
-    camera = ROBOT.embodiment.cameras['head']
+    pinhole = ROBOT.embodiment.cameras['head'].intrinsics
+    assert pinhole is not None
     assert (image.width, image.height, image.encoding, image.step) == (640, 480, 'rgb8', 1920)
     assert (info.width, info.height) == (640, 480)
     np.testing.assert_allclose(
-        info.k, [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]
+        info.k, [pinhole.fx, 0.0, pinhole.cx, 0.0, pinhole.fy, pinhole.cy, 0.0, 0.0, 1.0]
     )
     assert image.header.frame_id == info.header.frame_id == 'camera_color_optical_frame'
     pictured = {(i.header.stamp.sec, i.header.stamp.nanosec) for i in client.images}
@@ -282,3 +284,37 @@ def test_an_unknown_task_is_one_line_that_names_the_tasks(ros_domain):
     assert errors.count('\n') == 1
     assert 'arrange_flower' in errors
     assert 'pick_and_place' in errors
+
+
+def test_wrist_cameras_show_the_same_moment_as_the_head_camera(ros_domain):
+    process = start('task:=pick_and_place', 'cameras:=[head, left_wrist]', 'camera_rate:=10.0')
+    client = Client()
+    try:
+        seen: dict[str, list[Image]] = {'head': [], 'left_wrist': []}
+        for name, images in seen.items():
+            topic = f'{ROBOT.embodiment.cameras[name].topic}/image_raw'
+            client.node.create_subscription(Image, topic, images.append, qos.SENSOR_DATA)
+
+        def moments(name: str) -> set[tuple[int, int]]:
+            return {(i.header.stamp.sec, i.header.stamp.nanosec) for i in seen[name]}
+
+        assert client.wait(lambda: len(moments('head') & moments('left_wrist')) >= 5)
+        wrist = seen['left_wrist'][-1]
+        assert wrist.header.frame_id == 'left_wrist_color_optical_frame'
+        assert (wrist.width, wrist.height) == (640, 480)
+        parameters = client.node.create_client(ListParameters, 'sim_camera/list_parameters')
+        assert client.wait(parameters.service_is_ready)
+        answer = parameters.call_async(ListParameters.Request())
+        assert client.wait(answer.done), 'sim_camera does not answer'
+    finally:
+        client.close()
+        process.kill()
+        process.wait()
+
+
+def test_an_unknown_camera_is_one_line_that_names_the_cameras(ros_domain):
+    process = start('cameras:=[neck]')
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert errors.count('\n') == 1
+    assert 'left_wrist' in errors

@@ -26,7 +26,7 @@ from g1_ros.parameters import declare, parameter
 from g1_ros.polling import Unserved, never_served
 from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
-from g1_sim.nodes.camera_process import run_camera
+from g1_sim.nodes.camera_process import run_cameras
 from g1_sim.replay import Log
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
@@ -53,12 +53,15 @@ class SimParameters:
     seed_step: int = parameter(
         1, minimum=0, description='Added to the seed at every sim/reset; 0 repeats the same scene.'
     )
+    cameras: list[str] = parameter(
+        ['head'], description="Cameras to render, of the embodiment's: head, left_wrist, ..."
+    )
     camera_rate: float = parameter(
         15.0,
         unit='Hz',
         minimum=1.0,
         maximum=60.0,
-        description='Images of the head camera per second.',
+        description='Images of each camera per second.',
     )
     log: str = parameter(
         '', description='File (.npz) that takes the motion of everything at exit; empty for none.'
@@ -66,11 +69,12 @@ class SimParameters:
 
 
 class SimNode(Node):
-    """Physics at 500 Hz in its own thread, camera in its own process; an executor for the rest."""
+    """Physics at 500 Hz in its own thread, cameras in a process; an executor for the rest."""
 
     def __init__(self) -> None:
         super().__init__('sim')
         parameters = declare(self, SimParameters)
+        load_robot().embodiment.select_cameras(parameters.cameras)
         self._given, self._seed = parameters, parameters.seed
         self._simulation = Simulation(parameters.task, parameters.seed)
         self._log = Log(parameters.task, parameters.log) if parameters.log else None
@@ -117,15 +121,21 @@ class SimNode(Node):
         self._stopping = threading.Event()
         context = multiprocessing.get_context('spawn')
         self._shared = SharedState(context, self._simulation.model.nq)
-        self._camera = context.Process(
-            target=run_camera,
-            args=(self._shared, parameters.task, parameters.seed, parameters.camera_rate),
+        self._cameras = context.Process(
+            target=run_cameras,
+            args=(
+                self._shared,
+                parameters.task,
+                parameters.seed,
+                parameters.cameras,
+                parameters.camera_rate,
+            ),
             name='sim_camera',
             daemon=True,
         )
         # Ctrl-C reaches both processes; the camera's inherits that it is to ignore it.
         heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._camera.start()
+        self._cameras.start()
         signal.signal(signal.SIGINT, heard)
         ask_for_real_time()  # from here on: the robot never waits, its camera may
         self._physics = threading.Thread(target=self._run, name='physics', daemon=True)
@@ -134,10 +144,10 @@ class SimNode(Node):
     def destroy_node(self) -> None:
         self._stopping.set()
         self._physics.join(timeout=1.0)
-        self._camera.terminate()
-        self._camera.join(timeout=2.0)
-        if self._camera.is_alive():
-            self._camera.kill()
+        self._cameras.terminate()
+        self._cameras.join(timeout=2.0)
+        if self._cameras.is_alive():
+            self._cameras.kill()
         if self._log is not None:
             self._log.save()
         super().destroy_node()
@@ -230,8 +240,8 @@ class SimNode(Node):
         problems = []
         if factor < 0.9:
             problems.append(f'slower than real time ({factor:.2f})')
-        if not self._camera.is_alive():
-            problems.append(f'the camera process ended with code {self._camera.exitcode}')
+        if not self._cameras.is_alive():
+            problems.append(f'the camera process ended with code {self._cameras.exitcode}')
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [
