@@ -104,7 +104,8 @@ def _episodes(
 ) -> None:
     """Attempts one after the other, each in a system of its own; then how they went."""
     contents: list[dict[str, Any]] = []
-    for seed in range(int(values['seed']), int(values['seed']) + count):
+    first = int(str(values['seed']))
+    for seed in range(first, first + count):
         attempt = folder / f'seed-{seed}'
         attempt.mkdir()
         contents.append(_demo(attempt, {**values, 'seed': seed}, seconds, console, until_done=True))
@@ -136,7 +137,7 @@ def _run(
     console: Console,
     until_done: bool,
 ) -> dict[str, Any]:
-    task, seed = str(values['task']), int(values['seed'])
+    task, seed = str(values['task']), int(str(values['seed']))
     os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
     os.environ.update(environment(values))
     console.print(

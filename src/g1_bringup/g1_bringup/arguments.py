@@ -37,6 +37,8 @@ def _value(argument: Argument, text: str) -> Value:
         return text == 'true'
     if isinstance(argument.default, str):
         return text
+    if isinstance(argument.default, tuple):
+        return _several(argument, text)
     kind = type(argument.default)
     try:
         value = kind(text)
@@ -49,3 +51,13 @@ def _value(argument: Argument, text: str) -> Value:
             f'from {argument.minimum} to {argument.maximum}'
         )
     return value
+
+
+def _several(argument: Argument, text: str) -> tuple[str, ...]:
+    words = tuple(text.split(','))
+    if not set(words) <= set(argument.choices) or len(set(words)) != len(words):
+        raise ArgumentError(
+            f'{argument.name}:={text} is not valid; expected some of '
+            f'{", ".join(argument.choices)}, each once, with commas between them'
+        )
+    return words

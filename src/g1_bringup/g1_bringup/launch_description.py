@@ -13,6 +13,7 @@ from launch import (  # type: ignore[attr-defined]
 )
 from launch.actions import (
     DeclareLaunchArgument,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     SetEnvironmentVariable,
@@ -21,12 +22,22 @@ from launch.actions import (
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node as NodeAction
+from launch_ros.actions import SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from g1_bringup.arguments import check
 from g1_bringup.launcher import INTERRUPT_SECONDS, TERMINATE_SECONDS, missing_packages
-from g1_bringup.system import Include, Node, System, Value, command_line, holds, parameters
+from g1_bringup.system import (
+    Include,
+    Node,
+    System,
+    Value,
+    command_line,
+    holds,
+    include_arguments,
+    parameters,
+)
 from g1_bringup.systems import systems
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
@@ -59,7 +70,7 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     variables = environment(values).items()
     return [
         *(SetEnvironmentVariable(name, value) for name, value in variables),
-        *(_include(include) for include in system.includes if holds(include.when, values)),
+        *(_include(include, values) for include in system.includes if holds(include.when, values)),
         *(_node(node, values) for node in system.nodes if holds(node.when, values)),
     ]
 
@@ -76,16 +87,26 @@ def _given(context: LaunchContext, system: System) -> dict[str, str]:
     return given
 
 
-def _include(include: Include) -> IncludeLaunchDescription:
+def _include(include: Include, values: Mapping[str, Value]) -> GroupAction:
+    """Remappings and arguments of one launch file are none of the next one's business."""
     path = PathJoinSubstitution([FindPackageShare(include.package), 'launch', include.file])
-    return IncludeLaunchDescription(
-        AnyLaunchDescriptionSource(path), launch_arguments=include.arguments
+    return GroupAction(
+        [
+            *(SetRemap(source, target) for source, target in include.remappings),
+            IncludeLaunchDescription(
+                AnyLaunchDescriptionSource(path),
+                launch_arguments=include_arguments(include, values),
+            ),
+        ]
     )
 
 
 def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
     given = {
-        name: ParameterValue(value, value_type=type(value))
+        name: ParameterValue(
+            list(value) if isinstance(value, tuple) else value,
+            value_type=list[str] if isinstance(value, tuple) else type(value),
+        )
         for name, value in parameters(node, values).items()
     }
     return NodeAction(

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 
-Value = str | int | float | bool
-#: Holds when every argument named has the value beside it, or one of several split by |; the empty
-#: condition always holds.
+Value = str | int | float | bool | tuple[str, ...]
+#: Holds when every argument named has the value beside it (a tuple: among others), or one of some
+#: split by |; the empty condition always holds.
 Condition = tuple[tuple[str, str], ...]
 
 SIM: Condition = (('robot', 'sim'),)
@@ -30,7 +30,10 @@ POLICY_SIDE: Condition = (('machine', 'both|workstation'),)
 
 @dataclass(frozen=True)
 class Argument:
-    """What a person may set as `name:=value`. The kind of the default is the kind of the value."""
+    """What a person may set as `name:=value`. The kind of the default is the kind of the value.
+
+    A tuple is written with commas, and takes some of the `choices`, each once.
+    """
 
     name: str
     default: Value
@@ -47,6 +50,8 @@ class Argument:
     @property
     def allowed(self) -> tuple[str, ...]:
         """The texts this argument takes, where they can be listed."""
+        if isinstance(self.default, tuple):
+            return ()
         return ('true', 'false') if isinstance(self.default, bool) else self.choices
 
 
@@ -55,11 +60,12 @@ class Given:
     """In place of a parameter's value: that of the argument `name`, passed on under a condition.
 
     An empty text is not passed on, nor what the system does not have as an argument: then the
-    node's parameter file decides.
+    node's parameter file decides. `prefix` comes before a text.
     """
 
     name: str
     when: Condition = ()
+    prefix: str = ''
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ class Include:
 
     package: str
     file: str
-    arguments: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[tuple[str, str | Given], ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
     when: Condition = ()
 
 
@@ -123,7 +130,9 @@ class ArgumentError(ValueError):
 
 def holds(condition: Condition, values: Mapping[str, Value]) -> bool:
     """Whether every argument the condition names has one of the values beside it."""
-    return all(text(values[name]) in allowed.split('|') for name, allowed in condition)
+    return all(
+        not set(texts(values[name])).isdisjoint(allowed.split('|')) for name, allowed in condition
+    )
 
 
 def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -131,7 +140,7 @@ def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
     resolved: dict[str, Value] = {}
     for name, source in node.parameters:
         if isinstance(source, Given):
-            if holds(source.when, values) and values.get(source.name, '') != '':
+            if _is_given(source, values):
                 resolved[name] = values[source.name]
         elif isinstance(source, Computed):
             module, function = source.function.split(':')
@@ -139,6 +148,21 @@ def parameters(node: Node, values: Mapping[str, Value]) -> dict[str, Value]:
         else:
             resolved[name] = source
     return resolved
+
+
+def include_arguments(include: Include, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+    """The launch arguments `include` is started with."""
+    resolved = []
+    for name, source in include.arguments:
+        if not isinstance(source, Given):
+            resolved.append((name, source))
+        elif _is_given(source, values):
+            resolved.append((name, source.prefix + text(values[source.name])))
+    return resolved
+
+
+def _is_given(source: Given, values: Mapping[str, Value]) -> bool:
+    return holds(source.when, values) and values.get(source.name, '') != ''
 
 
 def command_line(node: Node) -> list[str]:
@@ -149,4 +173,11 @@ def command_line(node: Node) -> list[str]:
 
 def text(value: Value) -> str:
     """A value as it is written in `name:=value`."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ','.join(texts(value))
+
+
+def texts(value: Value) -> tuple[str, ...]:
+    """The parts of a value as they are written; of anything but a tuple, one."""
+    if isinstance(value, tuple):
+        return value
+    return (str(value).lower() if isinstance(value, bool) else str(value),)

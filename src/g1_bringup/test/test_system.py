@@ -6,10 +6,11 @@ import pytest
 
 from g1_bringup import launcher
 from g1_bringup.arguments import check
-from g1_bringup.system import ArgumentError, parameters
+from g1_bringup.system import ArgumentError, holds, include_arguments, parameters
 from g1_bringup.systems import find, systems
 from g1_bringup.systems.robot_side import simulated_tasks
 from g1_console import cli
+from g1_ros.middleware import environment
 
 ALL = sorted(systems())
 
@@ -53,6 +54,12 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         (['robot.launch.py', 'robot:=g1', 'camera:=webcam'], ['realsense', 'replay', 'none']),
         (['robot.launch.py', 'robot:=g1', 'camera:=replay'], ['camera_file', 'video']),
         (['robot.launch.py', 'camera:=replay', 'camera_file:=.'], ['robot:=g1']),
+        (['sim.launch.py', 'cameras:=head,neck'], ['head, left_wrist, right_wrist']),
+        (['sim.launch.py', 'cameras:=head,head'], ['each once']),
+        (
+            ['robot.launch.py', 'robot:=g1', 'cameras:=head,left_wrist', 'head_serial:=1'],
+            ['left_wrist_serial', 'rs-enumerate-devices'],
+        ),
         (['robot.launch.py', 'network_interface:=eth99'], ['eth99', 'lo']),
         (['teleop_record.launch.py', 'device:=mouse'], ['xrobotoolkit', 'replay', 'scripted']),
         (['teleop_record.launch.py', 'robot:=g1', 'device:=scripted'], ['robot:=sim']),
@@ -109,6 +116,36 @@ def test_the_camera_of_the_real_robot_can_be_a_recording_or_left_out(tmp_path):
     assert parameters(nodes['camera_replay'], values) == {'path': str(file)}
 
 
+def test_every_camera_asked_for_gets_a_node_of_its_own_with_its_serial_number():
+    system = systems()['teleop_record']
+    values = check(
+        system,
+        {
+            'robot': 'g1',
+            'cameras': 'head,right_wrist',
+            'head_serial': '0123',
+            'right_wrist_serial': '4567',
+        },
+    )
+    head, wrist = (
+        dict(include_arguments(i, values)) for i in system.includes if holds(i.when, values)
+    )
+    assert (head['camera_name'], head['serial_no']) == ('camera', '_0123')
+    assert (wrist['camera_name'], wrist['serial_no']) == ('right_wrist', '_4567')
+    assert head['rgb_camera.color_profile'] == wrist['depth_module.color_profile'] == '640x480x30'
+    _, _, values = started('robot', robot='g1')
+    only = next(i for i in systems()['robot'].includes if holds(i.when, values))
+    assert 'serial_no' not in dict(include_arguments(only, values))
+
+
+def test_the_cameras_reach_whoever_renders_records_or_looks():
+    for name in ('policy', 'teleop_record'):
+        nodes, _, values = started(name, cameras='head,left_wrist')
+        for node in set(nodes) & {'sim_node', 'recorder_node', 'policy_node'}:
+            assert parameters(nodes[node], values)['cameras'] == ('head', 'left_wrist')
+            assert 'cameras:=["head", "left_wrist"]' in launcher.command(nodes[node], values)
+
+
 @pytest.mark.parametrize('robot', ['sim', 'g1'])
 def test_two_machines_share_out_what_one_machine_runs(robot):
     parts = {
@@ -133,10 +170,20 @@ def test_in_shadow_mode_nobody_executes_the_chunks_of_the_policy():
 
 def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
     nodes, _, values = started('policy', task='pick_and_place')
-    assert parameters(nodes['policy_node'], values) == {'task': 'pick_and_place'}
-    assert parameters(nodes['sim_node'], values) == {'task': 'pick_and_place', 'seed': 0}
+    assert parameters(nodes['policy_node'], values) == {
+        'task': 'pick_and_place',
+        'cameras': ('head',),
+    }
+    assert parameters(nodes['sim_node'], values) == {
+        'task': 'pick_and_place',
+        'seed': 0,
+        'cameras': ('head',),
+    }
     nodes, _, values = started('policy', run='false', checkpoint='/some/folder')
-    assert parameters(nodes['policy_node'], values) == {'checkpoint': '/some/folder'}
+    assert parameters(nodes['policy_node'], values) == {
+        'checkpoint': '/some/folder',
+        'cameras': ('head',),
+    }
 
 
 def test_the_task_reaches_the_operator_and_the_recorder():
@@ -151,20 +198,19 @@ def test_the_task_reaches_the_operator_and_the_recorder():
         'task': 'pick_and_place',
         'dataset': 'runs/cans',
         'episodes_goal': 5,
+        'cameras': ('head',),
     }
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):
     monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('something was started'))
-    monkeypatch.setattr(cli.shutil, 'which', lambda _: None)
+    monkeypatch.setattr('shutil.which', lambda _: None)
     monkeypatch.setattr(launcher, '_is_installed', lambda name: name != 'realsense2_camera')
     assert cli.main(['launch', 'robot.launch.py', 'robot:=g1']) == 2
     assert 'sudo apt-get install ros-jazzy-realsense2-camera' in capsys.readouterr().err
 
 
 def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
-    from g1_ros.middleware import environment
-
     name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
     monkeypatch.delenv(name, raising=False)
     assert environment({'robot': 'sim'})[name] == 'LOCALHOST'
@@ -175,8 +221,6 @@ def test_a_simulation_stays_on_this_machine_unless_asked_otherwise(monkeypatch):
 
 
 def test_the_middleware_keeps_to_the_network_interface_named(monkeypatch):
-    from g1_ros.middleware import environment
-
     for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'CYCLONEDDS_URI', 'G1_NETWORK_INTERFACE'):
         monkeypatch.delenv(name, raising=False)
     values = check(find('robot.launch.py'), {'robot': 'g1', 'network_interface': 'lo'})

@@ -15,9 +15,9 @@ from g1_bringup.system import (
     Node,
     System,
 )
+from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
     HARDWARE,
-    REALSENSE,
     ROBOT,
     ROBOT_NODES,
     SEED,
@@ -35,6 +35,7 @@ _POLICY_NODE = Node(
     parameters=(
         ('task', Given('task', when=(('run', 'true'),))),
         ('checkpoint', Given('checkpoint')),
+        ('cameras', Given('cameras')),
     ),
     nice=5,
 )
@@ -75,6 +76,7 @@ def describe() -> System:
                 'The policy only watches: nobody executes its chunks, they are compared with what '
                 'the robot does.',
             ),
+            CAMERAS,
             *HARDWARE,
             RVIZ,
             SIM_LOG,
@@ -84,7 +86,7 @@ def describe() -> System:
             *_only(POLICY_SIDE, _POLICY_NODES),
             *rviz_nodes(RVIZ_ON),
         ),
-        includes=_only(ROBOT_SIDE, (REALSENSE,)),
+        includes=_only(ROBOT_SIDE, REALSENSE),
         checks=(check_task, check_hardware),
     )
 

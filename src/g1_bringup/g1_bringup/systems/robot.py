@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from g1_bringup.system import System
+from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
     HARDWARE,
-    REALSENSE,
     ROBOT,
     ROBOT_NODES,
     SEED,
@@ -21,8 +21,8 @@ def describe() -> System:
     return System(
         'robot',
         'The robot, real or simulated, and its control; without a policy.',
-        arguments=(ROBOT, task_argument(), SEED, *HARDWARE, RVIZ),
+        arguments=(ROBOT, task_argument(), SEED, CAMERAS, *HARDWARE, RVIZ),
         nodes=(*ROBOT_NODES, *rviz_nodes(RVIZ_ON)),
-        includes=(REALSENSE,),
+        includes=REALSENSE,
         checks=(check_task, check_hardware),
     )

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from g1_bringup.system import G1, SIM, Argument, ArgumentError, Given, Include, Node, Value
+from g1_bringup.system import G1, SIM, Argument, ArgumentError, Given, Node, Value
+from g1_bringup.systems.cameras import CAMERA_HARDWARE, CAMERA_REPLAY, check_cameras
 from g1_ros.config import load_tasks
 
 ROBOT = Argument('robot', 'sim', 'Robot to run on; g1 is the real one.', ('sim', 'g1'))
@@ -18,13 +19,7 @@ SEED = Argument('seed', 0, 'Seed of the simulated scene.', minimum=0, maximum=2*
 SIM_LOG = Argument('sim_log', '', 'File for the motion of the simulation, to render it later.')
 #: Of the real robot only.
 HARDWARE = (
-    Argument(
-        'camera',
-        'realsense',
-        'Head camera of the real robot; replay plays camera_file. A simulated robot has its own.',
-        ('realsense', 'replay', 'none'),
-    ),
-    Argument('camera_file', '', 'Video file, or folder of images, that camera:=replay plays.'),
+    *CAMERA_HARDWARE,
     Argument('network_interface', '', 'Network interface towards the robot, as eth0; empty: all.'),
 )
 
@@ -32,7 +27,12 @@ SIM_NODE = Node(
     'g1_sim',
     'sim_node',
     config=('sim.yaml',),
-    parameters=(('task', Given('task')), ('seed', Given('seed')), ('log', Given('sim_log'))),
+    parameters=(
+        ('task', Given('task')),
+        ('seed', Given('seed')),
+        ('cameras', Given('cameras')),
+        ('log', Given('sim_log')),
+    ),
 )
 _CONTROL_NODE = Node('g1_control', 'control_node', config=('control.yaml', 'safety.yaml'))
 ROBOT_NODES = (
@@ -41,23 +41,7 @@ ROBOT_NODES = (
     replace(_CONTROL_NODE, parameters=(('missed_deadlines', 125),), when=SIM),
     replace(_CONTROL_NODE, when=G1),
     Node('g1_control', 'gripper_node', config=('grippers.yaml',), when=G1),
-    Node(
-        'g1_fakes',
-        'camera_replay',
-        parameters=(('path', Given('camera_file')),),
-        when=(*G1, ('camera', 'replay')),
-    ),
-)
-REALSENSE = Include(
-    'realsense2_camera',
-    'rs_launch.py',
-    arguments=(
-        ('rgb_camera.color_profile', '640x480x30'),
-        ('rgb_camera.color_format', 'RGB8'),
-        ('enable_depth', 'false'),
-        ('publish_tf', 'false'),
-    ),
-    when=(*G1, ('camera', 'realsense')),
+    CAMERA_REPLAY,
 )
 
 
@@ -91,15 +75,8 @@ def check_task(values: Mapping[str, Value]) -> None:
 
 
 def check_hardware(values: Mapping[str, Value]) -> None:
-    """The recording of a camera and the network interface named have to be there."""
-    camera, file = values['camera'], str(values['camera_file'])
-    if camera == 'replay' and values['robot'] == 'sim':
-        raise ArgumentError('camera:=replay needs robot:=g1; a simulated robot has its own camera')
-    if camera == 'replay' and not (file and Path(file).exists()):
-        raise ArgumentError(
-            f'camera_file:={file} is not there; camera:=replay needs a video file or a folder of '
-            'images'
-        )
+    """What is named has to be there: cameras and the network interface."""
+    check_cameras(values)
     interface = values['network_interface']
     interfaces = [name for _, name in socket.if_nameindex()]
     if interface and interface not in interfaces:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from g1_bringup.system import Argument, ArgumentError, Given, Node, System, Value
+from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
     HARDWARE,
-    REALSENSE,
     ROBOT,
     ROBOT_NODES,
     SEED,
@@ -36,6 +36,7 @@ _RECORDER_NODE = Node(
         ('task', Given('task')),
         ('dataset', Given('dataset')),
         ('episodes_goal', Given('episodes')),
+        ('cameras', Given('cameras')),
     ),
 )
 
@@ -65,11 +66,12 @@ def describe() -> System:
             Argument(
                 'episodes', 200, 'How many episodes it is to have.', minimum=1, maximum=100000
             ),
+            CAMERAS,
             *HARDWARE,
             RVIZ,
         ),
         nodes=(*ROBOT_NODES, _TELEOP_NODE, _RECORDER_NODE, *rviz_nodes(RVIZ_ON)),
-        includes=(REALSENSE,),
+        includes=REALSENSE,
         checks=(check_task, check_hardware, check_device),
     )
 
