@@ -46,7 +46,7 @@ NEVER = {
     'g1_control': {'torch', 'diffusers', 'dit4dit_policy', 'g1_sim', 'mujoco', 'matplotlib'},
     'g1_teleop': {'torch', 'diffusers', 'dit4dit_policy', 'g1_sim', 'mujoco'},
     'g1_recorder': {'torch', 'diffusers', 'dit4dit_policy', 'g1_sim', 'mujoco', 'g1_teleop'},
-    'g1_sim': {'torch', 'diffusers', 'dit4dit_policy', 'g1_teleop'},
+    'g1_sim': {'torch', 'diffusers', 'g1_teleop'},
     'g1_fakes': {'torch', 'diffusers', 'dit4dit_policy'},
     'g1_console': {'torch', 'diffusers', 'mujoco', 'g1_bringup', 'g1_bench'},
     'g1_bench': {'torch', 'diffusers'},

@@ -21,6 +21,9 @@ setup(
         'console_scripts': [
             'sim_node = g1_sim.nodes.sim_node:main',
         ],
+        'dit4dit.environments': [
+            'g1 = g1_sim.environment:make',
+        ],
         'g1.commands': [
             'expert = g1_sim.expert:main',
         ],

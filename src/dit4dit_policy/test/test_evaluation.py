@@ -1,19 +1,143 @@
-"""`dit4dit eval` counts what happens in simulation."""
+"""`dit4dit eval` counts what happens in an environment, whichever it is and whoever acts in it."""
 
 import json
 
+import numpy as np
 import pytest
 
 from dit4dit_policy.cli import main
+from dit4dit_policy.evaluation.environment import Step
 from dit4dit_policy.evaluation.evaluate import summary
-from dit4dit_policy.evaluation.rollouts import Episode
+from dit4dit_policy.evaluation.rollouts import Attempt, Episode
+from dit4dit_policy.evaluation.statistics import wilson_interval
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import Policy
 from dit4dit_policy.model import checkpoint
+from g1_description import Camera, Embodiment, Group
+
+TOY = Embodiment(
+    name='toy',
+    robot_type='toy',
+    rate=10.0,
+    groups=(Group('arm', ('a', 'b'), ('a',)),),
+    cameras={'front': Camera('front', 'front', 32, 32), 'side': Camera('side', 'side', 32, 32)},
+)
 
 
-def episode(seed, success, duration):
-    reason = '' if success else 'never touched it'
-    return Episode(seed, success, reason, duration, chunks_rejected=1, holds=2, clamped=0, text='')
+class ToyEnvironment:
+    """Reach: 'a' has to come above 1 in 10 chunks; in the variant 'far' above 100."""
+
+    embodiment = TOY
+    tasks = ('reach', 'rest')
+    variants = ('far',)
+
+    def __init__(self, cameras, latency):
+        self._cameras = cameras
+        self._latency = latency
+
+    def _observation(self):
+        images = {name: np.full((32, 32, 3), 7, np.uint8) for name in self._cameras}
+        return Observation(images, np.array([self._a, 0.0]), 'go up', 0.2 * self._steps)
+
+    def reset(self, task, seed, variant=''):
+        self._steps, self._a = 0, 0.0
+        self._goal = 100.0 if variant == 'far' else 1.0 + seed % 2 * 50.0
+        return self._observation()
+
+    def step(self, chunk):
+        self._steps += 1
+        self._a = float(chunk[1, 0])
+        success = self._a > self._goal
+        done = success or self._steps == 10
+        counts = {'bumps': self._steps}
+        time = 0.2 * self._steps
+        return Step(self._observation(), done, success, time, 'done' if success else 'low', counts)
+
+    def close(self):
+        pass
+
+
+class ToyPolicy:
+    """Goes up by half a unit a chunk."""
+
+    embodiment = TOY
+    cameras = ('front',)
+    step = 0.1
+    horizon = 4
+    model_id = 'toy'
+    trained = True
+
+    def __init__(self, checkpoint, embodiment):
+        assert checkpoint == 'anything' and embodiment == TOY
+
+    def infer(self, observation, prefix=None):
+        assert observation.images['front'].shape == (32, 32, 3)
+        return observation.state[:1] + np.full((4, 1), 0.5)
+
+
+TOYS = ['--env', f'{__name__}:ToyEnvironment', '--policy', f'{__name__}:ToyPolicy']
+TOYS += ['--checkpoint', 'anything']
+
+
+@pytest.fixture
+def toys(monkeypatch, tmp_path):
+    """The classes above, as a module that other processes find too."""
+    from pathlib import Path
+
+    (tmp_path / 'toys_of_evaluation.py').write_text(Path(__file__).read_text())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
+    return [word.replace(__name__, 'toys_of_evaluation') for word in TOYS]
+
+
+def test_any_policy_is_evaluated_in_any_environment(toys, tmp_path, capsys):
+    out = tmp_path / 'out'
+    arguments = ['--task', 'all', '--episodes', '2', '--seed-start', '10', '--out', str(out)]
+    assert main(['eval', *toys, *arguments, '--cameras', 'front,side']) == 0
+    assert str(out / 'results.json') in capsys.readouterr().out
+    result = json.loads((out / 'results.json').read_text())
+    assert (result['episodes'], result['successes'], result['cameras']) == (4, 2, ['front', 'side'])
+    assert {name: row['successes'] for name, row in result['tasks'].items()} == {
+        'reach': 1,
+        'rest': 1,
+    }
+    assert [(row['task'], row['seed'], row['success']) for row in result['results']] == [
+        ('reach', 10, True),
+        ('reach', 11, False),
+        ('rest', 10, True),
+        ('rest', 11, False),
+    ]
+    first = result['results'][0]
+    assert (first['stage'], first['bumps']) == ('done', 3)
+    assert first['seconds'] == pytest.approx(0.6)
+    videos = sorted(path.name for path in (out / 'failures').iterdir())
+    assert videos == ['reach-11-low.mp4', 'rest-11-low.mp4']
+
+
+def test_a_variant_of_the_environment(toys, tmp_path):
+    arguments = ['--task', 'reach', '--episodes', '1', '--out', str(tmp_path / 'out')]
+    assert main(['eval', *toys, *arguments, '--variant', 'far']) == 0
+    result = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert (result['variant'], result['successes']) == ('far', 0)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['--task', 'dance'], '--task: expected all, or one of reach, rest, got'),
+        (['--task', 'reach', '--variant', 'near'], '--variant: expected one of far, got'),
+        (['--task', 'reach', '--cameras', 'side'], '--cameras: the policy looks at front, got'),
+    ],
+)
+def test_what_an_environment_does_not_have_is_refused(toys, capsys, arguments, text):
+    assert main(['eval', *toys, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert text in error and error.count('\n') == 1
+
+
+def episode(seed, success, seconds):
+    stage = 'done' if success else 'never touched it'
+    return Episode(Attempt('reach', seed), success, stage, seconds, {'refusals': 1, 'holds': 2})
 
 
 def test_the_summary_has_rate_and_interval():
@@ -21,16 +145,22 @@ def test_the_summary_has_rate_and_interval():
     assert (result['episodes'], result['successes'], result['success_rate']) == (10, 8, 0.8)
     assert result['success_rate_95'] == pytest.approx((0.490, 0.943), abs=0.001)
     assert result['mean_time_to_success'] == pytest.approx(8.5)
-    assert (result['chunks_rejected'], result['holds']) == (10, 20)
+    assert result['counts'] == {'refusals': 10, 'holds': 20}
     assert result['failures'] == {'never touched it': 2}
+
+
+def test_the_interval_of_a_success_rate():
+    low, high = wilson_interval(48, 50)
+    assert low == pytest.approx(0.865, abs=0.002) and high == pytest.approx(0.989, abs=0.002)
 
 
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        (['--task', 'move_spoons'], 'expected one of arrange_flower, '),
+        (['--task', 'move_spoons'], 'expected all, or one of arrange_flower, '),
         (['--task', 'arrange_flower', '--episodes', '0'], 'expected at least 1 of --episodes'),
         (['--task', 'arrange_flower', '--checkpoint', '/nonexistent'], '/nonexistent'),
+        (['--task', 'arrange_flower', '--env', 'moon'], "'moon'; there are: g1"),
     ],
 )
 def test_wrong_arguments_are_one_line(capsys, arguments, text):
@@ -50,5 +180,5 @@ def test_an_untrained_policy_is_evaluated_and_fails_on_video(tmp_path, more):
     assert main(['eval', *arguments]) == 0
     result = json.loads((tmp_path / 'results.json').read_text())
     assert (result['episodes'], result['successes'], result['trained']) == (1, 0, False)
-    video = tmp_path / 'failures' / '10000-never-touched-it.mp4'
+    video = tmp_path / 'failures' / 'arrange_flower-10000-never-touched-it.mp4'
     assert video.stat().st_size > 0

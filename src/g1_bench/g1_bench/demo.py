@@ -39,6 +39,7 @@ from rich.progress import track
 from rich.table import Table
 from std_srvs.srv import Trigger
 
+from dit4dit_policy.evaluation.statistics import wilson_interval
 from g1_bench.launched import DemoError, free_domain, launched
 from g1_bench.monitor import Monitor
 from g1_bench.report import LINGER, Run, nanoseconds, report
@@ -47,7 +48,6 @@ from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
 from g1_ros.middleware import environment
-from g1_sim.expert import wilson_interval
 from g1_sim.replay import render
 
 #: How long each step may take [s], on a slow machine that is doing something else too.

@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from dit4dit_policy.evaluation.statistics import wilson_interval
+from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data.assemble import merge
 from g1_data.writer import DatasetWriter
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
-from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Observation, Result, rollout
+from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Rollout
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import Waypoint, simulated_tasks
 from g1_sim.trajectory import Trajectory
@@ -40,7 +42,7 @@ _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after
 
 
 class Expert:
-    """A policy (see `rollout`) that follows a plan made when the episode begins.
+    """A policy (see `Rollout`) that follows a plan made when the episode begins.
 
     The motion it asks for strays a little from the plan, `target` does not: demonstrations show the
     way back to the plan (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
@@ -68,7 +70,7 @@ class Expert:
         return self._trajectory(time)
 
     def __call__(self, observation: Observation) -> Array:
-        return np.stack([self._strayed(observation.time + step) for step in self._steps])
+        return np.stack([self._strayed(observation.stamp + step) for step in self._steps])
 
     def _strayed(self, time: float) -> Array:
         position = self._trajectory(time)
@@ -105,32 +107,34 @@ def demonstrate(simulation: Simulation, seed: int, writer: DatasetWriter | None)
     except UnreachableError as error:
         return Episode(seed, False, 0.0, str(error))
     if writer is None:
-        return _outcome(seed, rollout(simulation, expert, **_timing(expert)))
+        return _outcome(seed, _follow(simulation, expert))
     frames: list[tuple[Observation, Array]] = []
-    result = rollout(
+    rollout = _follow(
         simulation,
         expert,
+        cameras=('head',),
         image_shape=writer.image_shape,
-        observer=lambda seen: frames.append((seen, expert.target(seen.time))),
-        **_timing(expert),
+        observer=lambda seen: frames.append((seen, expert.target(seen.stamp))),
     )
-    if result.success:
+    if rollout.success:
         with writer.episode(frames[0][0].instruction) as episode:
             for seen, action in frames:
-                assert seen.image is not None
-                episode.add(seen.joint_positions, action, seen.image)
-    return _outcome(seed, result)
+                episode.add(seen.state, action, seen.images['head'])
+    return _outcome(seed, rollout)
 
 
-def _timing(expert: Expert) -> dict:
-    """The whole plan and half a second of rest."""
-    time_limit = expert.duration + 0.5
-    return {'start': expert.start, 'time_limit': time_limit, 'linger': time_limit}
+def _follow(simulation: Simulation, expert: Expert, **options: Any) -> Rollout:
+    """The attempt, ended: the whole plan and half a second of rest."""
+    limit = expert.duration + 0.5
+    rollout = Rollout(simulation, start=expert.start, time_limit=limit, linger=limit, **options)
+    while not rollout.done:
+        rollout.step(expert(rollout.observation))
+    return rollout
 
 
-def _outcome(seed: int, result: Result) -> Episode:
-    text = '' if result.success else result.status.text
-    return Episode(seed, result.success, result.duration, text)
+def _outcome(seed: int, rollout: Rollout) -> Episode:
+    text = '' if rollout.success else rollout.status.text
+    return Episode(seed, rollout.success, rollout.time, text)
 
 
 def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> Iterator[Episode]:
@@ -182,15 +186,6 @@ def _next(queue: multiprocessing.Queue, processes: Sequence) -> Episode:
         except Empty:
             if any(process.exitcode not in (None, 0) for process in processes):
                 raise RuntimeError('a recording process ended early; its error is above') from None
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a success rate (Wilson, JASA 1927)."""
-    z = 1.96
-    rate, spread = successes / trials, z * z / trials
-    centre = (rate + spread / 2) / (1 + spread)
-    half = z * sqrt(rate * (1 - rate) / trials + spread / trials / 4) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.answers import Status
 from g1_control.chunk_buffer import Chunk
 from g1_control.controller import Controller, ControlParameters
@@ -28,131 +28,133 @@ _LEAD_IN = 1.0  # [s] for getting to a start posture that is not the robot's own
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What a policy sees.
+class Rollout:
+    """One attempt at a task, chunk by chunk; time stands still while the next one is made.
 
-    time: simulated [s] since the policy took over. joint_positions: (16,) measured, chunk order
-    [rad, m]. image: (H, W, 3) uint8 RGB of the head camera.
+    observation: what the next chunk is to be made from; its stamp is the time since the policy took
+    over [s]. done: whether the attempt has ended.
     """
 
-    time: float
-    joint_positions: Array
-    image: NDArray[np.uint8] | None
-    instruction: str
-
-
-#: Joint targets (K, 16) in chunk order, one every `CHUNK_STEP` s from the observation's time on.
-Policy = Callable[[Observation], Array]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How it went.
-
-    success_time: when the task was done for good [s], None: never. status: the controller's.
-    """
-
-    success: bool
-    success_time: float | None
-    duration: float
-    status: Status
-
-
-def rollout(
-    simulation: Simulation,
-    policy: Policy,
-    *,
-    instruction: str | None = None,
-    start: Array | None = None,
-    image_shape: tuple[int, int] | None = None,
-    latency: float = 0.0,
-    time_limit: float | None = None,
-    linger: float = 1.0,
-    observer: Callable[[Observation], None] | None = None,
-) -> Result:
-    """Arms the robot, lets the policy drive it, and says whether the task got done.
-
-    Args:
-        simulation: freshly reset.
-        policy: asked every `CHUNK_PERIOD`.
-        instruction: given to the policy; by default the task's own, from config/tasks.yaml.
-        start: (16,) posture to go to before the policy takes over; by default the robot's own.
-        image_shape: (H, W) of head camera images, None for none (rendering takes most of the time).
-        latency: simulated seconds that pass before a chunk reaches the controller.
-        time_limit: [s], by default the task's.
-        linger: how long the task must stay done [s]; then the rollout ends.
-        observer: is shown every observation, one a `FRAME_PERIOD`.
-    """
-    return _Rollout(simulation, instruction, image_shape).run(
-        policy, start, latency, time_limit or simulation.task.time_limit, linger, observer
-    )
-
-
-class _Rollout:
     def __init__(
-        self, simulation: Simulation, instruction: str | None, image_shape: tuple[int, int] | None
+        self,
+        simulation: Simulation,
+        *,
+        cameras: Sequence[str] = (),
+        image_shape: tuple[int, int] | None = None,
+        instruction: str | None = None,
+        start: Array | None = None,
+        latency: float = 0.0,
+        time_limit: float | None = None,
+        linger: float = 1.0,
+        observer: Callable[[Observation], None] | None = None,
     ) -> None:
+        """Arms the robot and brings it to where the policy takes over.
+
+        Args:
+            simulation: freshly reset.
+            cameras: whose images are rendered, which takes most of the time.
+            image_shape: (H, W) of the images; by default each camera's own.
+            instruction: given to the policy; by default the task's own, from config/tasks.yaml.
+            start: (16,) posture to go to before the policy takes over; by default the robot's own.
+            latency: simulated seconds that pass before a chunk reaches the controller.
+            time_limit: [s], by default the task's.
+            linger: how long the task must stay done [s]; then the attempt ends.
+            observer: is shown every observation, one a `FRAME_PERIOD`.
+        """
         self._simulation = simulation
-        self._instruction = instruction or load_tasks()[simulation.task.name]
-        self._image_shape = image_shape
         self._robot = load_robot()
+        self._image_shapes = {
+            camera.name: image_shape or (camera.height, camera.width)
+            for camera in (self._robot.embodiment.select_cameras(cameras) if cameras else ())
+        }
+        self._instruction = instruction or load_tasks()[simulation.task.name]
+        self._latency = latency
+        self._time_limit = time_limit or simulation.task.time_limit
+        self._linger = linger
+        self._observer = observer
         parameters = load(ControlParameters, config_path('control.yaml'))
         safety = load(SafetyParameters, config_path('safety.yaml'))
         self._controller = Controller(parameters, safety, self._robot, ArmKinematics())
         self._steps = round(1 / parameters.rate / simulation.model.opt.timestep)
         self._period = self._steps * simulation.model.opt.timestep
-        self._chunk = [self._robot.state_joints.index(name) for name in self._robot.action_joints]
+        self._frame, self._chunk = (round(p / self._period) for p in (FRAME_PERIOD, CHUNK_PERIOD))
+        state_joints = self._robot.state_joints
+        self._state = [state_joints.index(name) for name in self._robot.action_joints]
         self._arms = slice(15, 29)
         self._command = MotorCommand()
+        self._on_the_way: deque[tuple[float, Chunk]] = deque()
+        self._done_since: float | None = None
+        self._cycles = 0
 
-    def run(
-        self,
-        policy: Policy,
-        start: Array | None,
-        latency: float,
-        time_limit: float,
-        linger: float,
-        observer: Callable[[Observation], None] | None,
-    ) -> Result:
+        self.done = False
         self._arm()
         if start is not None:
             self._go_to(start)
-        begin = self._simulation.time
-        on_the_way: deque[tuple[float, Chunk]] = deque()
-        done_since: float | None = None
-        cycles = 0
-        frame, chunk = (round(period / self._period) for period in (FRAME_PERIOD, CHUNK_PERIOD))
-        while (time := cycles * self._period) < time_limit:
-            if cycles % frame == 0:
-                if not self._simulation.success():
-                    done_since = None
-                elif done_since is None:
-                    done_since = time
-                elif time - done_since >= linger:
-                    break
-                if observer or cycles % chunk == 0:
-                    observation = self._observe(time)
-                    if observer:
-                        observer(observation)
-                    if cycles % chunk == 0:
-                        on_the_way.append(
-                            (time + latency, self._stamped(policy(observation), begin + time))
-                        )
-            while on_the_way and on_the_way[0][0] <= time:
-                self._controller.receive_chunk(on_the_way.popleft()[1], self._simulation.time)
-            self._cycle()
-            cycles += 1
-        done = self._simulation.success()
-        return Result(done, done_since if done else None, time, self._controller.status)
+        self._begin = simulation.time
+        self.observation: Observation
+        self._look()
 
-    def _observe(self, time: float) -> Observation:
-        image = None
-        if self._image_shape:
-            height, width = self._image_shape
-            image = self._simulation.render('head', width, height)
-        positions = self._simulation.positions[self._chunk]
-        return Observation(time, positions, image, self._instruction)
+    @property
+    def time(self) -> float:
+        """Simulated time since the policy took over [s]."""
+        return self._cycles * self._period
+
+    @property
+    def success(self) -> bool:
+        """Whether the task is done at this moment."""
+        return self._simulation.success()
+
+    @property
+    def success_time(self) -> float | None:
+        """Since when the task has been done [s]; None where it is not."""
+        return self._done_since if self.success else None
+
+    @property
+    def status(self) -> Status:
+        """The controller's: what it refused, and why it held."""
+        return self._controller.status
+
+    def step(self, targets: Array) -> None:
+        """Sends a chunk (K, 16), and lets `CHUNK_PERIOD` pass or what is left of the attempt.
+
+        targets: joints in the order of `Robot.action_joints`, one row every `CHUNK_STEP` s from the
+        time of `observation` on [rad, m].
+        """
+        chunk = self._stamped(targets, self._begin + self.time)
+        self._on_the_way.append((self.time + self._latency, chunk))
+        while not self.done:
+            while self._on_the_way and self._on_the_way[0][0] <= self.time:
+                self._controller.receive_chunk(self._on_the_way.popleft()[1], self._simulation.time)
+            self._cycle()
+            self._cycles += 1
+            if self.time >= self._time_limit:
+                self.done = True
+            elif self._cycles % self._frame == 0:
+                self._look()
+                if self._cycles % self._chunk == 0:
+                    return
+
+    def _look(self) -> None:
+        """What happens once a `FRAME_PERIOD`."""
+        if not self.success:
+            self._done_since = None
+        elif self._done_since is None:
+            self._done_since = self.time
+        elif self.time - self._done_since >= self._linger:
+            self.done = True
+            return
+        if self._observer or self._cycles % self._chunk == 0:
+            self.observation = self._observe()
+            if self._observer:
+                self._observer(self.observation)
+
+    def _observe(self) -> Observation:
+        images = {
+            camera: self._simulation.render(camera, width, height)
+            for camera, (height, width) in self._image_shapes.items()
+        }
+        state = self._simulation.positions[self._state]
+        return Observation(images, state, self._instruction, self.time)
 
     def _stamped(self, positions: Array, stamp: float) -> Chunk:
         times = np.arange(len(positions), dtype=np.float64) * CHUNK_STEP
@@ -169,7 +171,7 @@ class _Rollout:
     def _go_to(self, posture: Array) -> None:
         steps = round(_LEAD_IN / CHUNK_STEP) + 1
         share = np.linspace(0.0, 1.0, steps)[:, None]
-        way = self._simulation.positions[self._chunk]
+        way = self._simulation.positions[self._state]
         positions = way + share**2 * (3.0 - 2.0 * share) * (posture - way)
         chunk = self._stamped(positions, self._simulation.time)
         self._controller.receive_chunk(chunk, self._simulation.time)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data.dataset import Dataset
 from g1_description import load_robot
 from g1_ros.config import load_tasks
-from g1_sim.expert import Expert, demonstrate, main, wilson_interval
-from g1_sim.rollout import Observation, rollout
+from g1_sim.expert import Expert, demonstrate, main
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import MAX_JOINT_SPEED
 
@@ -40,22 +40,8 @@ def test_the_same_seed_is_demonstrated_the_same_way():
     for _ in range(2):
         simulation.reset(4)
         expert = Expert(simulation, np.random.default_rng(4))
-        chunks.append(expert(Observation(2.0, expert.start, None, '')))
+        chunks.append(expert(Observation({}, expert.start, '', 2.0)))
     np.testing.assert_array_equal(*chunks)
-
-
-def test_a_policy_that_stands_still_fails_and_is_asked_five_times_a_second():
-    simulation = Simulation('pick_and_place', 0)
-    asked = []
-
-    def stand_still(observation):
-        asked.append(observation.time)
-        return np.tile(load_robot().home, (16, 1))
-
-    result = rollout(simulation, stand_still, time_limit=2.0)
-    assert not result.success and result.success_time is None
-    np.testing.assert_allclose(asked, np.arange(10) * 0.2)
-    assert result.status.chunks_accepted == 10 and result.status.chunks_rejected == 0
 
 
 def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
@@ -88,8 +74,3 @@ def test_wrong_arguments_are_refused_with_what_is_expected(arguments, message, c
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
-
-
-def test_the_interval_of_a_success_rate():
-    low, high = wilson_interval(48, 50)
-    assert low == pytest.approx(0.865, abs=0.002) and high == pytest.approx(0.989, abs=0.002)

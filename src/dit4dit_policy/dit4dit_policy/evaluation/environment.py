@@ -34,8 +34,9 @@ class Environment(Protocol):
     """A simulator, or a robot, with tasks. One process uses it.
 
     Found by name in the entry-point group `dit4dit.environments`, or as `module:attribute`: a
-    function `make(cameras: tuple[str, ...], latency: float) -> Environment`, where latency [s] is
-    simulated between an observation and the arrival of the chunk made from it.
+    function `make(cameras: tuple[str, ...], latency: float) -> Environment`, where `cameras` may be
+    empty for none, and latency [s] is simulated between an observation and the arrival of the chunk
+    made from it.
     """
 
     @property

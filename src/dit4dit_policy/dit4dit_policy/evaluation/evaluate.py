@@ -1,4 +1,4 @@
-"""`dit4dit eval`: how often a policy does a task in simulation, and with what certainty."""
+"""`dit4dit eval`: how often a policy does a task in an environment, and with what certainty."""
 
 from __future__ import annotations
 
@@ -6,26 +6,50 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dit4dit_policy.evaluation.statistics import wilson_interval
+
 if TYPE_CHECKING:
-    from dit4dit_policy.evaluation.rollouts import Episode
+    from rich.table import Table
+
+    from dit4dit_policy.evaluation.environment import Environment
+    from dit4dit_policy.evaluation.rollouts import Attempt, Episode, Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit eval`."""
     parser.add_argument(
-        '--checkpoint', type=Path, metavar='DIR', help='its folder (default: the shipped one)'
-    )
-    parser.add_argument('--task', required=True, metavar='TASK', help='a simulated task')
+        '--env', default='g1', metavar='NAME',
+        help='where: a name in the entry-point group dit4dit.environments, or module:attribute '
+        '(default: g1)',
+    )  # fmt: skip
     parser.add_argument(
-        '--episodes', type=int, default=50, metavar='N', help='attempts (default: 50)'
+        '--task', required=True, metavar='TASK', help='a task of the environment, or all'
+    )
+    parser.add_argument(
+        '--variant', default='', metavar='NAME', help='world in place of the usual one'
+    )
+    parser.add_argument(
+        '--policy', default='dit4dit', metavar='NAME',
+        help='who: a name in the entry-point group dit4dit.policies, or module:attribute '
+        '(default: dit4dit)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--checkpoint', default='', metavar='DIR',
+        help='folder of the policy, of a remote one ws://HOST:PORT (default: the shipped one)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--cameras', default='', metavar='NAMES',
+        help='cameras there are, as head,left_wrist (default: those that the policy looks at)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--episodes', type=int, default=50, metavar='N', help='attempts of each task (default: 50)'
     )
     parser.add_argument(
         '--seed-start', type=int, default=10_000, metavar='S',
@@ -53,30 +77,80 @@ def main(arguments: argparse.Namespace) -> int:
             f'got {arguments.episodes} and {arguments.latency:g}'
         )
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from dit4dit_policy.evaluation.rollouts import Setting, evaluate
-    from dit4dit_policy.inference.shipped import load_policy
-    from g1_description import load_robot
-    from g1_sim.tasks import simulated_tasks
+    from dit4dit_policy.evaluation.rollouts import Attempt, Setting, load_policy, make_environment
 
-    if arguments.task not in simulated_tasks():
-        raise ValueError(
-            f"--task: expected one of {', '.join(simulated_tasks())}, got '{arguments.task}'"
-        )
-    policy = load_policy(
-        arguments.checkpoint, load_robot().action_joints
-    )  # a bad one is told here, once
-    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    environment = make_environment(arguments.env, (), arguments.latency)
+    tasks = _tasks(arguments.task, arguments.variant, environment)
+    policy = load_policy(arguments.policy, arguments.checkpoint, environment)  # bad ones end here
+    environment.close()
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'
     setting = Setting(
+        env=arguments.env,
+        policy=arguments.policy,
         checkpoint=arguments.checkpoint,
-        task=arguments.task,
+        cameras=_cameras(arguments.cameras, policy.cameras),
         latency=arguments.latency,
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
     )
-    console, episodes = Console(), []
+    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    attempts = [Attempt(task, seed, arguments.variant) for task in tasks for seed in seeds]
+    console = Console()
+    episodes = _run(console, setting, attempts)
+    result = {
+        'env': setting.env,
+        'variant': arguments.variant,
+        'policy': setting.policy,
+        'checkpoint': setting.checkpoint or None,
+        'model_id': policy.model_id,
+        'trained': policy.trained,
+        'cameras': list(setting.cameras),
+        'latency': setting.latency,
+        'real_time_chunking': setting.real_time_chunking,
+        **summary(episodes),
+        'tasks': {
+            task: summary([episode for episode in episodes if episode.attempt.task == task])
+            for task in tasks
+        },
+        'results': [_row(episode) for episode in episodes],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / 'results.json'
+    file.write_text(json.dumps(result, indent=2) + '\n')
+    console.print(_table(result))
+    console.print(f'{file}', soft_wrap=True)
+    return 0
+
+
+def _tasks(task: str, variant: str, environment: Environment) -> tuple[str, ...]:
+    if task != 'all' and task not in environment.tasks:
+        raise ValueError(
+            f"--task: expected all, or one of {', '.join(environment.tasks)}, got '{task}'"
+        )
+    if variant and variant not in environment.variants:
+        have = ', '.join(environment.variants) or 'none, as there are none'
+        raise ValueError(f"--variant: expected one of {have}, got '{variant}'")
+    return environment.tasks if task == 'all' else (task,)
+
+
+def _cameras(given: str, needed: tuple[str, ...]) -> tuple[str, ...]:
+    cameras = tuple(name.strip() for name in given.split(',')) if given else needed
+    missing = [name for name in needed if name not in cameras]
+    if missing:
+        raise ValueError(
+            f'--cameras: the policy looks at {", ".join(needed)}, got {", ".join(cameras)}'
+        )
+    return cameras
+
+
+def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[Episode]:
+    """The episodes of all attempts, in their order."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from dit4dit_policy.evaluation.rollouts import evaluate
+
+    episodes = {}
     with Progress(
         '{task.description}',
         BarColumn(),
@@ -85,65 +159,69 @@ def main(arguments: argparse.Namespace) -> int:
         TimeElapsedColumn(),
         console=console,
     ) as progress:
-        bar = progress.add_task(arguments.task, total=len(seeds), done=0)
-        workers = min(os.cpu_count() or 1, len(seeds))
-        for episode in evaluate(setting, seeds, workers):
-            episodes.append(episode)
-            progress.update(bar, advance=1, done=sum(e.success for e in episodes))
-    episodes.sort(key=lambda episode: episode.seed)
-    result = {
-        'task': arguments.task,
-        'checkpoint': str(arguments.checkpoint) if arguments.checkpoint else None,
-        'model_id': policy.model_id,
-        'trained': policy.trained,
-        'latency': arguments.latency,
-        'real_time_chunking': arguments.real_time_chunking,
-        **summary(episodes),
-        'results': [asdict(episode) for episode in episodes],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'results.json').write_text(json.dumps(result, indent=2) + '\n')
-    console.print(_table(result))
-    console.print(f'{folder / "result.json"}')
-    return 0
+        bar = progress.add_task('attempts', total=len(attempts), done=0)
+        workers = min(os.cpu_count() or 1, len(attempts))
+        for episode in evaluate(setting, attempts, workers):
+            episodes[episode.attempt] = episode
+            progress.update(bar, advance=1, done=sum(e.success for e in episodes.values()))
+    return [episodes[attempt] for attempt in attempts]
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Success rate with its 95 % Wilson interval, and how the controller liked the chunks."""
-    from g1_sim.expert import wilson_interval
-
-    good = [episode.duration for episode in episodes if episode.success]
+    """Success rate with its 95 % Wilson interval, how far failures came, and counts in sum."""
+    good = [episode.seconds for episode in episodes if episode.success]
+    counts: Counter[str] = Counter()
+    for episode in episodes:
+        counts.update(episode.counts)
     return {
         'episodes': len(episodes),
         'successes': len(good),
         'success_rate': len(good) / len(episodes),
         'success_rate_95': wilson_interval(len(good), len(episodes)),
         'mean_time_to_success': float(np.mean(good)) if good else None,
-        'failures': dict(Counter(e.reason for e in episodes if not e.success).most_common()),
-        'chunks_rejected': sum(episode.chunks_rejected for episode in episodes),
-        'holds': sum(episode.holds for episode in episodes),
+        'failures': dict(Counter(e.stage for e in episodes if not e.success).most_common()),
+        'counts': dict(counts),
     }
 
 
-def _table(result: dict[str, Any]) -> Any:
+def _row(episode: Episode) -> dict[str, Any]:
+    return {
+        'task': episode.attempt.task,
+        'seed': episode.attempt.seed,
+        'success': episode.success,
+        'stage': episode.stage,
+        **episode.counts,
+        'seconds': episode.seconds,
+        'text': episode.text,
+    }
+
+
+def _table(result: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
-    low, high = result['success_rate_95']
-    mean_time = result['mean_time_to_success']
-    table = Table(title=f'{result["model_id"]}: {result["task"]}')
-    row = {
-        'episodes': str(result['episodes']),
-        'succeeded': str(result['successes']),
-        'success rate': f'{result["success_rate"]:.1%}',
-        '95 % interval': f'{low:.1%} to {high:.1%}',
-        'time [s]': '' if mean_time is None else f'{mean_time:.1f}',
-        'chunks rejected': str(result['chunks_rejected']),
-        'holds': str(result['holds']),
-    }
-    for name in row:
+    variant = f', {result["variant"]}' if result['variant'] else ''
+    table = Table(title=f'{result["model_id"]} in {result["env"]}{variant}')
+    table.add_column('task')
+    counts = list(result['counts'])
+    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', r'time \[s]', *counts):
         table.add_column(name, justify='right')
-    table.add_row(*row.values())
-    lines = [f'{count} x {reason}' for reason, count in result['failures'].items()]
+    rows = dict(result['tasks'])
+    if len(rows) > 1:
+        rows['all'] = result
+    for name, row in rows.items():
+        low, high = row['success_rate_95']
+        mean_time = row['mean_time_to_success']
+        table.add_row(
+            name,
+            str(row['episodes']),
+            str(row['successes']),
+            f'{row["success_rate"]:.1%}',
+            f'{low:.1%} to {high:.1%}',
+            '' if mean_time is None else f'{mean_time:.1f}',
+            *(str(row['counts'].get(count, 0)) for count in counts),
+            end_section=name == list(result['tasks'])[-1],
+        )
+    lines = [f'{count} x {stage}' for stage, count in result['failures'].items()]
     if not result['trained']:
         lines.append('UNTRAINED: the weights are random')
     table.caption = '\n'.join(lines)

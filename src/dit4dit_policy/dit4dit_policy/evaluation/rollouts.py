@@ -1,24 +1,22 @@
-"""Episodes of a policy in simulation, in as many processes as there are cores."""
+"""Episodes of a policy in an environment, in as many processes as there are cores."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dit4dit_policy.inference.chunking import Continuation
-from dit4dit_policy.inference.policy import Observation
-from dit4dit_policy.inference.shipped import load_policy
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.evaluation.environment import Environment
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from g1_data.video import VideoEncoder
-from g1_description import load_robot
-from g1_sim import rollout as loop
-from g1_sim import scenery
-from g1_sim.simulation import Simulation
-
-_LIFTED = 0.02  # [m] above where it stood
+from g1_description.plugins import find_plugin
 
 #: Made once by each process, used by all of its episodes.
 _worker: Evaluation | None = None
@@ -28,124 +26,161 @@ _worker: Evaluation | None = None
 class Setting:
     """What is evaluated, and how.
 
-    checkpoint: None for the shipped one. latency: simulated, from image to chunk [s]. videos:
-    folder for what the robot saw in the episodes that failed.
+    env, policy: names in the groups of plugins, or module:attribute. checkpoint: of the policy, ''
+    for its own. cameras: whose images there are. latency: simulated, from image to chunk [s].
+    videos: folder for what the robot saw in the episodes that failed.
     """
 
-    checkpoint: Path | None
-    task: str
+    env: str
+    policy: str
+    checkpoint: str
+    cameras: tuple[str, ...]
     latency: float
     real_time_chunking: bool
     videos: Path
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One attempt.
+class Attempt:
+    """A scene, and what is to be done in it."""
 
-    reason: how far it came when it failed, '' when it did not. duration: until done, or the time
-    limit [s]. text: what the controller says.
+    task: str
+    seed: int
+    variant: str = ''
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What came of an attempt.
+
+    stage: how far it came. seconds: until done, or until it was given up. counts, text: as of the
+    environment's `Step`.
     """
 
-    seed: int
+    attempt: Attempt
     success: bool
-    reason: str
-    duration: float
-    chunks_rejected: int
-    holds: int
-    clamped: int
-    text: str
+    stage: str
+    seconds: float
+    counts: Mapping[str, int] = field(default_factory=dict)
+    text: str = ''
+
+
+def make_environment(env: str, cameras: tuple[str, ...], latency: float) -> Environment:
+    """The environment of that name. ValueError names those that there are."""
+    environment: Environment = find_plugin('dit4dit.environments', env)(cameras, latency)
+    return environment
+
+
+def load_policy(policy: str, checkpoint: str, environment: Environment) -> ChunkPolicy:
+    """The policy of that name for the environment's robot. ValueError where it does not fit it."""
+    embodiment = environment.embodiment
+    if policy == 'dit4dit':
+        return _present(checkpoint, environment)
+    loaded: ChunkPolicy = find_plugin('dit4dit.policies', policy)(checkpoint, embodiment)
+    if not np.isclose(loaded.step, embodiment.step):
+        raise ValueError(
+            f'{loaded.model_id}: expected targets {embodiment.step:g} s apart, as of '
+            f'{embodiment.name}, got {loaded.step:g} s'
+        )
+    return loaded
+
+
+def _present(checkpoint: str, environment: Environment) -> ChunkPolicy:
+    """Until `Policy` is a ChunkPolicy."""
+    from dit4dit_policy.inference import policy as present
+    from dit4dit_policy.inference.shipped import load_policy
+
+    joints = environment.embodiment.action_names
+    loaded: Any = load_policy(Path(checkpoint) if checkpoint else None, joints)
+    infer = loaded.infer
+
+    def infer_observation(observation: Observation, prefix: Any = None) -> Any:
+        head = observation.images['head']
+        seen = present.Observation(head, observation.state, observation.instruction)
+        return infer(seen, prefix)
+
+    loaded.infer = infer_observation
+    loaded.cameras = ('head',)
+    return loaded
 
 
 class Evaluation:
-    """A policy before the simulated scenes of one task."""
+    """A policy in an environment."""
 
     def __init__(self, setting: Setting) -> None:
-        robot = load_robot()
         self._setting = setting
-        self._policy = load_policy(setting.checkpoint, robot.action_joints)
-        if self._policy.step != loop.CHUNK_STEP:
-            raise ValueError(
-                f'{self._policy.model_id}: expected targets {loop.CHUNK_STEP} s apart, '
-                f'got {self._policy.step} s'
-            )
-        self._simulation = Simulation(setting.task, 0)
-        self._image_shape = (480, 640)
+        self._environment = make_environment(setting.env, setting.cameras, setting.latency)
+        self._policy = load_policy(setting.policy, setting.checkpoint, self._environment)
 
-    def episode(self, seed: int) -> Episode:
-        self._simulation.reset(seed)
-        progress = _Progress(self._simulation)
+    def episode(self, attempt: Attempt) -> Episode:
+        """One attempt, from its reset to its end; a video of it is kept where it failed."""
+        from dit4dit_policy.inference.chunking import Continuation
+
+        environment, setting = self._environment, self._setting
         continuation = Continuation(self._policy.step)
-        latency = self._setting.latency
-        self._setting.videos.mkdir(parents=True, exist_ok=True)
-        path = self._setting.videos / f'{seed}.mp4'
-        video = VideoEncoder(path, round(1 / loop.CHUNK_PERIOD), self._image_shape)
-
-        def act(seen: loop.Observation) -> loop.Array:
-            assert seen.image is not None
-            progress.look()
-            video.add(seen.image)
+        video = _Video(setting.videos / f'{attempt.task}-{attempt.seed}.mp4', setting.cameras)
+        observation = environment.reset(attempt.task, attempt.seed, attempt.variant)
+        while True:
+            video.add(observation)
             prefix = None
-            if self._setting.real_time_chunking:
-                prefix = continuation.prefix(seen.time)
-            observation = Observation(seen.image, seen.joint_positions, seen.instruction)
+            if setting.real_time_chunking:
+                prefix = continuation.prefix(observation.stamp)
             targets = self._policy.infer(observation, prefix)
-            continuation.sent(seen.time, targets, latency)
-            return targets
+            continuation.sent(observation.stamp, targets, setting.latency)
+            step = environment.step(targets)
+            if step.done:
+                break
+            observation = step.observation
+        video.finish('' if step.success else step.stage)
+        return Episode(attempt, step.success, step.stage, step.time, step.counts, step.text)
 
-        result = loop.rollout(self._simulation, act, image_shape=self._image_shape, latency=latency)
-        video.finish()
-        reason = '' if result.success else progress.reason
-        if result.success:
-            path.unlink()
+
+class _Video:
+    """What the robot sees, its cameras side by side; begun with the second observation."""
+
+    def __init__(self, path: Path, cameras: tuple[str, ...]) -> None:
+        self._path = path
+        self._cameras = cameras
+        self._first: tuple[float, NDArray[np.uint8]] | None = None
+        self._encoder: VideoEncoder | None = None
+
+    def add(self, observation: Observation) -> None:
+        stamp, page = observation.stamp, self._page(observation)
+        if page is None:
+            return
+        if self._encoder is not None:
+            self._encoder.add(page)
+        elif self._first is None:
+            self._first = stamp, page
         else:
-            path.rename(path.with_name(f'{seed}-{reason.replace(" ", "-")}.mp4'))
-        status = result.status
-        return Episode(
-            seed=seed,
-            success=result.success,
-            reason=reason,
-            duration=result.success_time if result.success_time is not None else result.duration,
-            chunks_rejected=status.chunks_rejected,
-            holds=status.holds,
-            clamped=status.clamped,
-            text=status.rejection_text or status.text,
-        )
+            began, first = self._first
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fps = max(1, round(1 / (stamp - began)))
+            self._encoder = VideoEncoder(self._path, fps, first.shape[:2])
+            self._encoder.add(first)
+            self._encoder.add(page)
+
+    def finish(self, stage: str) -> None:
+        """stage: how far a failed attempt came, for the file's name; '' removes the file."""
+        if self._encoder is None:
+            return
+        self._encoder.finish()
+        if stage:
+            name = f'{self._path.stem}-{stage.replace(" ", "-")}.mp4'
+            self._path.rename(self._path.with_name(name))
+        else:
+            self._path.unlink()
+
+    def _page(self, observation: Observation) -> NDArray[np.uint8] | None:
+        images = [observation.images[name] for name in self._cameras]
+        if not images:
+            return None
+        height = min(len(image) for image in images)
+        return np.concatenate([image[:height] for image in images], axis=1)
 
 
-class _Progress:
-    """How far an attempt came, seen now and then."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-        self._ground = self._height()
-        self._touched = self._lifted = False
-
-    def look(self) -> None:
-        self._touched = self._touched or self._held()
-        self._lifted = self._lifted or (self._held() and self._height() > self._ground + _LIFTED)
-
-    @property
-    def reason(self) -> str:
-        """Of a failure, now that it has ended."""
-        if self._height() < self._ground - _LIFTED:
-            return 'fell off the table'
-        if not self._touched:
-            return 'never touched it'
-        if not self._lifted:
-            return 'never lifted it'
-        return 'still holding it' if self._held() else 'let go elsewhere'
-
-    def _held(self) -> bool:
-        simulation = self._simulation
-        return scenery.held(simulation.model, simulation.data, simulation.task.object)
-
-    def _height(self) -> float:
-        return float(self._simulation.data.body(self._simulation.task.object).xpos[2])
-
-
-def evaluate(setting: Setting, seeds: Sequence[int], workers: int) -> Iterator[Episode]:
-    """Attempts the task once a seed, in `workers` processes; episodes come as they end."""
+def evaluate(setting: Setting, attempts: Sequence[Attempt], workers: int) -> Iterator[Episode]:
+    """Every attempt once, in `workers` processes; episodes come as they end."""
     os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
     with ProcessPoolExecutor(
         workers,
@@ -154,7 +189,7 @@ def evaluate(setting: Setting, seeds: Sequence[int], workers: int) -> Iterator[E
         initargs=(setting,),
     ) as pool:
         try:
-            for future in as_completed([pool.submit(_attempt, seed) for seed in seeds]):
+            for future in as_completed([pool.submit(_attempt, attempt) for attempt in attempts]):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
@@ -165,6 +200,6 @@ def _prepare(setting: Setting) -> None:
     _worker = Evaluation(setting)
 
 
-def _attempt(seed: int) -> Episode:
+def _attempt(attempt: Attempt) -> Episode:
     assert _worker is not None
-    return _worker.episode(seed)
+    return _worker.episode(attempt)
