@@ -23,7 +23,7 @@ setup(
             'bench = g1_bench.bench:main',
             'demo = g1_bench.demo:main',
             'record-demo = g1_bench.record_demo:main',
-            'faults = g1_bench.faults:main',
+            'faults = g1_bench.faults.command:main',
         ],
     },
 )

@@ -1,16 +1,17 @@
 """`g1 faults`: its table, its numbers, and the faults themselves."""
 
-import itertools
 import json
 import subprocess
 
 import numpy as np
 import pytest
 
-from g1_bench.fault_bench import Commands, limits
-from g1_bench.faults import all_faults, main
+from g1_bench.faults.command import all_faults, main
+from g1_bench.faults.commands import check_commands
+from g1_bench.faults.system_under_test import limits
 from g1_control.controller import ControlParameters
 from g1_control.unitree import ARM_MOTORS, LowCmd
+from g1_fakes.command_log import read_commands
 
 FEW = ('chunk: NaN', '/lowstate: lost', 'e-stop: service', 'gripper: unplugged')
 
@@ -55,30 +56,30 @@ def test_every_fault_gets_its_reaction(ros_domain, tmp_path):
     assert len(run_faults(tmp_path, timeout=900)) == len(all_faults())
 
 
-class Wire:
-    """Commands a period apart, as Commands keeps them."""
+def checked(positions, times=None, weights=None):
+    """What there is to say of arm commands at these positions (N,) [rad], a period apart."""
+    period = 1 / ControlParameters().rate
+    times = np.arange(len(positions)) * period if times is None else times
+    weights = np.ones(len(positions)) if weights is None else weights
+    velocity = np.gradient(positions, period)
+    messages = []
+    for time, q, dq, weight in zip(times, positions, velocity, weights, strict=True):
+        command = LowCmd()
+        command.q[ARM_MOTORS], command.dq[ARM_MOTORS] = q, dq
+        command.weight = weight
+        messages.append((time, command.to_bytes()))
+    return check(messages)
 
-    def __init__(self):
-        self.commands = Commands(limits(), ControlParameters())
 
-    def motion(self, positions, times=None, weights=None):
-        period = 1 / ControlParameters().rate
-        times = np.arange(len(positions)) * period if times is None else times
-        weights = np.ones(len(positions)) if weights is None else weights
-        velocity = np.gradient(positions, period)
-        for time, q, dq, weight in zip(times, positions, velocity, weights, strict=True):
-            command = LowCmd()
-            command.q[ARM_MOTORS], command.dq[ARM_MOTORS] = q, dq
-            command.weight = weight
-            self.commands.add(time, command.to_bytes())
-        return self.commands.motion(0.0)
+def check(messages):
+    return check_commands(read_commands(messages), limits(), 1 / ControlParameters().rate)
 
 
 SECONDS = np.arange(0, 1, 0.004)
 
 
 def test_the_largest_velocity_and_acceleration_are_those_of_the_motion():
-    motion = Wire().motion(0.2 * np.sin(5 * SECONDS))
+    motion = checked(0.2 * np.sin(5 * SECONDS))
     assert motion.problems == ()
     assert motion.velocity == pytest.approx(1.0, rel=0.01)
     assert motion.acceleration == pytest.approx(5.0, rel=0.02)
@@ -87,33 +88,34 @@ def test_the_largest_velocity_and_acceleration_are_those_of_the_motion():
 def test_a_command_sent_late_is_no_faster_motion():
     late = SECONDS.copy()
     late[::7] += 0.003
-    motion = Wire().motion(0.38 * np.sin(5 * SECONDS), late)
+    motion = checked(0.38 * np.sin(5 * SECONDS), late)
     assert motion.problems == ()
     assert motion.velocity == pytest.approx(1.9, rel=0.01)
 
 
 def test_a_jump_is_a_problem():
     positions = np.where(np.arange(len(SECONDS)) < 100, 0.0, 0.1)
-    assert any('velocity' in text for text in Wire().motion(positions).problems)
+    assert any('velocity' in text for text in checked(positions).problems)
 
 
 def test_a_jump_of_the_weight_is_a_problem_and_at_weight_0_nothing_else_is():
     positions = np.where(np.arange(len(SECONDS)) < 100, 0.0, 0.5)
     nobody = np.zeros(len(SECONDS))
-    assert Wire().motion(positions, weights=nobody).problems == ()
+    assert checked(positions, weights=nobody).problems == ()
     suddenly = np.where(np.arange(len(SECONDS)) < 100, 0.0, 1.0)
-    (problem,) = Wire().motion(0 * positions, weights=suddenly).problems
+    (problem,) = checked(0 * positions, weights=suddenly).problems
     assert problem == 'weight from 0.000 to 1.000'
 
 
 def test_what_no_command_may_be_is_a_problem():
-    wire = Wire()
-    command = LowCmd()
-    command.q[ARM_MOTORS] = np.nan
-    wire.commands.add(0.0, command.to_bytes())
-    wire.commands.add(0.004, command.to_bytes()[:-1] + b'\x00')
-    command = LowCmd()
-    command.kp[3] = 1.0
-    wire.commands.add(0.008, command.to_bytes())
-    problems = wire.commands.motion(0.0).problems
-    assert [*itertools.islice(problems, 3)] == ['wrong CRC', 'not finite', 'legs or waist touched']
+    broken, touching = LowCmd(), LowCmd()
+    broken.q[ARM_MOTORS] = np.nan
+    touching.kp[3] = 1.0
+    problems = check(
+        [
+            (0.0, broken.to_bytes()),
+            (0.004, broken.to_bytes()[:-1] + b'\x00'),
+            (0.008, touching.to_bytes()),
+        ]
+    ).problems
+    assert problems[:3] == ('wrong CRC', 'not finite', 'legs or waist touched')

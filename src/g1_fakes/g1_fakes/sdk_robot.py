@@ -42,7 +42,7 @@ from g1_control.remote import BUTTONS, press
 from g1_control.unitree import ARM_MOTORS, MOTORS, LowCmd, LowState
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
-from g1_fakes.command_log import CommandLog
+from g1_fakes.command_log import RobotLog
 from g1_ros.real_time import ask_for_real_time
 from g1_sim.motors import MotorCommand, MotorLaw
 
@@ -155,7 +155,7 @@ class SdkRobot:
     """The process: one thread at 500 Hz, the SDK's threads that bring commands, one on stdin."""
 
     def __init__(self, domain: int) -> None:
-        self.faults, self.log = Faults(), CommandLog()
+        self.faults, self.log = Faults(), RobotLog()
         self._body = Body()
         self._state = LowState()
         self._state.mode[:MOTORS] = 1
@@ -188,7 +188,7 @@ class SdkRobot:
         answer(event='report', **self.report())
 
     def report(self, since: float = -np.inf) -> dict[str, Any]:
-        """What it sent and what it got since then, as `CommandLog.summary`."""
+        """What it sent and what it got since then, as `RobotLog.summary`."""
         return {
             'time': time.monotonic(),
             'states': self._sent,
@@ -236,7 +236,7 @@ class SdkRobot:
             arrived, data, info = self._arrived.get()
             command = LowCmd()
             command.load(data)
-            received = self.log.add(
+            received = self.log.receive(
                 command,
                 arrived,
                 info.source_timestamp * 1e-9,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+
+#: Gets a message and its source_timestamp and received_timestamp [ns since 1970].
+Keep = Callable[[Any, dict[str, int]], object]
 
 
 class PolledSubscription:
@@ -37,6 +40,32 @@ def take(
     with subscription.handle:
         while (taken := subscription.handle.take_message(kind, raw)) is not None:
             yield taken
+
+
+class PolledTopics:
+    """Several topics whose messages their owner takes, all at once, when it likes.
+
+    `node` may be spun or not: no executor serves these.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._topics: list[tuple[Subscription, Any, bool, Keep]] = []
+
+    def listen(
+        self, kind: Any, topic: str, qos: QoSProfile | int, keep: Keep, raw: bool = False
+    ) -> None:
+        """`keep` gets each message, serialised if `raw`, and its times [ns since 1970]."""
+        subscription = self._node.create_subscription(
+            kind, topic, never_served, qos, callback_group=Unserved(), raw=raw
+        )
+        self._topics.append((subscription, kind, raw, keep))
+
+    def poll(self) -> None:
+        """Gives everything that has come since the last call to its `keep`."""
+        for subscription, kind, raw, keep in self._topics:
+            for message, times in take(subscription, kind, raw):
+                keep(message, times)
 
 
 class Unserved(CallbackGroup):

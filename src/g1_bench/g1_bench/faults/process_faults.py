@@ -1,0 +1,184 @@
+"""Processes that are stopped, late or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
+
+from g1_bench.faults.expectations import expect_mode, run_policy, see_disarmed, see_hold
+from g1_bench.faults.fault import Fault, Injection, Reaction
+from g1_bench.faults.scripted_motion import POINTS, STEP
+from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
+from g1_control.safety import Mode, SafetyParameters
+
+
+def process_faults(safety: SafetyParameters) -> list[Fault]:
+    """The rows, timed as the limits in config/safety.yaml say."""
+    lost = safety.lowstate_lost
+    return [
+        Fault(
+            'control_node: stopped for 0.4 s', 'robot', 'HOLD, DEADLINES_MISSED; on', 0.0, _frozen
+        ),
+        Fault(
+            'control_node: late again and again',
+            'robot',
+            f'HOLD, DEADLINES_MISSED after {safety.missed_deadlines} in a second',
+            1.5,
+            _late_cycles,
+        ),
+        Fault(
+            'gripper_node: killed',
+            'robot',
+            'HOLD, GRIPPER_FAULT; on when it is back',
+            safety.gripper_timeout,
+            _gripper_node_killed,
+        ),
+        Fault(
+            'robot: killed and restarted',
+            'robot',
+            'DISARMED, and stays so',
+            lost,
+            _killed_robot('sdk_robot'),
+        ),
+        Fault(
+            'control_node: killed and restarted',
+            'robot',
+            'silent; comes back DISARMED',
+            0.0,
+            _killed_control,
+        ),
+        Fault('camera: stalls', 'sim', 'policy waits; HOLD; on', 0.5, _camera_stalls),
+        Fault(
+            'policy_node: killed and restarted',
+            'sim',
+            'HOLD at the end of its chunk; its next one disarms',
+            POINTS * STEP,
+            _killed_policy,
+        ),
+        Fault(
+            'sim: killed and restarted',
+            'sim',
+            'DISARMED, and stays so',
+            lost,
+            _killed_robot('sim_node'),
+        ),
+    ]
+
+
+def _frozen(system: SystemUnderTest, within: float) -> Reaction:
+    system.stream = False  # or it would follow the next chunk before anybody sees it hold
+    system.listen(0.15)
+    system.processes.signal('control_node', signal.SIGSTOP)
+    system.listen(0.4)
+    sent = system.processes.signal('control_node', signal.SIGCONT)
+    seconds = see_hold(system, sent, SafetyStatus.DEADLINES_MISSED, within)
+    text = system.status.text
+    system.stream = True
+    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
+    return f'{text}; on by itself', seconds
+
+
+def _late_cycles(system: SystemUnderTest, within: float) -> Reaction:
+    """Stops the node for some ms 150 times a second; the stream of chunks goes on."""
+    missed, sent = system.status.deadlines_missed, time.time()
+    for k in range(500):
+        system.processes.signal('control_node', signal.SIGSTOP)
+        time.sleep(0.005)
+        system.processes.signal('control_node', signal.SIGCONT)
+        time.sleep(0.0015)
+        if k % 20 == 0:
+            system.listen(0.0)
+        if system.status.reason == SafetyStatus.DEADLINES_MISSED:
+            break
+    seconds = see_hold(system, sent, SafetyStatus.DEADLINES_MISSED, within)
+    count = system.status.deadlines_missed - missed
+    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
+    return f'HOLD, DEADLINES_MISSED, {count} late; on by itself', seconds
+
+
+def _gripper_node_killed(system: SystemUnderTest, within: float) -> Reaction:
+    sent = system.processes.signal('gripper_node', signal.SIGKILL)
+    try:
+        seconds = see_hold(system, sent, SafetyStatus.GRIPPER_FAULT, within)
+        text = system.status.text
+    finally:
+        system.processes.start('gripper_node')
+    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again')
+    return f'{text}; on by itself', seconds
+
+
+def _killed_robot(name: str) -> Injection:
+    def inject(system: SystemUnderTest, within: float) -> Reaction:
+        sent = system.processes.signal(name, signal.SIGKILL)
+        try:
+            seconds = see_disarmed(system, sent, SafetyStatus.LOWSTATE_LOST, within)
+        finally:
+            system.processes.start(name)
+        system.wait_for(lambda: 0 <= system.status.lowstate_age < 0.05, '/lowstate')
+        system.listen(0.5)
+        expect_mode(system, Mode.DISARMED)
+        return 'DISARMING, LOWSTATE_LOST; DISARMED when it is back', seconds
+
+    return inject
+
+
+def _killed_control(system: SystemUnderTest, within: float) -> Reaction:
+    system.stream = False
+    killed = system.processes.signal('control_node', signal.SIGKILL)
+    system.processes.start('control_node')
+    restarted = time.time()
+    system.listen(0.1)
+    silent = max([command.sent - killed for command in system.commands.since(killed)], default=0.0)
+    system.wait_for(
+        lambda: system.statuses_since(restarted) and system.status.lowstate_age >= 0, 'its status'
+    )
+    expect_mode(system, Mode.DISARMED)
+    heard = time.time()
+    system.stream = True
+    system.listen(0.5)
+    expect_mode(system, Mode.DISARMED)
+    if system.commands.since(restarted):
+        raise NotSeenError('it commands without having been armed')
+    system.recover()
+    first = system.commands.since(heard)[0]
+    if first.weight > 0.05:
+        raise NotSeenError(f'its first weight was {first.weight:.2f}')
+    return 'DISARMED; armed, from weight 0', silent
+
+
+def _camera_stalls(system: SystemUnderTest, within: float) -> Reaction:
+    run_policy(system)
+    camera = system.processes.children('sim_node')
+    for number in camera:
+        os.kill(number, signal.SIGSTOP)
+    sent = time.time()
+    try:
+        system.wait_for(lambda: system.policy.state == PolicyStatus.WAITING, 'WAITING', within)
+        seconds = time.time() - sent
+        text = system.policy.text
+        see_hold(system, sent, SafetyStatus.CHUNK_EXPIRED, 3.0)
+    finally:
+        for number in camera:
+            os.kill(number, signal.SIGCONT)
+    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 10.0)
+    return f'policy: {text}; HOLD, CHUNK_EXPIRED; on by itself', seconds
+
+
+def _killed_policy(system: SystemUnderTest, within: float) -> Reaction:
+    run_policy(system)
+    sent = system.processes.signal('policy_node', signal.SIGKILL)
+    try:
+        seconds = see_hold(system, sent, SafetyStatus.CHUNK_EXPIRED, within)
+    finally:
+        system.policy = PolicyStatus()
+        system.processes.start('policy_node')
+    system.wait_for(lambda: system.policy.image_age > 0, 'images at the policy')
+    system.listen(1.0)
+    expect_mode(system, Mode.HOLD)
+    asked = time.time()
+    system.run_task(120.0)
+    see_disarmed(system, asked, SafetyStatus.POLICY_RESTARTED, PATIENCE)
+    return 'HOLD, CHUNK_EXPIRED; DISARMING, POLICY_RESTARTED', seconds
