@@ -10,7 +10,8 @@ from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.model.video_backbone import make_transformer, make_vae
-from g1_data.writer import DatasetWriter
+from g1_data import DatasetWriter, Schema
+from g1_description import Camera, Embodiment, Group
 
 JOINTS = tuple(f'joint_{i}' for i in range(16))
 INSTRUCTION = 'Touch the red square.'
@@ -83,13 +84,20 @@ def demonstration(place: np.ndarray, length: int = 24) -> tuple[np.ndarray, np.n
 
 def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = JOINTS) -> Path:
     rng = np.random.default_rng(seed)
-    writer = DatasetWriter.create(root, 10, joints, SIZE)
+    robot = Embodiment(
+        name='toy',
+        robot_type='toy',
+        rate=10.0,
+        groups=(Group('body', joints, joints),),
+        cameras={'head': Camera('head', 'observation.images.ego_view', SIZE[1], SIZE[0])},
+    )
+    writer = DatasetWriter.create(root, Schema.of(robot, {'head': SIZE}))
     for _ in range(episodes):
         place = rng.uniform(size=2)
         with writer.episode(INSTRUCTION) as episode:
             for k, (state, action) in enumerate(zip(*demonstration(place), strict=True)):
                 arm = min(k / 16, 1.0)
-                episode.add(state.astype(np.float32), action.astype(np.float32), scene(place, arm))
+                episode.add(state, action, {'head': scene(place, arm)})
     return root
 
 

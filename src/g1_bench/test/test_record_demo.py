@@ -43,7 +43,7 @@ def test_an_episode_teleoperated_by_the_scripted_operator_is_recorded(tmp_path):
     assert episode.task == load_tasks()['pick_and_place']
     assert episode.length > 5 * dataset.fps
     columns = dataset.read_episode(0)
-    gripper = dataset.joint_names.index('right_gripper_joint')
+    gripper = dataset.action_names.index('right_gripper_joint')
     openings = columns['action'][:, gripper]
     assert openings[0] > 0.035 and openings.min() < 0.02 and openings[-1] > 0.035
     assert columns['observation.state'][:, gripper].min() > openings.min() + 0.005  # round a can

@@ -4,15 +4,15 @@ import numpy as np
 from rich.console import Console
 
 from g1_bench.recording_bench import recorded, table
-from g1_data import DatasetWriter
-from g1_data.layout import Extra
+from g1_data import DatasetWriter, Extra, Schema
+from g1_description import load_embodiment
 
 SOURCES = ('image', 'command', 'operator')
 
 
 def test_numbers_are_those_of_the_recorded_episode(tmp_path):
     extras = {'residual': Extra(SOURCES)}
-    names = [f'joint_{k}' for k in range(16)]
+    schema = Schema.of(load_embodiment(), {'head': (48, 64)}, fps=30, extras=extras)
     health = {
         'healthy': False,
         'text': '2 frames missed',
@@ -23,11 +23,12 @@ def test_numbers_are_those_of_the_recorded_episode(tmp_path):
         'frames_missed': 2,
         'frames_dropped': 0,
     }
-    with DatasetWriter.create(tmp_path / 'set', 30, names, (48, 64), extras=extras) as writer:
+    with DatasetWriter.create(tmp_path / 'set', schema) as writer:
         episode = writer.episode('task')
         for k in range(9):
             row = {'residual': np.array([0.001 * k, 0.002, 0.0])}
-            episode.add(np.zeros(16), np.zeros(16), np.zeros((48, 64, 3), np.uint8), row)
+            image = np.zeros((48, 64, 3), np.uint8)
+            episode.add(np.zeros(16), np.zeros(16), {'head': image}, row)
         episode.save(health)
     found = recorded(tmp_path / 'set')
     assert found['frames'] == 9

@@ -102,7 +102,7 @@ def read_commands(root: Path, episode: int, robot: Robot) -> tuple[Array, int]:
             if dataset.episodes
             else f'{root} has no episodes'
         )
-    names = dataset.joint_names
+    names = dataset.action_names
     if set(names) != set(robot.action_joints):
         raise ReplayError(
             f'{root} is of another robot: expected the joints {", ".join(robot.action_joints)}; '

@@ -1,23 +1,27 @@
 """Replaying an episode: the way to its first command, and what is refused before anything moves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from g1_console.episode_replay import ReplayError, motion, read_commands
-from g1_data import DatasetWriter
-from g1_description import load_robot
+from g1_data import DatasetWriter, Schema
+from g1_description import Group, load_robot
 
 ROBOT = load_robot()
 COMMANDS = ROBOT.home + np.linspace(0.0, 0.3, 31)[:, None] * (np.arange(16) < 14)
 
 
 def write(root, names=ROBOT.action_joints):
+    robot = replace(ROBOT.embodiment, groups=(Group('body', names, names),))
+    schema = Schema.of(robot, {'head': (16, 16)})
     with (
-        DatasetWriter.create(root, 10, names, (16, 16)) as writer,
+        DatasetWriter.create(root, schema) as writer,
         writer.episode('wave') as episode,
     ):
         for command in COMMANDS:
-            episode.add(command, command, np.zeros((16, 16, 3), np.uint8))
+            episode.add(command, command, {'head': np.zeros((16, 16, 3), np.uint8)})
     return root
 
 

@@ -15,7 +15,7 @@ from dit4dit_msgs.msg import SafetyStatus
 from g1_bringup.launcher import command
 from g1_bringup.system import SIM
 from g1_bringup.systems import find
-from g1_data import DatasetWriter
+from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
 
 ROBOT = load_robot()
@@ -108,12 +108,13 @@ def test_a_recorded_episode_is_played_once_the_robot_is_armed(running, tmp_path)
     wait_until_ready()
     bend = 0.4 * np.sin(np.linspace(0.0, np.pi, 21))
     commands = ROBOT.home + bend[:, None] * (np.arange(16) == ROBOT.arm_joints.index(ELBOW))
+    schema = Schema.of(ROBOT.embodiment, {'head': (16, 16)})
     with (
-        DatasetWriter.create(tmp_path / 'set', 10, ROBOT.action_joints, (16, 16)) as writer,
+        DatasetWriter.create(tmp_path / 'set', schema) as writer,
         writer.episode('wave') as episode,
     ):
         for row in commands:
-            episode.add(row, row, np.zeros((16, 16, 3), np.uint8))
+            episode.add(row, row, {'head': np.zeros((16, 16, 3), np.uint8)})
     words = ('dataset', 'replay', str(tmp_path / 'set'), '0')
 
     refused = g1(*words)

@@ -2,6 +2,8 @@
 
 from g1_data.assemble import merge
 from g1_data.dataset import Dataset, Episode
-from g1_data.writer import DatasetWriter, EpisodeWriter
+from g1_data.episode_writer import EpisodeWriter
+from g1_data.schema import Extra, Schema
+from g1_data.writer import DatasetWriter
 
-__all__ = ['Dataset', 'DatasetWriter', 'Episode', 'EpisodeWriter', 'merge']
+__all__ = ['Dataset', 'DatasetWriter', 'Episode', 'EpisodeWriter', 'Extra', 'Schema', 'merge']

@@ -6,14 +6,19 @@ when it is complete. Videos are copied as they are, not encoded again.
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from g1_data import layout
 from g1_data.dataset import Dataset
+from g1_data.packets import probe
+from g1_data.schema import INDEX_COLUMNS, Schema, Video
+from g1_data.statistics import ImageStatistics, Statistics, column_statistics
 from g1_data.writer import DatasetWriter
 
 #: An episode of a dataset, by its index there.
@@ -79,15 +84,35 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
     _check(picks, out)
     first = picks[0][0]
     with layout.appearing(out) as new:
-        for dataset in dict.fromkeys(dataset for dataset, _ in picks):
-            try:
-                _create_like(dataset, new).close()
-            except ValueError as error:
-                raise ValueError(f'{dataset.root} does not fit {first.root}: {error}') from None
-        with _create_like(first, new) as writer:
+        schemas = {}
+        for dataset, index in picks:
+            if dataset not in schemas:
+                schemas[dataset] = as_stored(dataset, index)
+                try:
+                    DatasetWriter.create(new, schemas[dataset]).close()
+                except ValueError as error:
+                    raise ValueError(f'{dataset.root} does not fit {first.root}: {error}') from None
+        with DatasetWriter.create(new, schemas[first]) as writer:
             for dataset, index in track(picks):
                 _copy(dataset, index, writer)
     return Dataset(out)
+
+
+def episode_statistics(
+    columns: Mapping[str, np.ndarray], images: Mapping[str, Iterable[np.ndarray]]
+) -> dict[str, Statistics]:
+    """Of an episode's columns that are no bookkeeping, and of the images of each camera."""
+    statistics = {
+        name: column_statistics(values)
+        for name, values in columns.items()
+        if name not in INDEX_COLUMNS
+    }
+    for key, frames in images.items():
+        pictures = ImageStatistics()
+        for frame in frames:
+            pictures.add(frame)
+        statistics[key] = pictures.result()
+    return statistics
 
 
 def _check(picks: Sequence[Pick], out: Path) -> None:
@@ -96,30 +121,48 @@ def _check(picks: Sequence[Pick], out: Path) -> None:
         raise ValueError(f'{out}: a dataset needs at least one episode, none is picked')
 
 
-def _create_like(dataset: Dataset, root: Path) -> DatasetWriter:
-    return DatasetWriter.create(
-        root,
-        dataset.fps,
-        dataset.joint_names,
-        dataset.image_shape,
-        dataset.info['robot_type'],
-        dataset.extras,
-    )
-
-
 def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
-    columns = {
-        name: values
-        for name, values in dataset.read_episode(index).items()
-        if name not in layout.INDEX_COLUMNS
-    }
-    statistics = {
-        name: values
-        for name, values in dataset.episode_statistics[index].items()
-        if name not in layout.INDEX_COLUMNS
-    }
-    video = writer.root / 'copy.mp4'
-    shutil.copyfile(dataset.video_path(index), video)
-    layout.sync(video)
+    """Adds an episode as it is; statistics of its numbers are those that they have."""
     episode = dataset.episodes[index]
-    writer.commit(columns, video, episode.task, statistics, episode.health)
+    columns = dataset.read_finite(index)
+    if len(columns['task_index']) != episode.length:
+        raise ValueError(
+            f'{dataset.data_path(index)}: expected the {episode.length} rows of episodes.jsonl, '
+            f'got {len(columns["task_index"])}'
+        )
+    videos, unknown = {}, {}
+    known = dataset.image_statistics(index)
+    for number, video in enumerate(writer.schema.videos.values()):
+        source = dataset.video_path(index, video.key)
+        check_video(source, video, dataset.fps)
+        videos[video.key] = writer.root / f'copy_{number}.mp4'
+        shutil.copyfile(source, videos[video.key])
+        layout.sync(videos[video.key])
+        if video.key not in known:
+            unknown[video.key] = dataset.frames(index, video.key)
+    statistics = episode_statistics(columns, unknown) | known
+    tasks = dataset.frame_tasks(index, columns['task_index'])
+    writer.commit(columns, videos, tasks, statistics, episode.health)
+
+
+def as_stored(dataset: Dataset, index: int) -> Schema:
+    """The schema with the codecs that the videos of an episode have, whatever info.json says."""
+    videos = {}
+    for name, video in dataset.schema.videos.items():
+        facts = probe(dataset.video_path(index, video.key))
+        videos[name] = replace(video, codec=facts.codec, pix_fmt=facts.pix_fmt)
+    return replace(dataset.schema, videos=videos)
+
+
+def check_video(path: Path, video: Video, fps: int) -> None:
+    """ValueError where the file is not what every video of this camera has to be."""
+    facts = probe(path)
+    expected = f'{video.codec} {video.pix_fmt} {video.shape}'
+    got = f'{facts.codec} {facts.pix_fmt} {facts.shape}'
+    if got != expected:
+        raise ValueError(
+            f'{path}: expected {expected} as of the other episodes, got {got}; all episodes of a '
+            'dataset are encoded alike: leave this one out, or encode it anew'
+        )
+    if facts.rate is None or not math.isclose(facts.rate, fps, rel_tol=1e-3):
+        raise ValueError(f'{path}: expected {fps} frames a second, got {facts.rate}')

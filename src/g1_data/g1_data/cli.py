@@ -11,12 +11,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from g1_data import assemble, version3
 from g1_data.contact_sheet import contact_sheet
 from g1_data.dataset import Dataset
 from g1_data.repair import rewrite_statistics
+from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_data.validate import validate
 
 
@@ -70,15 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _info(root: Path, picture: Path | None) -> int:
     dataset = Dataset(root)
     frames = sum(episode.length for episode in dataset.episodes)
-    height, width = dataset.image_shape
     size = sum(path.stat().st_size for path in root.rglob('*') if path.is_file())
     table = Table(title=str(root), show_header=False)
     for name, value in (
         ('format', f'LeRobot {dataset.info["codebase_version"]}'),
-        ('robot', dataset.info['robot_type']),
+        ('robot', dataset.schema.robot_type),
         ('episodes', f'{len(dataset.episodes)}'),
         ('frames', f'{frames} at {dataset.fps} fps, {frames / dataset.fps / 60:.1f} min'),
-        ('video', f'{width}x{height}'),
+        *(
+            (f'camera {name}', '{1}x{0}'.format(*video.shape) + f', {video.codec}')
+            for name, video in dataset.schema.videos.items()
+        ),
         ('size', f'{size / 1e6:.1f} MB'),
         ('hash', dataset.content_hash(lambda files: _track(files, 'hashing'))[:16]),
     ):
@@ -89,7 +92,11 @@ def _info(root: Path, picture: Path | None) -> int:
         if episode.health and not episode.health['healthy']:
             console.print(f'[yellow]episode {episode.index}: {episode.health["text"]}')
     if dataset.episodes:
-        console.print(_tasks(dataset), _joints(dataset))
+        console.print(_tasks(dataset))
+        try:
+            console.print(_joints(dataset))
+        except ValueError as error:
+            console.print(f'[yellow]{error}', soft_wrap=True)
     if picture is not None:
         contact_sheet(dataset, picture, lambda episodes: _track(episodes, 'drawing'))
         console.print(f'contact sheet: {picture}')
@@ -105,11 +112,26 @@ def _tasks(dataset: Dataset) -> Table:
 
 
 def _joints(dataset: Dataset) -> Table:
-    table = Table('joint [rad, m]', 'state min', 'mean', 'max', 'action min', 'mean', 'max')
-    state, action = dataset.stats['observation.state'], dataset.stats['action']
-    for k, name in enumerate(dataset.joint_names):
-        numbers = [s[key][k] for s in (state, action) for key in ('min', 'mean', 'max')]
-        table.add_row(name, *(f'{number:.3f}' for number in numbers))
+    """Ranges of what states and actions are made of."""
+    table = Table(
+        Column('joint [rad, m]', no_wrap=True),
+        'state min',
+        'mean',
+        'max',
+        'action min',
+        'mean',
+        'max',
+    )
+    statistics = dataset.statistics(STATE_KEY, ACTION_KEY)
+    vectors = ((STATE_KEY, dataset.state_names), (ACTION_KEY, dataset.action_names))
+    for name in dict.fromkeys((*dataset.state_names, *dataset.action_names)):
+        cells = []
+        for key, names in vectors:
+            for what in ('min', 'mean', 'max'):
+                values = statistics[key][what]
+                known = name in names and len(values) == len(names)
+                cells.append(f'{values[names.index(name)]:.3f}' if known else '')
+        table.add_row(name, *cells)
     return table
 
 

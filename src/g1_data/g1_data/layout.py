@@ -1,4 +1,4 @@
-"""The LeRobot v2.1 format: which files there are, which columns, and what the metadata say.
+"""The LeRobot v2.1 format on disk: where its files are, and how they are written safely.
 
 root/
     meta/info.json  episodes.jsonl  episodes_stats.jsonl  tasks.jsonl  modality.json
@@ -17,168 +17,73 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 VERSION = 'v2.1'
-ROBOT_TYPE = 'g1_body29_aloha_arms_only'
-VIDEO_KEY = 'observation.images.ego_view'
-STATE_KEY = 'observation.state'
-ACTION_KEY = 'action'
-CHUNK_SIZE = 1000
+CHUNK_SIZE = 1000  # episodes to a folder
 #: Folder of a dataset for what is kept but no longer part of it.
 ASIDE = '.aside'
 
 DATA_PATH = 'data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet'
 VIDEO_PATH = 'videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4'
 
-#: Bookkeeping columns of every parquet file beside the features, and their types.
-INDEX_COLUMNS = {
-    'timestamp': 'float32',
-    'frame_index': 'int64',
-    'episode_index': 'int64',
-    'index': 'int64',
-    'task_index': 'int64',
-}
-
-#: Which numbers of state and action belong to which part of the robot.
-VECTOR_PARTS = {
-    'left_arm': (0, 7),
-    'right_arm': (7, 14),
-    'left_gripper': (14, 15),
-    'right_gripper': (15, 16),
-}
-VECTOR_SIZE = 16
-
-
-@dataclass(frozen=True)
-class Extra:
-    """A vector that a dataset holds for every frame beside what LeRobot asks for.
-
-    names: of its numbers, with their units where they are not evident. dtype: float32 or float64.
-    """
-
-    names: tuple[str, ...]
-    dtype: str = 'float32'
-
-    @property
-    def feature(self) -> dict[str, Any]:
-        return {'dtype': self.dtype, 'shape': [len(self.names)], 'names': list(self.names)}
-
-
-def features(
-    joint_names: Sequence[str],
-    image_shape: tuple[int, int],
-    fps: int,
-    extras: Mapping[str, Extra] | None = None,
-) -> dict[str, Any]:
-    """The `features` of info.json for one camera image (H, W) and 16 joints in chunk order."""
-    height, width = image_shape
-    if len(joint_names) != VECTOR_SIZE:
-        raise ValueError(
-            f'a dataset holds {VECTOR_SIZE} joints (7 left arm, 7 right arm, 2 grippers), '
-            f'got {len(joint_names)} names'
-        )
-    if height % 2 or width % 2 or min(height, width) < 16:
-        raise ValueError(
-            f'h264 with yuv420p needs an even height and width of at least 16, got {height}x{width}'
-        )
-    vector = {'dtype': 'float32', 'shape': [VECTOR_SIZE], 'names': list(joint_names)}
-    return {
-        VIDEO_KEY: {
-            'dtype': 'video',
-            'shape': [height, width, 3],
-            'names': ['height', 'width', 'channel'],
-            'info': {
-                'video.fps': float(fps),
-                'video.height': height,
-                'video.width': width,
-                'video.channels': 3,
-                'video.codec': 'h264',
-                'video.pix_fmt': 'yuv420p',
-                'video.is_depth_map': False,
-                'has_audio': False,
-            },
-        },
-        STATE_KEY: vector,
-        ACTION_KEY: vector,
-        **{name: extra.feature for name, extra in (extras or {}).items()},
-        **{
-            name: {'dtype': dtype, 'shape': [1], 'names': None}
-            for name, dtype in INDEX_COLUMNS.items()
-        },
-    }
-
-
-def extras(feature_table: Mapping[str, Any]) -> dict[str, Extra]:
-    """The extras among the `features` of info.json."""
-    known = {VIDEO_KEY, STATE_KEY, ACTION_KEY, *INDEX_COLUMNS}
-    return {
-        name: Extra(tuple(feature['names']), feature['dtype'])
-        for name, feature in feature_table.items()
-        if name not in known
-    }
-
-
-def info(robot_type: str, fps: int, feature_table: dict[str, Any]) -> dict[str, Any]:
-    """info.json of a dataset without episodes."""
-    return {
-        'codebase_version': VERSION,
-        'robot_type': robot_type,
-        'total_episodes': 0,
-        'total_frames': 0,
-        'total_tasks': 0,
-        'total_videos': 0,
-        'total_chunks': 0,
-        'chunks_size': CHUNK_SIZE,
-        'fps': fps,
-        'splits': {},
-        'data_path': DATA_PATH,
-        'video_path': VIDEO_PATH,
-        'features': feature_table,
-    }
-
-
-def modality() -> dict[str, Any]:
-    """modality.json: the parts of the vectors, named as the published trainer asks for them."""
-    parts = {name: {'start': start, 'end': end} for name, (start, end) in VECTOR_PARTS.items()}
-    return {
-        'state': parts,
-        'action': parts,
-        'video': {'ego_view': {'original_key': VIDEO_KEY}},
-        'annotation': {'human.task_description': {'original_key': 'task_index'}},
-    }
-
 
 def data_path(episode_index: int) -> str:
+    """Of an episode's rows, in the dataset's folder."""
     return DATA_PATH.format(episode_chunk=episode_index // CHUNK_SIZE, episode_index=episode_index)
 
 
-def video_path(episode_index: int) -> str:
+def video_path(episode_index: int, key: str) -> str:
+    """Of an episode's video of the camera with this feature, in the dataset's folder."""
     return VIDEO_PATH.format(
-        episode_chunk=episode_index // CHUNK_SIZE, video_key=VIDEO_KEY, episode_index=episode_index
+        episode_chunk=episode_index // CHUNK_SIZE, video_key=key, episode_index=episode_index
     )
 
 
 def raw_path(episode_index: int) -> str:
+    """Of an episode's raw topics, in the dataset's folder."""
     return f'raw/episode_{episode_index:06d}'
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Lines of a .jsonl file, none if it is missing; ValueError names a line that is no JSON."""
+def read_json(path: Path) -> Any:
+    """Content of a .json file; ValueError where it is no JSON, FileNotFoundError if missing."""
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f'{path}: not JSON: {error}') from None
+
+
+def read_info(root: Path, version: str = VERSION) -> dict[str, Any]:
+    """info.json of a dataset of that version.
+
+    Raises:
+        FileNotFoundError: `root` is no dataset.
+        ValueError: it is of another version, or info.json is not to be read.
+    """
+    path = root / 'meta' / 'info.json'
     if not path.is_file():
-        return []
-    lines = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if line.strip():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(f'{path}, line {number}: not JSON: {error}') from None
-    return lines
+        raise FileNotFoundError(
+            f'{root} is not a LeRobot dataset: {path} is missing; give the folder that '
+            'holds meta/, data/ and videos/'
+        )
+    info = read_json(path)
+    if not isinstance(info, dict):
+        raise ValueError(f'{path}: expected a mapping, got {str(info)[:100]}')
+    if info.get('codebase_version') != version:
+        raise ValueError(
+            f'{path}: codebase_version: expected {version}, got {info.get("codebase_version")}; '
+            '`g1 dataset convert` writes v2.1 of v3.0 and the other way'
+        )
+    return info
+
+
+def read_modality(root: Path) -> Any:
+    """Content of meta/modality.json; None where there is none, ValueError where it is no JSON."""
+    path = root / 'meta' / 'modality.json'
+    return read_json(path) if path.is_file() else None
 
 
 def refuse_existing(out: Path) -> None:
@@ -255,11 +160,8 @@ def make_folder(path: Path) -> None:
 
 
 def json_text(content: dict[str, Any]) -> str:
+    """Content of a .json file as datasets have it."""
     return json.dumps(content, indent=4, ensure_ascii=False) + '\n'
-
-
-def jsonl_text(lines: Iterable[dict[str, Any]]) -> str:
-    return ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)
 
 
 def sync(path: Path) -> None:

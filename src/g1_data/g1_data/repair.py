@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from g1_data import layout
+from g1_data import json_lines, layout
+from g1_data.assemble import episode_statistics
 from g1_data.dataset import Dataset, Episode
-from g1_data.statistics import ImageStatistics, Statistics, column_statistics, to_json
+from g1_data.schema import INDEX_COLUMNS
+from g1_data.statistics import Statistics, column_statistics, to_json
 
 
 def rewrite_statistics(
@@ -28,15 +30,14 @@ def rewrite_statistics(
         ]
         kept = layout.aside(dataset.root, path.name)
         if path.is_file():
-            layout.write_atomically(kept, path.read_text())
-        layout.write_atomically(path, layout.jsonl_text(lines))
+            layout.move(path, kept)
+        layout.write_atomically(path, json_lines.text(lines))
     return kept
 
 
 def _statistics(dataset: Dataset, episode: Episode) -> dict[str, Statistics]:
-    images = ImageStatistics()
-    for image in dataset.frames(episode.index):
-        images.add(image)
-    columns = dataset.read_episode(episode.index)
-    statistics = {name: column_statistics(values) for name, values in columns.items()}
-    return statistics | {layout.VIDEO_KEY: images.result()}
+    columns = dataset.read_finite(episode.index)
+    videos = dataset.schema.videos_by_key
+    images = {key: dataset.frames(episode.index, key) for key in videos}
+    statistics = episode_statistics(columns, images)
+    return statistics | {name: column_statistics(columns[name]) for name in INDEX_COLUMNS}

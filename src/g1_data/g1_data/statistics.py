@@ -7,10 +7,15 @@ count (1,) = T. Of images: the same over all pixels and frames in [0, 1] for eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from g1_data.schema import expect
+
+#: What is counted.
+KEYS = ('min', 'max', 'mean', 'std', 'count')
 #: Statistic name to its value: min, max, mean, std, count.
 Statistics = dict[str, np.ndarray]
 
@@ -37,6 +42,7 @@ class ImageStatistics:
         self._frames = 0
 
     def add(self, image: np.ndarray) -> None:
+        """Takes in one image."""
         stride = max(1, max(image.shape[:2]) // _IMAGE_SIZE)
         sample = image[::stride, ::stride]
         for channel in range(3):
@@ -44,6 +50,7 @@ class ImageStatistics:
         self._frames += 1
 
     def result(self) -> Statistics:
+        """Of the images so far, of which there has to be one."""
         values = np.arange(256) / 255.0
         share = self._histogram / self._histogram.sum(axis=1, keepdims=True)
         mean = share @ values
@@ -61,33 +68,72 @@ class ImageStatistics:
         }
 
 
-def aggregate(parts: Iterable[Statistics]) -> Statistics:
-    """Statistics of all rows together, from those of the parts."""
-    listed = list(parts)
-    counts = np.array([part['count'][0] for part in listed], dtype=np.float64)
-    shape = (-1,) + (1,) * listed[0]['mean'].ndim
-    weights = (counts / counts.sum()).reshape(shape)
-    means = np.stack([part['mean'] for part in listed])
-    mean = (weights * means).sum(axis=0)
-    variances = np.stack([part['std'] for part in listed]) ** 2
+def aggregate(
+    episodes: Iterable[Any], count: int, features: Sequence[str] = ()
+) -> dict[str, Statistics]:
+    """Statistics of all rows together, from those of `count` episodes as in episodes_stats.jsonl.
+
+    Of these features, of all that the first episode has where none is named. They are read one by
+    one. ValueError names the episode and feature whose statistics are missing or misshapen.
+    """
+    result: dict[str, Statistics] = {}
+    number = -1
+    for number, content in enumerate(episodes):
+        where = f'episode {number}'
+        if not features:
+            features = tuple(expect(content, dict, f'{where}: stats', 'a mapping'))
+        parts = from_json(content, where, features)
+        result = {
+            name: _joined(result[name], part, f'{where}: {name}') if name in result else part
+            for name, part in parts.items()
+        }
+    if number + 1 < count:
+        raise ValueError(f'expected statistics of {count} episodes, got {number + 1}')
+    return result
+
+
+def _joined(a: Statistics, b: Statistics, where: str) -> Statistics:
+    """Of two sets of rows (Chan, Golub, LeVeque: Updating formulae for variances, 1979)."""
+    if a['mean'].shape != b['mean'].shape:
+        raise ValueError(f'{where}: expected shape {a["mean"].shape}, got {b["mean"].shape}')
+    count = a['count'] + b['count']
+    delta, share = b['mean'] - a['mean'], b['count'][0] / count[0]
+    variance = (1 - share) * (a['std'] ** 2 + share * delta**2) + share * b['std'] ** 2
     return {
-        'min': np.stack([part['min'] for part in listed]).min(axis=0),
-        'max': np.stack([part['max'] for part in listed]).max(axis=0),
-        'mean': mean,
-        'std': np.sqrt((weights * (variances + (means - mean) ** 2)).sum(axis=0)),
-        'count': np.array([int(counts.sum())]),
+        'min': np.minimum(a['min'], b['min']),
+        'max': np.maximum(a['max'], b['max']),
+        'mean': a['mean'] + share * delta,
+        'std': np.sqrt(variance),
+        'count': count,
     }
 
 
 def to_json(statistics: Mapping[str, Statistics]) -> dict[str, dict[str, list]]:
+    """Statistics as a line of episodes_stats.jsonl has them."""
     return {
         feature: {name: value.tolist() for name, value in values.items()}
         for feature, values in statistics.items()
     }
 
 
-def from_json(content: Mapping[str, Mapping[str, list]]) -> dict[str, Statistics]:
-    return {
-        feature: {name: np.asarray(value) for name, value in values.items()}
-        for feature, values in content.items()
-    }
+def from_json(
+    content: Any, where: str, features: Sequence[str] | None = None
+) -> dict[str, Statistics]:
+    """Statistics as a line of episodes_stats.jsonl has them; ValueError names what is missing."""
+    content = expect(content, dict, f'{where}: stats', 'a mapping')
+    names = content if features is None else features
+    return {name: _read(content.get(name), f'{where}: {name}') for name in names}
+
+
+def _read(content: Any, where: str) -> Statistics:
+    missing = [key for key in KEYS if key not in expect(content, dict, where, 'a mapping')]
+    if missing:
+        raise ValueError(f'{where}: missing: {", ".join(missing)}')
+    try:
+        values = {key: np.asarray(content[key], dtype=np.float64) for key in KEYS}
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f'{where}: expected numbers') from None
+    shapes = {values[key].shape for key in KEYS if key != 'count'}
+    if len(shapes) != 1 or values['count'].shape != (1,) or not values['count'][0] >= 1:
+        raise ValueError(f'{where}: expected one shape of all, and a count of at least 1')
+    return values | {'count': values['count'].astype(np.int64)}

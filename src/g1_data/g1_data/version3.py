@@ -7,26 +7,30 @@ root/
     videos/observation.images.ego_view/chunk-000/file-000.mp4
 
 Layout after LeRobot's own dataset documentation (v3.0). Videos are cut and joined at key frames by
-moving packets, so no picture is encoded a second time.
+moving packets (`packets`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from g1_data import layout
+from g1_data.assemble import as_stored, check_video, episode_statistics
+from g1_data.columns import read_column, refuse_nan
 from g1_data.dataset import Dataset, Episode
-from g1_data.statistics import ImageStatistics, column_statistics, to_json
+from g1_data.packets import VideoFacts, VideoJoiner, probe
+from g1_data.schema import INDEX_COLUMNS, Schema, read_schema
+from g1_data.statistics import to_json
 from g1_data.video import decode
 from g1_data.writer import DatasetWriter
 
@@ -43,6 +47,9 @@ Track = Callable[[Iterable[Any]], Iterable[Any]]
 def to_version3(root: str | Path, out: str | Path, track: Track = iter) -> None:
     """Writes the v2.1 dataset at `root` as a v3.0 dataset at `out`, which must not exist yet."""
     dataset, out = Dataset(root), Path(out)
+    if not dataset.episodes:
+        raise ValueError(f'{dataset.root} has no episodes to convert')
+    schema = as_stored(dataset, 0)
     with layout.appearing(out) as new:
         rows: list[dict[str, Any]] = []
         start = 0
@@ -50,151 +57,144 @@ def to_version3(root: str | Path, out: str | Path, track: Track = iter) -> None:
             place = {'chunk_index': number // layout.CHUNK_SIZE}
             place['file_index'] = number % layout.CHUNK_SIZE
             data = _folder_of(new / DATA_PATH.format(**place))
-            video = _folder_of(new / VIDEO_PATH.format(video_key=layout.VIDEO_KEY, **place))
-            pq.write_table(
-                pa.concat_tables([pq.read_table(dataset.data_path(e.index)) for e in group]), data
-            )
+            tables = [_table(dataset, episode.index) for episode in group]
+            pq.write_table(pa.concat_tables(tables), data)
             first_frame = 0
-            with _Joiner(video, dataset.fps) as joiner:
+            with ExitStack() as files:
+                joiners = {
+                    key: files.enter_context(
+                        VideoJoiner(
+                            _folder_of(new / VIDEO_PATH.format(video_key=key, **place)), dataset.fps
+                        )
+                    )
+                    for key in schema.videos_by_key
+                }
                 for episode in track(group):
-                    joiner.append(dataset.video_path(episode.index), 0, episode.length)
+                    for key, joiner in joiners.items():
+                        path = dataset.video_path(episode.index, key)
+                        check_video(path, schema.videos_by_key[key], dataset.fps)
+                        joiner.append(path, 0, episode.length)
                     rows.append(_episode_row(dataset, episode, start, first_frame, place))
                     start += episode.length
                     first_frame += episode.length
         _folder_of(new / _EPISODES)
         pq.write_table(pa.Table.from_pylist(rows), new / _EPISODES)
         _write_tasks(dataset.tasks, new / 'meta/tasks.parquet')
-        statistics = layout.json_text(to_json(dataset.stats))
+        statistics = layout.json_text(to_json(dataset.statistics()))
         layout.write_atomically(new / 'meta/stats.json', statistics)
-        layout.write_atomically(new / 'meta/modality.json', layout.json_text(layout.modality()))
-        layout.write_atomically(new / 'meta/info.json', layout.json_text(_info3(dataset)))
+        layout.write_atomically(new / 'meta/modality.json', layout.json_text(schema.modality()))
+        info = layout.json_text(_info3(dataset, schema))
+        layout.write_atomically(new / 'meta/info.json', info)
 
 
 def from_version3(root: str | Path, out: str | Path, track: Track = iter) -> Dataset:
     """Writes the v3.0 dataset at `root` as a v2.1 dataset at `out`, which must not exist yet.
 
+    An episode of several tasks keeps them, each frame its own.
+
     Raises:
-        ValueError: `root` is not a v3.0 dataset of a G1 (16 joints, one camera), or files disagree.
+        ValueError: `root` is not a v3.0 dataset, or its files do not hold what its metadata say.
     """
     root, out = Path(root), Path(out)
-    info = read_info3(root)
-    features = info['features']
-    height, width, _ = features[layout.VIDEO_KEY]['shape']
+    try:
+        schema = read_schema(layout.read_info(root, VERSION), layout.read_modality(root))
+    except ValueError as error:
+        raise ValueError(f'{root}: {error}') from None
     tasks = _read_tasks(root / 'meta/tasks.parquet')
+    rows = _episode_rows(root, schema)
+    videos = {}
+    for name, video in schema.videos.items():
+        facts = probe(_source(root, rows[0], video.key))
+        videos[name] = replace(video, codec=facts.codec, pix_fmt=facts.pix_fmt)
     with (
         layout.appearing(out) as new,
-        DatasetWriter.create(
-            new,
-            int(info['fps']),
-            features[layout.STATE_KEY]['names'],
-            (height, width),
-            info['robot_type'],
-            layout.extras(features),
-        ) as writer,
+        DatasetWriter.create(new, replace(schema, videos=videos)) as writer,
     ):
-        for row in track(_episode_rows(root)):
+        for row in track(rows):
             _convert_back(root, row, tasks, writer)
     return Dataset(out)
 
 
-def read_info3(root: Path) -> dict[str, Any]:
-    """info.json of a v3.0 dataset of a G1; ValueError says what else it is."""
-    path = root / 'meta' / 'info.json'
-    if not path.is_file():
-        raise FileNotFoundError(f'{root} is not a LeRobot dataset: {path} is missing')
-    info = json.loads(path.read_text())
-    if info.get('codebase_version') != VERSION:
-        raise ValueError(f'{root}: expected {VERSION}, got {info.get("codebase_version")}')
-    for key in (layout.STATE_KEY, layout.ACTION_KEY):
-        shape = info['features'].get(key, {}).get('shape')
-        if shape != [layout.VECTOR_SIZE]:
-            raise ValueError(f'{root}: {key}: expected {layout.VECTOR_SIZE} numbers, got {shape}')
-    videos = [key for key, value in info['features'].items() if value['dtype'] == 'video']
-    if videos != [layout.VIDEO_KEY]:
-        raise ValueError(f'{root}: expected one video, {layout.VIDEO_KEY}, got {videos}')
-    return info
-
-
 def _convert_back(
-    root: Path, row: Mapping[str, Any], tasks: Sequence[str], writer: DatasetWriter
+    root: Path, row: Mapping[str, Any], tasks: Mapping[int, str], writer: DatasetWriter
 ) -> None:
+    index, length, schema = row['episode_index'], row['length'], writer.schema
+    columns, task_index = _read_rows(root, row, schema)
+    videos = {}
+    for number, (key, video) in enumerate(schema.videos_by_key.items()):
+        source = _source(root, row, key)
+        check_video(source, video, schema.fps)
+        videos[key] = writer.root / f'converted_{number}.mp4'
+        with VideoJoiner(videos[key], schema.fps) as joiner:
+            first = round(row[f'videos/{key}/from_timestamp'] * schema.fps)
+            joiner.append(source, first, length)
+        layout.sync(videos[key])
+    unknown = sorted(set(task_index) - tasks.keys())
+    if unknown:
+        raise ValueError(
+            f'{root}/meta/tasks.parquet: has no task {unknown[0]}, which frames of episode '
+            f'{index} are of'
+        )
+    images = {key: decode(path) for key, path in videos.items()}
+    statistics = episode_statistics(columns, images)
+    writer.commit(columns, videos, [tasks[k] for k in task_index], statistics)
+
+
+def _read_rows(
+    root: Path, row: Mapping[str, Any], schema: Schema
+) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Columns of an episode, and the task of each of its frames."""
     index, length = row['episode_index'], row['length']
     place = {'chunk_index': row['data/chunk_index'], 'file_index': row['data/file_index']}
     path = root / DATA_PATH.format(**place)
-    table = pq.read_table(path, filters=pc.field('episode_index') == index)
+    try:
+        table = pq.read_table(path, filters=pc.field('episode_index') == index)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f'{path}: cannot be read: {error}') from None
     if len(table) != length:
         raise ValueError(f'{path}: expected {length} rows of episode {index}, got {len(table)}')
     columns = {
-        key: np.stack(table[key].to_numpy())
-        for key in (layout.STATE_KEY, layout.ACTION_KEY, *writer.extras)
+        name: read_column(table, name, size, dtype, path)
+        for name, (size, dtype) in schema.columns.items()
     }
-    prefix = f'videos/{layout.VIDEO_KEY}'
-    place = {k: row[f'{prefix}/{k}'] for k in ('chunk_index', 'file_index')}
-    source = root / VIDEO_PATH.format(video_key=layout.VIDEO_KEY, **place)
-    video = writer.root / 'converted.mp4'
-    with _Joiner(video, writer.fps) as joiner:
-        joiner.append(source, round(row[f'{prefix}/from_timestamp'] * writer.fps), length)
-    images = ImageStatistics()
-    for image in decode(video):
-        images.add(image)
-    statistics = {key: column_statistics(values) for key, values in columns.items()}
-    statistics[layout.VIDEO_KEY] = images.result()
-    writer.commit(columns, video, tasks[table['task_index'][0].as_py()], statistics)
+    for name, values in columns.items():
+        refuse_nan(values, f'{path}: episode {index}', name, schema)
+    return columns, read_column(table, 'task_index', 1, 'int64', path)[:, 0].tolist()
 
 
-class _Joiner:
-    """Puts pieces of videos of one rate behind each other in a new file, packet by packet."""
+def _source(root: Path, row: Mapping[str, Any], key: str) -> Path:
+    """The file that holds an episode's pictures of a camera."""
+    place = {k: row[f'videos/{key}/{k}'] for k in ('chunk_index', 'file_index')}
+    return root / VIDEO_PATH.format(video_key=key, **place)
 
-    def __init__(self, path: Path, fps: int) -> None:
-        self._fps, self._path = fps, path
-        self._out = av.open(str(path), 'w', format='mp4')
-        self._stream: Any = None
-        self._frames = 0
 
-    def append(self, path: Path, first: int, count: int) -> None:
-        """Adds the frames `first` to `first + count - 1` of a video; the first is a key frame."""
-        added = 0
-        with av.open(str(path)) as source:
-            stream = source.streams.video[0]
-            if self._stream is None:
-                self._stream = self._out.add_stream_from_template(stream)
-                self._stream.time_base = Fraction(1, 512 * self._fps)
-            for packet in source.demux(stream):
-                if packet.pts is None or packet.time_base is None:
-                    continue
-                frame = round(packet.pts * packet.time_base * self._fps) - first
-                if not 0 <= frame < count:
-                    continue
-                if frame == 0 and not packet.is_keyframe:
-                    raise ValueError(f'{path}: frame {first} begins an episode but is no key frame')
-                packet.pts = packet.dts = 512 * (self._frames + frame)
-                packet.duration = 512
-                packet.time_base = Fraction(1, 512 * self._fps)
-                packet.stream = self._stream
-                self._out.mux(packet)
-                added += 1
-        if added != count:
-            raise ValueError(f'{path}: expected {count} frames from frame {first}, got {added}')
-        self._frames += count
-
-    def __enter__(self) -> _Joiner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._out.close()
+def _table(dataset: Dataset, index: int) -> pa.Table:
+    """Rows of an episode as they are; ValueError names a number that is not finite."""
+    dataset.read_finite(index)
+    names = [*dataset.schema.columns, *INDEX_COLUMNS]
+    return pq.read_table(dataset.data_path(index), columns=names)
 
 
 def _groups(dataset: Dataset) -> Iterator[list[Episode]]:
-    """Episodes that share a file: as many as fit below the sizes of LeRobot's files."""
+    """Episodes that share a file: as many as fit below the sizes of LeRobot's files.
+
+    What decoders are told before the first packet is the same for all of them.
+    """
     group: list[Episode] = []
-    data = video = 0
+    keys = tuple(dataset.schema.videos_by_key)
+    data, video = 0, dict.fromkeys(keys, 0)
+    facts: list[VideoFacts] = []
     for episode in dataset.episodes:
+        paths = {key: dataset.video_path(episode.index, key) for key in keys}
+        own = [probe(path) for path in paths.values()]
         data += dataset.data_path(episode.index).stat().st_size
-        video += dataset.video_path(episode.index).stat().st_size
-        if group and (data > _DATA_MB * 1e6 or video > _VIDEO_MB * 1e6):
+        video = {key: video[key] + path.stat().st_size for key, path in paths.items()}
+        full = data > _DATA_MB * 1e6 or max(video.values(), default=0) > _VIDEO_MB * 1e6
+        if group and (full or own != facts):
             yield group
-            group, data, video = [], 0, 0
+            group, data, video = [], 0, dict.fromkeys(keys, 0)
         group.append(episode)
+        facts = own
     if group:
         yield group
 
@@ -205,28 +205,43 @@ def _episode_row(
     """One line of meta/episodes: where the episode's rows and pictures are, and its statistics."""
     row: dict[str, Any] = {
         'episode_index': episode.index,
-        'tasks': [episode.task],
+        'tasks': list(episode.tasks),
         'length': episode.length,
         'dataset_from_index': start,
         'dataset_to_index': start + episode.length,
     }
-    for name, index in place.items():
-        row[f'data/{name}'] = row[f'videos/{layout.VIDEO_KEY}/{name}'] = index
-    times = {'from': first_frame, 'to': first_frame + episode.length}
-    for name, frame in times.items():
-        row[f'videos/{layout.VIDEO_KEY}/{name}_timestamp'] = frame / dataset.fps
-    for feature, values in to_json(dataset.episode_statistics[episode.index]).items():
+    row |= {f'data/{name}': index for name, index in place.items()}
+    for key in dataset.schema.videos_by_key:
+        row |= {f'videos/{key}/{name}': index for name, index in place.items()}
+        row[f'videos/{key}/from_timestamp'] = first_frame / dataset.fps
+        row[f'videos/{key}/to_timestamp'] = (first_frame + episode.length) / dataset.fps
+    for feature, values in to_json(dataset.episode_statistics(episode.index)).items():
         row |= {f'stats/{feature}/{name}': value for name, value in values.items()}
     return row | {'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0}
 
 
-def _episode_rows(root: Path) -> list[dict[str, Any]]:
-    prefix = f'videos/{layout.VIDEO_KEY}'
-    columns = ['episode_index', 'length', 'data/chunk_index', 'data/file_index']
-    columns += [f'{prefix}/{k}' for k in ('chunk_index', 'file_index', 'from_timestamp')]
+def _episode_rows(root: Path, schema: Schema) -> list[dict[str, Any]]:
+    """Of every episode, in order: length, and where its rows and pictures are."""
+    kinds: dict[str, tuple[type, ...]] = dict.fromkeys(
+        ('episode_index', 'length', 'data/chunk_index', 'data/file_index'), (int,)
+    )
+    for key in schema.videos_by_key:
+        kinds |= dict.fromkeys(
+            (f'videos/{key}/chunk_index', f'videos/{key}/file_index'), (int,)
+        ) | {f'videos/{key}/from_timestamp': (int, float)}
     rows: list[dict[str, Any]] = []
     for path in sorted((root / 'meta/episodes').rglob('*.parquet')):
-        rows += pq.read_table(path, columns=columns).to_pylist()
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f'{path}: cannot be read: {error}') from None
+        if missing := [name for name in kinds if name not in table.column_names]:
+            raise ValueError(f'{path}: missing columns: {", ".join(missing)}')
+        for row in table.select(list(kinds)).to_pylist():
+            for name, kind in kinds.items():
+                if not isinstance(row[name], kind) or row[name] < 0:
+                    raise ValueError(f'{path}: {name}: expected a number of 0 or more')
+            rows.append(row)
     if not rows:
         raise FileNotFoundError(f'{root}/meta/episodes: no episodes are listed there')
     return sorted(rows, key=lambda row: row['episode_index'])
@@ -244,24 +259,37 @@ def _write_tasks(tasks: Sequence[str], path: Path) -> None:
     pq.write_table(table.replace_schema_metadata({'pandas': json.dumps(pandas)}), path)
 
 
-def _read_tasks(path: Path) -> list[str]:
-    table = pq.read_table(path)
-    (name,) = (name for name in table.column_names if name != 'task_index')
-    pairs = zip(table['task_index'].to_pylist(), table[name].to_pylist(), strict=True)
-    return [task for _, task in sorted(pairs)]
+def _read_tasks(path: Path) -> dict[int, str]:
+    """Instruction of each task_index."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f'{path}: cannot be read: {error}') from None
+    names = [name for name in table.column_names if name != 'task_index']
+    if len(names) != 1 or len(table.column_names) != 2:
+        raise ValueError(
+            f'{path}: expected columns task_index and task, got {", ".join(table.column_names)}'
+        )
+    pairs = zip(table['task_index'].to_pylist(), table[names[0]].to_pylist(), strict=True)
+    tasks = dict(pairs)
+    if not all(type(k) is int and isinstance(task, str) for k, task in tasks.items()):
+        raise ValueError(f'{path}: expected whole numbers and instructions')
+    return tasks
 
 
-def _info3(dataset: Dataset) -> dict[str, Any]:
+def _info3(dataset: Dataset, schema: Schema) -> dict[str, Any]:
     info = {k: v for k, v in dataset.info.items() if k not in ('total_chunks', 'total_videos')}
+    known = schema.features()
     info |= {
         'codebase_version': VERSION,
+        'fps': schema.fps,
         'data_path': DATA_PATH,
         'video_path': VIDEO_PATH,
         'data_files_size_in_mb': _DATA_MB,
         'video_files_size_in_mb': _VIDEO_MB,
         'features': {
-            name: value if value['dtype'] == 'video' else value | {'fps': dataset.fps}
-            for name, value in dataset.features.items()
+            name: known[name] if value['dtype'] == 'video' else value | {'fps': schema.fps}
+            for name, value in dataset.info['features'].items()
         },
     }
     return info

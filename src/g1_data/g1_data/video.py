@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -65,18 +66,31 @@ class VideoEncoder:
 
 
 def decode(path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """Frames start..stop-1 of a video (to its end without `stop`), each (H, W, 3) uint8 RGB."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = 'SLICE'
-        if stream.average_rate is None or stream.time_base is None:
-            raise ValueError(f'{path}: expected a video of a constant frame rate, it states none')
-        frame_time = 1 / (stream.average_rate * stream.time_base)  # in ticks of the stream
-        if start > 0:
-            container.seek(round(start * frame_time), stream=stream)
-        for frame in container.decode(stream):
-            index = round((frame.pts or 0) / frame_time)
-            if stop is not None and index >= stop:
-                return
-            if index >= start:
-                yield frame.to_ndarray(format='rgb24')
+    """Frames start..stop-1 of a video (to its end without `stop`), each (H, W, 3) uint8 RGB.
+
+    ValueError where it is no video, has no constant rate, or its codec is not there.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f'{path}: no video stream')
+            yield from _decode(path, container, start, stop)
+    except av.FFmpegError as error:
+        raise ValueError(f'{path}: cannot be decoded: {error}') from None
+
+
+def _decode(path: Path, container: Any, start: int, stop: int | None) -> Iterator[np.ndarray]:
+    stream = container.streams.video[0]
+    stream.thread_type = 'SLICE'
+    if stream.average_rate is None or stream.time_base is None:
+        raise ValueError(f'{path}: expected a video of a constant frame rate, it states none')
+    frame_time = 1 / (stream.average_rate * stream.time_base)  # in ticks of the stream
+    begin = stream.start_time or 0
+    if start > 0:
+        container.seek(begin + round(start * frame_time), stream=stream)
+    for frame in container.decode(stream):
+        index = round(((frame.pts or 0) - begin) / frame_time)
+        if stop is not None and index >= stop:
+            return
+        if index >= start:
+            yield frame.to_ndarray(format='rgb24')

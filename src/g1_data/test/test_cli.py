@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from g1_data import Dataset, DatasetWriter
+from g1_data import Dataset, DatasetWriter, Schema
 from g1_data.cli import main
+from g1_description import load_embodiment
 
 SHAPE = (48, 64)
-NAMES = [f'joint_{i}' for i in range(16)]
+SCHEMA = Schema.of(load_embodiment(), {'head': SHAPE})
 PARQUET = 'data/chunk-000/episode_000001.parquet'
 VIDEO = 'videos/chunk-000/observation.images.ego_view/episode_000001.mp4'
 
@@ -23,12 +24,12 @@ VIDEO = 'videos/chunk-000/observation.images.ego_view/episode_000001.mp4'
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    with DatasetWriter.create(tmp_path / 'set', 10, NAMES, SHAPE) as writer:
+    with DatasetWriter.create(tmp_path / 'set', SCHEMA) as writer:
         for length in (8, 12):
             with writer.episode('Pick up the flower.') as episode:
                 for k in range(length):
                     image = np.full((*SHAPE, 3), k * 10, dtype=np.uint8)
-                    episode.add(rng.normal(size=16), rng.normal(size=16), image)
+                    episode.add(rng.normal(size=16), rng.normal(size=16), {'head': image})
     return tmp_path / 'set'
 
 
@@ -42,7 +43,7 @@ def test_info_shows_a_table_and_writes_a_picture(
 ) -> None:
     assert main(['info', str(root), '--picture', str(tmp_path / 'sheet.png')]) == 0
     output = capsys.readouterr().out
-    for expected in ('20 at 10 fps', '64x48', 'Pick up the flower.', 'joint_15'):
+    for expected in ('20 at 10 fps', '64x48', 'Pick up the flower.', 'right_gripper_joint'):
         assert expected in output
     with Image.open(tmp_path / 'sheet.png') as sheet:
         assert sheet.width > 6 * 64

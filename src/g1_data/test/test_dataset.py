@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,13 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from g1_data import Dataset, DatasetWriter, merge
+from g1_data import Dataset, DatasetWriter, Extra, Schema, merge
 from g1_data.cli import main
-from g1_data.layout import Extra
+from g1_description import Group, load_embodiment
 
 FPS = 10
 SHAPE = (48, 64)
-NAMES = [f'joint_{i}' for i in range(16)]
+ROBOT = load_embodiment()
+NAMES = list(ROBOT.state_names)
 VIDEO = 'observation.images.ego_view'
 
 
@@ -35,8 +37,8 @@ def number_of(picture: np.ndarray) -> int:
 
 
 def create(root: Path, **changes: object) -> DatasetWriter:
-    arguments = {'fps': FPS, 'joint_names': NAMES, 'image_shape': SHAPE} | changes
-    return DatasetWriter.create(root, **arguments)
+    arguments = {'embodiment': ROBOT, 'images': {'head': SHAPE}} | changes
+    return DatasetWriter.create(root, Schema.of(**arguments))
 
 
 def record(writer: DatasetWriter, task: str, length: int, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -44,7 +46,7 @@ def record(writer: DatasetWriter, task: str, length: int, seed: int = 0) -> tupl
     states, actions = rng.normal(size=(2, length, 16)).astype(np.float32)
     with writer.episode(task) as episode:
         for k in range(length):
-            episode.add(states[k], actions[k], image(k))
+            episode.add(states[k], actions[k], {'head': image(k)})
     return states, actions
 
 
@@ -125,11 +127,11 @@ def test_extras_and_health_come_back_and_survive_a_merge(tmp_path: Path) -> None
         with writer.episode('task') as episode:
             for k in range(5):
                 row = {'capture': [start + k, start], 'operator': [k, 0, 1]}
-                episode.add(np.zeros(16), np.zeros(16), image(k), row)
+                episode.add(np.zeros(16), np.zeros(16), {'head': image(k)}, row)
             with pytest.raises(ValueError, match='extras: expected capture, operator, got none'):
-                episode.add(np.zeros(16), np.zeros(16), image(5))
+                episode.add(np.zeros(16), np.zeros(16), {'head': image(5)})
             episode.save({'healthy': False, 'text': '3 frames missed', 'missed': 3})
-        assert writer.extras == extras
+        assert writer.schema.extras == extras
     with pytest.raises(ValueError, match='choose another folder'):
         create(root)
 
@@ -162,7 +164,7 @@ def test_statistics_are_those_of_the_numbers_and_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.ravel(line[VIDEO]['max']), pixels.max((0, 1, 2)), atol=1e-6)
 
     together = np.concatenate((states, more))
-    stats = Dataset(tmp_path / 'set').stats['observation.state']
+    stats = Dataset(tmp_path / 'set').statistics()['observation.state']
     np.testing.assert_allclose(stats['mean'], together.mean(0), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(stats['std'], together.std(0), rtol=1e-5)
     np.testing.assert_allclose(stats['min'], together.min(0), rtol=1e-6)
@@ -174,7 +176,7 @@ def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
         record(writer, 'task', 5)
         before = files(root)
         with pytest.raises(RuntimeError, match='camera'), writer.episode('task') as episode:
-            episode.add(np.zeros(16), np.zeros(16), image(0))
+            episode.add(np.zeros(16), np.zeros(16), {'head': image(0)})
             raise RuntimeError('camera unplugged')
         assert files(root) == before
         assert not (root / '.staging').exists()
@@ -186,7 +188,7 @@ def test_discard_leaves_nothing(tmp_path: Path) -> None:
     with create(tmp_path / 'set') as writer:
         before = files(tmp_path)
         episode = writer.episode('task')
-        episode.add(np.zeros(16), np.zeros(16), image(0))
+        episode.add(np.zeros(16), np.zeros(16), {'head': image(0)})
         episode.discard()
         assert files(tmp_path) == before
 
@@ -196,7 +198,11 @@ def test_discard_leaves_nothing(tmp_path: Path) -> None:
     [
         (np.zeros(14), image(0), r'state: expected \(16,\) numbers, got \(14,\)'),
         (np.full(16, np.nan), image(0), 'state: expected finite numbers'),
-        (np.zeros(16), np.zeros((24, 32, 3), np.uint8), r'image: expected \(48, 64, 3\) uint8'),
+        (
+            np.zeros(16),
+            np.zeros((24, 32, 3), np.uint8),
+            r'image of head: expected \(48, 64, 3\) uint8',
+        ),
         (np.zeros(16), np.zeros((*SHAPE, 3)), 'float64'),
     ],
 )
@@ -205,7 +211,7 @@ def test_a_wrong_frame_is_refused_with_the_reason(
 ) -> None:
     with create(tmp_path / 'set') as writer:
         with pytest.raises(ValueError, match=message), writer.episode('task') as episode:
-            episode.add(state, np.zeros(16), picture)
+            episode.add(state, np.zeros(16), {'head': picture})
         assert writer.total_episodes == 0
 
 
@@ -213,9 +219,15 @@ def test_a_wrong_frame_is_refused_with_the_reason(
     ('changes', 'message'),
     [
         ({'fps': 30}, 'fps 10, which cannot take episodes with fps 30'),
-        ({'image_shape': (96, 128)}, r'observation.images.ego_view has shape \[48, 64, 3\]'),
-        ({'joint_names': NAMES[::-1]}, 'has names'),
-        ({'robot_type': 'other'}, 'robot_type g1_body29_aloha_arms_only'),
+        ({'images': {'head': (96, 128)}}, r'observation.images.ego_view has shape \[48, 64, 3\]'),
+        (
+            {'embodiment': replace(ROBOT, groups=(Group('all', NAMES[::-1], NAMES),))},
+            'has names',
+        ),
+        (
+            {'embodiment': replace(ROBOT, robot_type='other')},
+            'robot_type g1_body29_aloha_arms_only',
+        ),
     ],
 )
 def test_a_dataset_of_another_kind_is_not_touched(
@@ -245,13 +257,15 @@ def test_reader_gives_single_frames_and_columns(tmp_path: Path) -> None:
     with create(tmp_path / 'set') as writer:
         states, actions = record(writer, 'task', 25)
     dataset = Dataset(tmp_path / 'set')
-    assert dataset.joint_names == tuple(NAMES)
+    assert dataset.state_names == dataset.action_names == tuple(NAMES)
     columns = dataset.read_episode(0)
     np.testing.assert_array_equal(columns['observation.state'], states)
     np.testing.assert_array_equal(columns['action'], actions)
     for k in (0, 4, 5, 13, 24):
-        assert [number_of(p) for p in dataset.frames(0, k, k + 1)] == [k]
-    assert [number_of(p) for p in dataset.frames(0, 7, 12)] == list(range(7, 12))
+        assert [number_of(p) for p in dataset.frames(0, 'ego_view', k, k + 1)] == [k]
+    assert [number_of(p) for p in dataset.frames(0, ROBOT.cameras['head'], 7, 12)] == list(
+        range(7, 12)
+    )
     with pytest.raises(FileNotFoundError, match='1 episodes'):
         dataset.read_episode(1)
 
@@ -272,7 +286,7 @@ def test_merge_joins_parts_and_numbers_them_anew(tmp_path: Path) -> None:
     assert set(last['episode_index']) == {2}
     assert set(last['task_index']) == {1}
     assert [number_of(p) for p in merged.frames(2)] == list(range(5))
-    assert merged.episode_statistics[2]['index']['min'] == [10]
+    assert merged.episode_statistics(2)['index']['min'] == [10]
 
 
 def test_merge_of_unlike_parts_leaves_nothing(tmp_path: Path) -> None:
@@ -289,13 +303,15 @@ def test_merge_of_unlike_parts_leaves_nothing(tmp_path: Path) -> None:
 
 ENDLESS = """
 import sys, numpy as np
-from g1_data import DatasetWriter
-writer = DatasetWriter.create(sys.argv[1], 10, [f'joint_{i}' for i in range(16)], (48, 64))
+from g1_data import DatasetWriter, Schema
+from g1_description import load_embodiment
+schema = Schema.of(load_embodiment(), {'head': (48, 64)})
+writer = DatasetWriter.create(sys.argv[1], schema)
 image = np.zeros((48, 64, 3), np.uint8)
 while True:
     with writer.episode('task') as episode:
         for k in range(6):
-            episode.add(np.full(16, k), np.full(16, k), image)
+            episode.add(np.full(16, k), np.full(16, k), {'head': image})
             print(writer.total_episodes, k, flush=True)
 """
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from g1_data import Dataset, DatasetWriter
+from g1_data import Dataset, DatasetWriter, Schema
 from g1_data.cli import main
+from g1_description import load_embodiment
 
 SHAPE = (48, 64)
 VIDEO = 'observation.images.ego_view'
@@ -19,14 +20,13 @@ LENGTHS = (8, 12, 7)
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    with DatasetWriter.create(
-        tmp_path / 'set', 10, [f'joint_{i}' for i in range(16)], SHAPE
-    ) as writer:
+    schema = Schema.of(load_embodiment(), {'head': SHAPE})
+    with DatasetWriter.create(tmp_path / 'set', schema) as writer:
         for number, length in enumerate(LENGTHS):
             with writer.episode(f'Task {number % 2}.') as episode:
                 for k in range(length):
                     image = np.full((*SHAPE, 3), 60 * number + 5 * k, dtype=np.uint8)
-                    episode.add(rng.normal(size=16), rng.normal(size=16), image)
+                    episode.add(rng.normal(size=16), rng.normal(size=16), {'head': image})
     return tmp_path / 'set'
 
 

@@ -49,7 +49,7 @@ class EpisodeRecording:
 
     def __init__(self, writer: DatasetWriter, task: str, raw: RawTopics | None = None) -> None:
         self._episode = writer.episode(task)
-        self._shape = writer.image_shape
+        self._shape = writer.schema.videos['head'].shape
         self._log: RawLog | None = None
         self._log_folder: Path | None = None
         if raw is not None:
@@ -133,7 +133,7 @@ class EpisodeRecording:
 
     def _write_row(self, frame: Frame) -> None:
         image = _fitted(frame.image(), self._shape)
-        self._episode.add(frame.state, frame.action, image, frame.extras)
+        self._episode.add(frame.state, frame.action, {'head': image}, frame.extras)
 
     def _write_message(self, message: tuple[str, int, bytes]) -> None:
         assert self._log is not None

@@ -24,8 +24,7 @@ from rich.table import Table
 
 from dit4dit_policy.evaluation.statistics import wilson_interval
 from dit4dit_policy.inference.chunk_policy import Observation
-from g1_data.assemble import merge
-from g1_data.writer import DatasetWriter
+from g1_data import DatasetWriter, Schema, merge
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
 from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Rollout
@@ -112,14 +111,14 @@ def demonstrate(simulation: Simulation, seed: int, writer: DatasetWriter | None)
     rollout = _follow(
         simulation,
         expert,
-        cameras=('head',),
-        image_shape=writer.image_shape,
+        cameras=tuple(writer.schema.videos),
+        image_shape=writer.schema.videos['head'].shape,
         observer=lambda seen: frames.append((seen, expert.target(seen.stamp))),
     )
     if rollout.success:
         with writer.episode(frames[0][0].instruction) as episode:
             for seen, action in frames:
-                episode.add(seen.state, action, seen.images['head'])
+                episode.add(seen.state, action, seen.images)
     return _outcome(seed, rollout)
 
 
@@ -173,8 +172,10 @@ def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiproces
     simulation = Simulation(task, 0)
     writer = None
     if part:
-        fps = round(1 / FRAME_PERIOD)
-        writer = DatasetWriter.create(part, fps, load_robot().action_joints, IMAGE_SHAPE)
+        schema = Schema.of(
+            load_robot().embodiment, {'head': IMAGE_SHAPE}, fps=round(1 / FRAME_PERIOD)
+        )
+        writer = DatasetWriter.create(part, schema)
     for seed in seeds:
         queue.put(demonstrate(simulation, seed, writer))
 

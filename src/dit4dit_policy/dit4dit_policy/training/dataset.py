@@ -23,7 +23,7 @@ from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.model.video_backbone import VideoBackbone
 from g1_data.dataset import Dataset
-from g1_data.layout import ACTION_KEY, STATE_KEY
+from g1_data.schema import ACTION_KEY, STATE_KEY
 
 #: Wraps an iterable in a progress bar: (items, what they are, how many).
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -70,7 +70,7 @@ class Demonstrations:
         if not mixture or min(mixture.values()) <= 0:
             raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
         sources = tuple(Dataset(root) for root in mixture)
-        names = tuple(dict.fromkeys(name for source in sources for name in source.joint_names))
+        names = tuple(dict.fromkeys(name for source in sources for name in source.action_names))
         instructions: dict[str, int] = {}
         columns: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')
@@ -78,9 +78,9 @@ class Demonstrations:
         count = number = 0
         for index, source in enumerate(sources):
             stride = _stride(source, step)
-            places = [names.index(name) for name in source.joint_names]
+            places = [names.index(name) for name in source.action_names]
             for episode in source.episodes:
-                read = source.read_episode(episode.index)
+                read = source.read_finite(episode.index, (STATE_KEY, ACTION_KEY))
                 length = len(read[STATE_KEY][::stride])
                 count += length
                 for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
@@ -98,7 +98,7 @@ class Demonstrations:
             step=step,
             joint_names=names,
             instructions=tuple(instructions),
-            known=np.array([[name in source.joint_names for name in names] for source in sources]),
+            known=np.array([[name in source.action_names for name in names] for source in sources]),
             **{name: np.concatenate(parts) for name, parts in columns.items()},
         )
 

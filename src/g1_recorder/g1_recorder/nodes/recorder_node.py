@@ -24,8 +24,7 @@ from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd
-from g1_data import DatasetWriter
-from g1_data.layout import Extra
+from g1_data import DatasetWriter, Extra, Schema
 from g1_description import load_robot
 from g1_recorder.health import EpisodeHealth, HealthLimits
 from g1_recorder.nodes.raw_topics import raw_topics
@@ -127,10 +126,12 @@ class RecorderNode(Node):
         self._robot = load_robot()
         self._writer = DatasetWriter.create(
             self._settings.dataset,
-            fps,
-            self._robot.action_joints,
-            (self._settings.image_height, self._settings.image_width),
-            extras=EXTRAS,
+            Schema.of(
+                self._robot.embodiment,
+                {'head': (self._settings.image_height, self._settings.image_width)},
+                fps,
+                EXTRAS,
+            ),
         )
         self._recording: EpisodeRecording | None = None
         self._started = 0.0

@@ -1,0 +1,41 @@
+"""Columns of parquet files as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from g1_data.schema import Schema
+
+
+def read_column(table: pa.Table, name: str, size: int, dtype: str, path: Path) -> np.ndarray:
+    """(T, size) of that type, of a column of lists or of numbers.
+
+    ValueError where it is missing, or of something else; `path` is where the table is from.
+    """
+    if name not in table.column_names:
+        raise ValueError(f'{path}: column {name} is missing')
+    column = table[name].combine_chunks()
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        column = column.flatten()
+    try:
+        values = np.asarray(column.to_numpy(zero_copy_only=False), dtype=dtype)
+        return values.reshape(len(table), size)
+    except (ValueError, TypeError, OverflowError, pa.ArrowException):
+        raise ValueError(
+            f'{path}: {name}: expected {size} numbers a row, {dtype}, got {kind}'
+        ) from None
+
+
+def refuse_nan(values: np.ndarray, where: str, column: str, schema: Schema) -> None:
+    """ValueError names the first number of a column (T, n) that is not finite: frame and joint."""
+    if not np.isfinite(values).all():
+        frame, number = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f'{where}, frame {frame}: {column} of {schema.names(column)[number]}: expected a '
+            f'finite number, got {values[frame, number]}; `g1 dataset drop` writes the dataset '
+            'without this episode'
+        )
