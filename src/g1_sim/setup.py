@@ -19,6 +19,7 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'scripted_operator = g1_sim.nodes.scripted_operator:main',
             'sim_node = g1_sim.nodes.sim_node:main',
         ],
         'dit4dit.environments': [

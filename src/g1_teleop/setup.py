@@ -15,11 +15,13 @@ setup(
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
     maintainer_email='maintainers@dit4dit.invalid',
-    description='The operator: XR device, retargeting and the recorder of demonstrations.',
+    description='The operator: XR devices, retargeting, teleop_node.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'replay_node = g1_teleop.nodes.replay_node:main',
             'teleop_node = g1_teleop.nodes.teleop_node:main',
+            'xrobotoolkit_node = g1_teleop.nodes.xrobotoolkit_node:main',
         ]
     },
 )

@@ -1,10 +1,11 @@
 """`g1 bench teleop`: from the operator's hands to commands on the wire, and how near they come.
 
 A stand-in for XRoboToolkit's PC service sends what a headset measures to the real SDK in
-teleop_node, and control_node commands a fake robot of Unitree's SDK. First both hands step up and
-down: how soon does a command show it? Then they swing: of which moment's pose are commands, and how
-far off? The time of inverse kinematics, and error and delay with a headset's noise and turning
-hands, are those of the same retargeting and control in one process (g1_bench.tracking).
+xrobotoolkit_node, teleop_node makes targets of it, and control_node commands a fake robot of
+Unitree's SDK. First both hands step up and down: how soon does a command show it? Then they swing:
+of which moment's pose are commands, and how far off? The time of inverse kinematics, and error and
+delay with a headset's noise and turning hands, are those of the same retargeting and control in one
+process (g1_bench.tracking).
 """
 
 from __future__ import annotations
@@ -204,10 +205,11 @@ class _Operator:
 
 @contextmanager
 def _teleoperation() -> Iterator[_Operator]:
-    """teleop_node with the real SDK, and the headset of the operator that this yields."""
+    """teleop_node, xrobotoolkit_node with the real SDK, and the operator that this yields."""
     system = find('teleop_record.launch.py')
     values = check(system, {'robot': 'g1', 'camera': 'none'})
-    node = next(n for n in system.nodes if n.executable == 'teleop_node')
+    nodes = {node.executable: node for node in system.started(values)}
+    headset, teleop = (command(nodes[n], values) for n in ('xrobotoolkit_node', 'teleop_node'))
     with socket.create_server(('127.0.0.1', 0)) as server:
         port = server.getsockname()[1]
     operator = _Operator()
@@ -216,7 +218,7 @@ def _teleoperation() -> Iterator[_Operator]:
         with TemporaryDirectory() as folder:
             settings = Path(folder, 'PXREASetting.ini')  # where the SDK looks for the service
             settings.write_text(f'[Client]\nconnectPort={port}\n')
-            with process(command(node, values), cwd=folder):
+            with process(headset, cwd=folder), process(teleop):
                 yield operator
     finally:
         service.close()

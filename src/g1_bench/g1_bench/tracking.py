@@ -22,11 +22,11 @@ from g1_control.chunk_buffer import Chunk
 from g1_control.controller import Controller, ControlParameters
 from g1_control.safety import SafetyParameters
 from g1_control.unitree import ARM_MOTORS
-from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics, Side
+from g1_description import SIDES, Side, load_robot
+from g1_description.kinematics import ArmKinematics
 from g1_ros.config import config_path
+from g1_ros.operator import HandInput, OperatorInput
 from g1_ros.parameters import load
-from g1_teleop.devices import SIDES, HandInput, OperatorInput
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters
 
 Array = NDArray[np.float64]

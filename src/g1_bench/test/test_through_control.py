@@ -8,8 +8,8 @@ import pytest
 from g1_bench.tracking import synthetic_stream, track, with_noise
 from g1_control.safety import SafetyParameters
 from g1_ros.config import config_path
+from g1_ros.operator import HandInput, OperatorInput
 from g1_ros.parameters import load
-from g1_teleop.devices import HandInput, OperatorInput
 from g1_teleop.retargeting import RetargetingParameters
 
 PARAMETERS = load(RetargetingParameters, config_path('teleop.yaml'))

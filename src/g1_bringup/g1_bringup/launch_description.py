@@ -71,7 +71,7 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     return [
         *(SetEnvironmentVariable(name, value) for name, value in variables),
         *(_include(include, values) for include in system.includes if holds(include.when, values)),
-        *(_node(node, values) for node in system.nodes if holds(node.when, values)),
+        *(_node(node, values) for node in system.started(values)),
     ]
 
 

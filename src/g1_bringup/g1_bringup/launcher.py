@@ -33,12 +33,9 @@ _STAND_BACK = '{{ echo {nice} >/proc/self/autogroup; }} 2>/dev/null; exec nice -
 
 def missing_packages(system: System, values: Mapping[str, Value]) -> str:
     """What has to be installed before this system can start, as a sentence; or nothing."""
-    items: tuple[Node | Include, ...] = (*system.nodes, *system.includes)
-    wanted = [
-        item.package
-        for item in items
-        if holds(item.when, values) and not _is_installed(item.package)
-    ]
+    includes = [item for item in system.includes if holds(item.when, values)]
+    items: tuple[Node | Include, ...] = (*system.started(values), *includes)
+    wanted = [item.package for item in items if not _is_installed(item.package)]
     ours = [name for name in wanted if name.startswith(('g1_', 'dit4dit_'))]
     if ours:
         return f'not built yet: {", ".join(ours)}; run scripts/setup.sh'
@@ -61,7 +58,7 @@ def start(system: System, values: Mapping[str, Value]) -> int:
     includes = [item for item in system.includes if holds(item.when, values)]
     if includes:
         raise FileNotFoundError(_only_ros2_launch(system, includes))
-    nodes = [node for node in system.nodes if holds(node.when, values)]
+    nodes = system.started(values)
     commands = {node.executable: command(node, values) for node in nodes}
     variables = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment(values)}
     optional = {node.executable for node in nodes if not node.required}

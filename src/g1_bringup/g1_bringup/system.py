@@ -122,6 +122,12 @@ class System:
     includes: tuple[Include, ...] = ()
     #: What has to be there or fit together before anything starts; each raises ArgumentError.
     checks: tuple[Callable[[Mapping[str, Value]], None], ...] = ()
+    #: Nodes that the values of the arguments name themselves.
+    chosen: Callable[[Mapping[str, Value]], tuple[Node, ...]] = lambda values: ()
+
+    def started(self, values: Mapping[str, Value]) -> list[Node]:
+        """The nodes that are started with these values of the arguments."""
+        return [node for node in (*self.nodes, *self.chosen(values)) if holds(node.when, values)]
 
 
 class ArgumentError(ValueError):

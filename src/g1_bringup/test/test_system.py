@@ -19,7 +19,7 @@ def started(name, **given):
     """The nodes and includes that would be started, by executable or file name."""
     system = systems()[name]
     values = check(system, given)
-    nodes = {n.executable: n for n in system.nodes if launcher.holds(n.when, values)}
+    nodes = {n.executable: n for n in system.started(values)}
     includes = {i.file for i in system.includes if launcher.holds(i.when, values)}
     return nodes, includes, values
 
@@ -62,6 +62,7 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         ),
         (['robot.launch.py', 'network_interface:=eth99'], ['eth99', 'lo']),
         (['teleop_record.launch.py', 'device:=mouse'], ['xrobotoolkit', 'replay', 'scripted']),
+        (['teleop_record.launch.py', 'device:=g1_teleop/glove'], ['PACKAGE/EXECUTABLE']),
         (['teleop_record.launch.py', 'robot:=g1', 'device:=scripted'], ['robot:=sim']),
         (['teleop_record.launch.py', 'device:=replay'], ['replay_file', 'raw_log']),
         (['polcy.launch.py'], ['policy.launch.py', 'sim.launch.py']),
@@ -190,16 +191,26 @@ def test_the_task_reaches_the_operator_and_the_recorder():
     nodes, _, values = started(
         'teleop_record', task='pick_and_place', device='scripted', dataset='runs/cans', episodes='5'
     )
-    assert parameters(nodes['teleop_node'], values) == {
-        'device': 'scripted',
-        'task': 'pick_and_place',
-    }
+    assert parameters(nodes['scripted_operator'], values) == {'task': 'pick_and_place'}
     assert parameters(nodes['recorder_node'], values) == {
         'task': 'pick_and_place',
         'dataset': 'runs/cans',
         'episodes_goal': 5,
         'cameras': ('head',),
     }
+
+
+def test_a_device_is_a_node_of_its_own_of_any_package():
+    for device, executable in (
+        ('xrobotoolkit', 'xrobotoolkit_node'),
+        ('scripted', 'scripted_operator'),
+        ('g1_teleop/replay_node', 'replay_node'),
+    ):
+        nodes, _, _ = started('teleop_record', device=device)
+        assert {executable, 'teleop_node', 'recorder_node'} <= set(nodes)
+    nodes, _, _ = started('teleop_record', device='none')
+    assert 'teleop_node' in nodes
+    assert not {'xrobotoolkit_node', 'replay_node', 'scripted_operator'} & set(nodes)
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):

@@ -1,7 +1,7 @@
 """What a robot is: its embodiment, joints, URDF and kinematics."""
 
 from g1_description.embodiment import Camera, Embodiment, Group, load_embodiment
-from g1_description.robot import SIDES, Joint, Robot, load_robot
+from g1_description.robot import SIDES, Joint, Robot, Side, load_robot
 
 __all__ = [
     'SIDES',
@@ -10,6 +10,7 @@ __all__ = [
     'Group',
     'Joint',
     'Robot',
+    'Side',
     'load_embodiment',
     'load_robot',
 ]

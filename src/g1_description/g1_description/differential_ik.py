@@ -17,8 +17,8 @@ from pink.barriers import SelfCollisionBarrier
 from pink.limits import ConfigurationLimit, VelocityLimit
 
 from g1_description.capsules import capsule_models
-from g1_description.kinematics import ELBOW_OUT, SHOULDER_ROLL, Side
-from g1_description.robot import SIDES, Robot
+from g1_description.kinematics import ELBOW_OUT, SHOULDER_ROLL
+from g1_description.robot import SIDES, Robot, Side
 
 Array = NDArray[np.float64]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pink
 import pinocchio
 from numpy.typing import ArrayLike, NDArray
 
-from g1_description.robot import SIDES, load_robot
+from g1_description.robot import SIDES, Side, load_robot
 from g1_description.urdf import urdf
 
-Side = Literal['left', 'right']
 Array = NDArray[np.float64]
 
 POSITION_TOLERANCE = 1e-3  # [m]

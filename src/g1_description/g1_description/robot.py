@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -21,7 +21,8 @@ from g1_description.embodiment import (
     read_embodiment,
 )
 
-SIDES = ('left', 'right')
+Side = Literal['left', 'right']
+SIDES: tuple[Side, Side] = ('left', 'right')
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 import pinocchio
 from numpy.typing import NDArray
 
-from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics, Side, UnreachableError
+from g1_description import SIDES, Side, load_robot
+from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_ros.operator import HandInput, OperatorInput
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
-from g1_teleop.devices import SIDES, HandInput, OperatorInput
 
 Array = NDArray[np.float64]
 T = TypeVar('T')

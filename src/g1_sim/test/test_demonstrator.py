@@ -10,11 +10,10 @@ import pytest
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_ros.config import config_path
+from g1_ros.operator import OperatorInput
 from g1_ros.parameters import load
 from g1_sim.demonstrator import Demonstrator
-from g1_sim.nodes.scripted_operator import ScriptedOperator
 from g1_sim.simulation import Simulation
-from g1_teleop.devices import OperatorInput
 from g1_teleop.retargeting import Retargeting, RetargetingParameters
 
 ROBOT = load_robot()
@@ -161,8 +160,3 @@ def test_hands_that_never_come_along_end_the_attempt(world):
     world.stuck = True
     world.run(lambda: 'X' in world.events)
     assert world.events == ['control/arm', 'A', 'X']
-
-
-def test_a_task_without_a_simulation_is_refused_with_the_ones_there_are():
-    with pytest.raises(ValueError, match='arrange_flower, pick_and_place'):
-        ScriptedOperator(None, 'box_packing')

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from g1_ros.operator import BUTTONS
 from g1_ros.parameters import parameter
-from g1_teleop.devices import BUTTONS
 
 ACTIONS = ('start', 'save', 'discard', 'pause', 'estop')
 HOLD = 1.0  # how long the button that discards is held [s]

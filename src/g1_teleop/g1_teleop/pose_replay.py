@@ -1,4 +1,4 @@
-"""Device `replay`: hands, grips, triggers and buttons of a recording, as they were in time."""
+"""A recorded operator: hands, grips, triggers and buttons of a recording, as they were in time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
-from g1_teleop.devices import OperatorInput
-from g1_teleop.messages import operator_input, operator_stamp
+from g1_ros.operator import OperatorInput, operator_input
+from g1_ros.stamps import nanoseconds
 
 _TOPICS = {
     'teleop/hands': 'geometry_msgs/msg/PoseArray',
@@ -48,11 +48,8 @@ class PoseReplay:
         self._shift: int | None = None  # from the recording's stamps to the clock's [ns]
         self._next = 0
 
-    @property
-    def silence_help(self) -> str:
-        return 'the recording is over; start this node again to play it again'
-
     def read(self) -> OperatorInput:
+        """What is measured at this moment; its stamp is on `clock` [ns]."""
         now = round(self._clock() * 1e9)
         if self._shift is None and self._ready():
             self._shift = now + _LEAD - self._inputs[0].stamp
@@ -61,9 +58,6 @@ class PoseReplay:
         while self._next + 1 < len(self._inputs) and self._stamp(self._next + 1) <= now:
             self._next += 1
         return replace(self._inputs[self._next], stamp=self._stamp(self._next))
-
-    def close(self) -> None:
-        pass
 
     def _stamp(self, index: int) -> int:
         assert self._shift is not None
@@ -116,7 +110,7 @@ def _messages(path: str | Path) -> tuple[dict[int, Any], dict[int, Any], str]:
             wanted = [c for c in reader.connections if c.topic in named]
             for connection, _, data in reader.messages(wanted) if wanted else ():
                 message: Any = reader.deserialize(data, connection.msgtype)
-                messages[named[connection.topic]][operator_stamp(message)] = message
+                messages[named[connection.topic]][nanoseconds(message.header.stamp)] = message
     except (AnyReaderError, OSError) as error:
         raise ValueError(
             f'replay_file {path}: expected a folder with an MCAP file, or that file: {error}'

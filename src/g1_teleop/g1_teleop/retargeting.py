@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description import Robot
+from g1_description import SIDES, Robot, Side
 from g1_description.differential_ik import DifferentialIK, NoStepError
-from g1_description.kinematics import Side
+from g1_ros.operator import HandInput, OperatorInput
 from g1_ros.parameters import parameter
-from g1_teleop.devices import SIDES, HandInput, OperatorInput
 from g1_teleop.pose_filter import MeasurementTime, PoseFilter
 
 Array = NDArray[np.float64]

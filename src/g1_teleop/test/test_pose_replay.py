@@ -12,9 +12,14 @@ from rclpy.serialization import serialize_message
 from g1_data.raw_log import RawLog
 from g1_description import load_robot
 from g1_ros.config import config_path
+from g1_ros.operator import (
+    BUTTONS,
+    HandInput,
+    OperatorInput,
+    hands_message,
+    inputs_message,
+)
 from g1_ros.parameters import load
-from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
-from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.pose_replay import PoseReplay, read_operator
 from g1_teleop.retargeting import Retargeting, RetargetingParameters
 

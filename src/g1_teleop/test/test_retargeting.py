@@ -12,8 +12,9 @@ from g1_control.collision import SelfCollision
 from g1_description import load_robot
 from g1_description.differential_ik import DifferentialIK, NoStepError
 from g1_description.kinematics import ArmKinematics
-from g1_teleop.devices import HandInput, OperatorInput, robot_pose
+from g1_ros.operator import HandInput, OperatorInput
 from g1_teleop.retargeting import Retargeting, RetargetingParameters, Watchdog
+from g1_teleop.xrobotoolkit import robot_pose
 
 ROBOT = load_robot()
 COLLISION = SelfCollision(ROBOT)

@@ -1,11 +1,9 @@
-"""teleop_node: with hands that move, and with no headset at all."""
+"""teleop_node beside a device whose hands move, and beside none."""
 
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,19 +11,16 @@ import rclpy
 from dit4dit_msgs.msg import SafetyStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.serialization import serialize_message
-from rclpy.time import Time
+from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from g1_data.raw_log import RawLog
 from g1_description import load_robot
+from g1_ros.operator import BUTTONS, HandInput, OperatorInput, OperatorPublisher
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
-from g1_teleop.devices import BUTTONS, HandInput, OperatorInput
-from g1_teleop.messages import hands_message, inputs_message
-from g1_teleop.nodes import teleop_node
+from g1_teleop.nodes.teleop_node import TeleopNode
 
 ROBOT = load_robot()
 DEADLINE = 20.0  # [s]
@@ -37,45 +32,38 @@ NAMES = {
 }
 
 
-class FakeHeadset:
-    """The left hand moves forward at 5 cm/s until `stopped`; grip and buttons as a test sets."""
+class Headset:
+    """A device: the left hand moves forward at 5 cm/s, until `stopped`; the rest as a test sets."""
 
-    silence_help = 'plug it in'
-
-    def __init__(self) -> None:
+    def __init__(self, node: Node) -> None:
         self.stopped = False
         self.grip = 0.0
         self.buttons: frozenset[str] = frozenset()
         self.tracked = True
-        self.closed = False
-        self._read = self._sample()
+        self._publisher = OperatorPublisher(node)
+        self._publisher.say('plug it in')
+        self._node = node
+        node.create_timer(1 / 90, self._measure)
 
-    def read(self) -> OperatorInput:
-        if not self.stopped:
-            self._read = self._sample()
-        return self._read
-
-    def close(self) -> None:
-        self.closed = True
-
-    def _sample(self) -> OperatorInput:
-        now = time.monotonic_ns()
+    def _measure(self) -> None:
+        if self.stopped:
+            return
         pose = np.eye(4)
-        pose[0, 3] = 0.05 * now * 1e-9
+        pose[0, 3] = 0.05 * time.monotonic()
         left = HandInput(pose if self.tracked else None, self.grip, 0.0)
-        return OperatorInput(now, left, HandInput(None, 0.0, 0.0), buttons=self.buttons)
+        stamp = self._node.get_clock().now().nanoseconds
+        self._publisher.publish(
+            OperatorInput(stamp, left, HandInput(None, 0.0, 0.0), buttons=self.buttons)
+        )
 
 
 class Robot:
-    """Spins the node beside a robot: joint states, safety status, and the services it may call."""
+    """Spins the node beside a robot and a headset, with the services that the node may call."""
 
-    def __init__(self, services: tuple[str, ...] = SERVICES, **parameters: object) -> None:
-        given = [f'{name}:={value}' for name, value in parameters.items()]
-        rclpy.init(args=['--ros-args', *(text for one in given for text in ('-p', one))])
-        self.node = teleop_node.TeleopNode()
-        self.headset = self.node.device
+    def __init__(self, services: tuple[str, ...] = SERVICES, headset: bool = True) -> None:
+        rclpy.init()
+        self.node = TeleopNode()
         self.targets: list[JointTrajectory] = []
-        self.hands: list[PoseArray] = []
         self.inputs: list[Joy] = []
         self.said: list[str] = []
         self.called: list[str] = []
@@ -83,13 +71,13 @@ class Robot:
         self._robot = rclpy.create_node('robot')
         for kind, topic, heard, qos in (
             (JointTrajectory, 'teleop/joint_targets', self.targets.append, COMMAND),
-            (PoseArray, 'teleop/hands', self.hands.append, SENSOR_DATA),
             (Joy, 'teleop/inputs', self.inputs.append, SENSOR_DATA),
             (String, 'teleop/status', lambda message: self.said.append(message.data), STATUS),
         ):
             self._robot.create_subscription(kind, topic, heard, qos)
         for name in services:
             self.serve(name)
+        self.headset = Headset(self._robot) if headset else None
         self._joints = self._robot.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self._safety = self._robot.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
         self._robot.create_timer(0.02, self._publish)
@@ -110,6 +98,31 @@ class Robot:
         self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
         self._safety.publish(SafetyStatus(mode=self.mode, text=NAMES[self.mode]))
 
+    def publish_foreign_hands(self) -> None:
+        """Hands without a head, again and again."""
+        hands = self._robot.create_publisher(PoseArray, 'teleop/hands', SENSOR_DATA)
+        inputs = self._robot.create_publisher(Joy, 'teleop/inputs', SENSOR_DATA)
+
+        def publish() -> None:
+            stamp = self._robot.get_clock().now().to_msg()
+            for kind, publisher in ((PoseArray, hands), (Joy, inputs)):
+                message = kind()
+                message.header.stamp = stamp
+                publisher.publish(message)
+
+        self._robot.create_timer(0.02, publish)
+
+    def publish_foreign_joint_states(self) -> None:
+        """Names without positions, other joints, and nothing at all, again and again."""
+        messages = (
+            JointState(name=list(ROBOT.action_joints)),
+            JointState(name=['wheel'], position=[1.0]),
+            JointState(),
+        )
+        self._robot.create_timer(
+            0.02, lambda: [self._joints.publish(message) for message in messages]
+        )
+
     def press(self, button: str) -> None:
         """Presses a button and lets it go, as soon as the node has read each."""
         for pressed in (frozenset({button}), frozenset()):
@@ -124,6 +137,9 @@ class Robot:
     def spin_until_said(self, text: str) -> None:
         self.spin_until(lambda: any(text in said for said in self.said), text)
 
+    def spin_until_ready(self) -> None:
+        self.spin_until(lambda: self.said[-1:] and self.said[-1].startswith('ready'), 'ready')
+
     def move(self) -> None:
         """Presses the grip anew, until the arm moves."""
         self.targets.clear()
@@ -136,7 +152,7 @@ class Robot:
             assert time.monotonic() < end, f'waited too long for {what!r}; last: {self.said[-3:]}'
             self.headset.grip = 0.0
             self.spin_until_read(lambda message: message.axes[0] == 0)
-            self.spin_until(lambda: self.node._said.startswith('ready'), 'ready')
+            self.spin_until_ready()
             self.headset.grip = 1.0
             patience = time.monotonic() + 2
             while not condition() and time.monotonic() < patience:
@@ -169,12 +185,11 @@ class Robot:
 
 
 @pytest.fixture
-def make_robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Robot]]:
-    monkeypatch.setattr(teleop_node, 'XRoboToolkit', FakeHeadset)
+def make_robot() -> Iterator[Callable[..., Robot]]:
     made: list[Robot] = []
 
-    def make(*services: str, **parameters: object) -> Robot:
-        made.append(Robot(services, **parameters))
+    def make(*services: str, headset: bool = True) -> Robot:
+        made.append(Robot(services, headset))
         return made[0]
 
     yield make
@@ -184,13 +199,6 @@ def make_robot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Robot]
 @pytest.fixture
 def robot(make_robot: Callable[..., Robot]) -> Robot:
     return make_robot(*SERVICES)
-
-
-def test_the_device_is_closed_with_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teleop_node, 'XRoboToolkit', FakeHeadset)
-    robot = Robot()
-    robot.close()
-    assert robot.headset.closed
 
 
 def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot) -> None:
@@ -213,32 +221,13 @@ def test_a_gripped_hand_sends_targets_that_start_where_the_robot_is(robot: Robot
     assert moved(slice(7, 14)) < 1e-6
 
 
-def test_every_measurement_goes_out_once_for_the_recorder(robot: Robot) -> None:
-    robot.headset.grip = 0.3
-    robot.spin_until(lambda: len(robot.inputs) > 20 and len(robot.hands) > 20, 'hands and inputs')
-    hands, inputs = robot.hands[-1], robot.inputs[-1]
-    head, left, right = hands.poses
-    assert hands.header.stamp in [message.header.stamp for message in robot.inputs]
-    assert left.position.x > 0
-    assert left.orientation.w == pytest.approx(1)
-    for lost in (head, right):
-        assert lost.orientation.w == 0
-    assert list(inputs.axes) == pytest.approx([0.3, 0, 0, 0])
-    assert list(inputs.buttons) == [0] * len(BUTTONS)
-    robot.headset.stopped = True
-    robot.spin_for(0.2)
-    count = len(robot.hands)
-    robot.spin_for(0.2)
-    assert len(robot.hands) == count
-
-
 def test_a_device_that_stops_sending_stops_the_targets_until_the_grip_is_pressed_anew(
     robot: Robot,
 ) -> None:
     robot.move()
     robot.headset.stopped = True
     robot.assert_rests()
-    assert 'nothing moves: device xrobotoolkit stopped sending; plug it in' in robot.said
+    assert 'nothing moves: the device stopped sending; plug it in' in robot.said
     robot.headset.stopped = False
     robot.assert_rests()
     robot.move()
@@ -286,7 +275,7 @@ def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None
 
 
 def test_buttons_call_the_recorder_once_a_press_and_tell_its_answer(robot: Robot) -> None:
-    robot.spin_until(lambda: robot.node._said.startswith('ready'), 'ready')
+    robot.spin_until_ready()
     robot.press('A')
     robot.spin_until_said('start: recorder/start is done')
     robot.press('B')
@@ -316,61 +305,30 @@ def test_an_estop_without_control_is_said_and_goes_out_when_it_is_back(
     make_robot: Callable[..., Robot],
 ) -> None:
     robot = make_robot()
-    robot.spin_until(lambda: robot.node._said.startswith('ready'), 'ready')
+    robot.spin_until_ready()
     robot.press('right_stick')
     robot.spin_until_said('E-STOP NOT DONE: there is no control/estop')
     robot.serve('control/estop')
     robot.spin_until(lambda: robot.called == ['control/estop'], 'the e-stop')
 
 
-def test_a_recorded_operator_waits_for_the_arms_and_ends_in_a_hold(
-    make_robot: Callable[..., Robot], tmp_path: Path
+def test_without_a_device_it_is_said_how_to_start_one(make_robot: Callable[..., Robot]) -> None:
+    robot = make_robot(*SERVICES, headset=False)
+    robot.spin_until_said('nothing moves: there is no device; start one, as with device:=')
+
+
+def test_messages_that_are_of_no_operator_are_said_and_move_nothing(
+    make_robot: Callable[..., Robot],
 ) -> None:
-    kinds = {'/teleop/hands': hands_message, '/teleop/inputs': inputs_message}
-    types = {
-        '/teleop/hands': 'geometry_msgs/msg/PoseArray',
-        '/teleop/inputs': 'sensor_msgs/msg/Joy',
-    }
-    with RawLog(tmp_path / 'raw', types, {}) as log:
-        for k in range(360):  # 4 s; the grip is pressed anew twice a second
-            pose = np.eye(4)
-            pose[0, 3] = k / 3600
-            left = HandInput(pose, float(k % 45 > 5), 0.0)
-            operator = OperatorInput(k, left, HandInput(None, 0.0, 0.0))
-            stamp = Time(nanoseconds=10**18 + k * 10**9 // 90)
-            for topic, message in kinds.items():
-                data = serialize_message(message(operator, stamp.to_msg()))
-                log.add(topic, stamp.nanoseconds, data)
-
-    robot = make_robot(device='replay', replay_file=tmp_path / 'raw')
-    robot.mode = SafetyStatus.DISARMED
-    robot.spin_until_said('control is DISARMED')
-    assert robot.targets == []
-    robot.mode = SafetyStatus.HOLD
-    robot.spin_until(lambda: len(robot.targets) > 20, 'targets')
-    robot.spin_until_said('device replay stopped sending; the recording is over')
-    robot.spin_for(0.3)
-    robot.targets.clear()
-    robot.spin_for(0.3)
+    robot = make_robot(*SERVICES, headset=False)
+    robot.publish_foreign_hands()
+    robot.spin_until_said('teleop/hands and teleop/inputs are not those of an operator: expected 3')
     assert robot.targets == []
 
 
-def test_no_headset_is_said_and_ctrl_c_is_clean() -> None:
-    pytest.importorskip('xrobotoolkit_sdk')
-    process = subprocess.Popen(
-        [sys.executable, '-u', '-m', 'g1_teleop.nodes.teleop_node'],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if 'nothing moves: device xrobotoolkit sends nothing; start the XRoboToolkit PC' in line:
-            break
-    else:
-        pytest.fail('never said that there is no headset')
-    process.send_signal(signal.SIGINT)
-    assert process.wait(DEADLINE) == 0
+def test_foreign_joint_states_do_no_harm(robot: Robot) -> None:
+    robot.publish_foreign_joint_states()
+    robot.move()
 
 
 @pytest.mark.parametrize(
@@ -378,7 +336,7 @@ def test_no_headset_is_said_and_ctrl_c_is_clean() -> None:
     [
         ('button_save', 'Q', 'button_save: expected str one of: A, B, X, Y, left_menu,'),
         ('button_save', 'A', 'button_start and button_save: expected a button each, got A'),
-        ('device', 'kinect', 'device: expected str one of: xrobotoolkit,'),
+        ('rate', '10.0', 'rate: expected float from 100.0 to 250.0'),
     ],
 )
 def test_what_cannot_be_is_refused_at_start(parameter: str, value: str, refusal: str) -> None:

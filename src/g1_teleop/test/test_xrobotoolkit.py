@@ -23,17 +23,22 @@ from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
 from g1_fakes.xr_service import Measurement, XrService
+from g1_ros.config import config_path
+from g1_ros.operator import BUTTONS
+from g1_ros.parameters import load
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
-from g1_teleop.devices import BUTTONS
+from g1_ros.stamps import seconds
+from g1_teleop.retargeting import RetargetingParameters
 
 pytest.importorskip('xrobotoolkit_sdk')
 
 ROBOT = load_robot()
+LEAD = load(RetargetingParameters, config_path('teleop.yaml')).lead
 DEADLINE = 60.0  # [s]
 #: Prints what the device reads, a JSON line for each stamp, as the SDK writes to stdout itself.
 READER = """
 import json, sys, time
-from g1_teleop.devices import XRoboToolkit
+from g1_teleop.xrobotoolkit import XRoboToolkit
 
 def pose(values):
     return None if values is None else values.tolist()
@@ -171,12 +176,11 @@ class Robot:
         self._node = rclpy.create_node('robot', context=self.context)
         self.targets: list[JointTrajectory] = []
         self.said: list[str] = []
+        self.newest = ''
         self._node.create_subscription(
             JointTrajectory, 'teleop/joint_targets', self.targets.append, COMMAND
         )
-        self._node.create_subscription(
-            String, 'teleop/status', lambda message: self.said.append(message.data), STATUS
-        )
+        self._node.create_subscription(String, 'teleop/status', self._hear, STATUS)
         self._joints = self._node.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self._safety = self._node.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
         self._node.create_timer(0.02, self._publish)
@@ -184,6 +188,10 @@ class Robot:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+
+    def _hear(self, message: String) -> None:
+        self.said.append(message.data)
+        self.newest = message.data
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -196,16 +204,24 @@ class Robot:
         self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
         self._safety.publish(SafetyStatus(mode=SafetyStatus.HOLD, text='HOLD'))
 
-    def wait_until_said(self, text: str) -> None:
-        """Waits for it, among what was said since the last such call."""
+    def wait_until_said(self, text: str) -> float:
+        """When it is heard [s, Unix], among what was said since the last such call."""
         wait_for(lambda: any(text in said for said in self.said), f'{text!r}; said: {self.said}')
         self.said.clear()
+        return time.time()
 
-    def rests(self) -> bool:
-        time.sleep(0.3)
-        self.targets.clear()
-        time.sleep(0.4)
-        return self.targets == []
+    def wait_until_ready(self) -> None:
+        """Until teleop_node, with open grips, waits for one to be pressed."""
+        wait_for(lambda: self.newest.startswith('ready'), f'ready; said last: {self.newest}')
+
+    def moved_since(self, moment: float) -> bool:
+        """Whether targets were made after a moment [s, Unix], whenever they came."""
+        return any(made(message) > moment for message in self.targets)
+
+
+def made(message: JointTrajectory) -> float:
+    """When teleop_node made the newest target of a message [s, Unix]."""
+    return seconds(message.header.stamp) + seconds(message.points[-1].time_from_start) - LEAD
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
@@ -223,22 +239,28 @@ def robot() -> Iterator[Robot]:
 
 
 @pytest.fixture
-def node(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def device(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The headset's node beside teleop_node; the SDK looks for the service in `folder`."""
+    words = [sys.executable, '-m']
+    teleop = subprocess.Popen([*words, 'g1_teleop.nodes.teleop_node'])
     process = subprocess.Popen(
-        [sys.executable, '-m', 'g1_teleop.nodes.teleop_node'], cwd=folder, stdout=subprocess.DEVNULL
+        [*words, 'g1_teleop.nodes.xrobotoolkit_node'], cwd=folder, stdout=subprocess.DEVNULL
     )
     yield process
-    process.kill()
-    process.wait()
+    for started in (process, teleop):
+        started.kill()
+        started.wait()
 
 
 def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new_grip(
-    node: subprocess.Popen[bytes], port: int, headset: Headset, robot: Robot
+    device: subprocess.Popen[bytes], port: int, headset: Headset, robot: Robot
 ) -> None:
-    def move() -> None:
+    def move(not_since: float = math.inf) -> None:
+        """Presses the grip anew; until then nothing has moved since the moment named."""
         for _ in range(10):
             headset.change(grips=(0.0, 0.0))
-            time.sleep(0.3)
+            robot.wait_until_ready()
+            assert not robot.moved_since(not_since)
             robot.targets.clear()
             headset.change(grips=(1.0, 0.0))
             end = time.monotonic() + DEADLINE / 10
@@ -246,6 +268,7 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
                 time.sleep(0.02)
             if len(robot.targets) >= 10:
                 return
+            not_since = math.inf
         pytest.fail(f'the arm does not move; said: {robot.said}')
 
     robot.wait_until_said(f'start the XRoboToolkit PC service: nobody answers at 127.0.0.1:{port}')
@@ -257,23 +280,28 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
     move()
 
     service.asleep = True
-    robot.wait_until_said('stopped sending; wake the headset')
-    assert robot.rests()
+    stopped = robot.wait_until_said('stopped sending; wake the headset')
     service.asleep = False
     robot.wait_until_said('left hand waits; let go of its grip')
-    assert robot.rests()
-    move()
+    move(not_since=stopped)
 
     service.close()
-    robot.wait_until_said('stopped sending; start the XRoboToolkit PC service')
-    assert robot.rests()
+    stopped = robot.wait_until_said('stopped sending; start the XRoboToolkit PC service')
     service = XrService(headset.measure, port)
     robot.wait_until_said('left hand waits; let go of its grip')
-    assert robot.rests()
-    move()
+    move(not_since=stopped)
 
     service.heartbeat = 1.0  # the SDK's own close never returns after such a one
     wait_for(lambda: service.late > 0, 'a heartbeat')
-    node.send_signal(signal.SIGINT)
-    assert node.wait(DEADLINE) == 0
+    device.send_signal(signal.SIGINT)
+    assert device.wait(DEADLINE) == 0
     service.close()
+
+
+def test_no_headset_is_said_and_ctrl_c_is_clean(
+    device: subprocess.Popen[bytes], robot: Robot
+) -> None:
+    robot.wait_until_said('nothing moves: the device sends nothing; start the XRoboToolkit PC')
+    device.send_signal(signal.SIGINT)
+    assert device.wait(DEADLINE) == 0
+    robot.wait_until_said('nothing moves: there is no device')

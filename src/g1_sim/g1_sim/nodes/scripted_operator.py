@@ -1,10 +1,11 @@
-"""The device `scripted` of teleop_node: a demonstrator in place of a headset and its wearer."""
+"""A demonstrator in place of a headset and its wearer: teleop/hands and teleop/inputs by itself."""
 
 from __future__ import annotations
 
+import sys
 import time
+from dataclasses import dataclass
 
-import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus, SafetyStatus
 from rclpy.node import Node
 from rclpy.task import Future
@@ -14,79 +15,85 @@ from std_srvs.srv import Trigger
 
 from g1_description import load_robot
 from g1_ros import qos
+from g1_ros.conversions import JointReader
+from g1_ros.main import run
+from g1_ros.operator import BUTTONS, OperatorPublisher
+from g1_ros.parameters import declare, parameter
+from g1_ros.timers import steady_timer
 from g1_sim.demonstrator import Demonstrator
 from g1_sim.tasks import simulated_tasks
-from g1_teleop.devices import OperatorInput
 
 _PERIOD = 1 / 90  # [s] as a PICO measures
 _LONGEST = 0.03  # [s] of motion between two measurements, however long the computer was busy
 _SERVICES = ('control/arm', 'sim/reset')
 
 
-class ScriptedOperator:
-    """A device of teleop_node: see `g1_teleop.devices.Device`.
+@dataclass(frozen=True)
+class OperatorParameters:
+    """What scripted_operator takes; the buttons are those of teleop_node."""
+
+    task: str = parameter('', choices=simulated_tasks(), description='What is demonstrated.')
+    button_start: str = parameter('A', choices=BUTTONS, description='Starts an episode.')
+    button_save: str = parameter('B', choices=BUTTONS, description='Saves the episode.')
+    button_discard: str = parameter('X', choices=BUTTONS, description='Discards the episode.')
+
+
+class ScriptedOperator(Node):
+    """Demonstrates a task over and over, as a device of teleop_node.
 
     It does nothing without a simulator, whose topic sim/seed says what stands on the table.
     """
 
-    silence_help = 'its planning ended with an error; start this node again'
-
-    def __init__(self, node: Node, task: str) -> None:
-        """node: the teleop_node, whose parameters button_* name the buttons.
-
-        Raises ValueError for a task that cannot be simulated.
-        """
-        if task not in simulated_tasks():
-            raise ValueError(
-                f'device scripted: expected a simulated task, got {task!r}; choose one of: '
-                f'{", ".join(simulated_tasks())}'
-            )
-        self._log = node.get_logger().get_child('scripted_operator')
-        self._clients = {name: node.create_client(Trigger, name) for name in _SERVICES}
+    def __init__(self) -> None:
+        super().__init__('scripted_operator')
+        parameters = declare(self, OperatorParameters)
+        self._clients_of = {name: self.create_client(Trigger, name) for name in _SERVICES}
+        self._publisher = OperatorPublisher(self)
+        self._publisher.say('the planning of scripted_operator is stuck; start it again')
         self._demonstrator = Demonstrator(
-            task,
+            parameters.task,
             {
-                action: str(node.get_parameter(f'button_{action}').value)
-                for action in ('start', 'save', 'discard')
+                'start': parameters.button_start,
+                'save': parameters.button_save,
+                'discard': parameters.button_discard,
             },
             self._ask,
-            self._log.info,
+            self.get_logger().info,
         )
-        self._joints = load_robot().action_joints
+        self._joints = JointReader(load_robot().action_joints)
         self._view = self._demonstrator.view
         self._measured_at = time.monotonic()
-        self._input = self._demonstrator.input(time.monotonic_ns())
-        subscribe = node.create_subscription
+        subscribe = self.create_subscription
         subscribe(JointState, 'joint_states', self._take_joint_state, qos.NEWEST_SENSOR_DATA)
         subscribe(SafetyStatus, 'control/safety_status', self._take_safety, qos.STATUS)
         subscribe(EpisodeStatus, 'recorder/status', self._take_episode, qos.STATUS)
         subscribe(Int64, 'sim/seed', self._take_seed, qos.STATUS)
         subscribe(Bool, 'sim/success', self._take_success, qos.STATUS)
+        steady_timer(self, _PERIOD, self._measure)
 
-    def read(self) -> OperatorInput:
-        """The newest measurement, at once."""
-        passed = (time.monotonic() - self._measured_at) // _PERIOD * _PERIOD
-        if passed:
-            self._measured_at += passed
-            self._demonstrator.step(min(passed, _LONGEST))
-            self._input = self._demonstrator.input(time.monotonic_ns())
-        return self._input
-
-    def close(self) -> None:
+    def destroy_node(self) -> None:
+        """Ends the planning too."""
         self._demonstrator.close()
+        super().destroy_node()
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        passed, self._measured_at = now - self._measured_at, now
+        self._demonstrator.step(min(passed, _LONGEST))
+        self._publisher.publish(self._demonstrator.input(self.get_clock().now().nanoseconds))
 
     def _ask(self, name: str) -> None:
-        self._clients[name].call_async(Trigger.Request()).add_done_callback(self._take_answer)
+        self._clients_of[name].call_async(Trigger.Request()).add_done_callback(self._take_answer)
 
     def _take_answer(self, future: Future) -> None:
         answer = future.result()
-        if not answer.success:
-            self._log.warning(answer.message)
+        if answer is not None and not answer.success:
+            self.get_logger().warning(answer.message)
 
     def _take_joint_state(self, message: JointState) -> None:
-        positions = dict(zip(message.name, message.position, strict=True))
-        if positions.keys() >= set(self._joints):
-            self._view.measured = np.array([positions[name] for name in self._joints])
+        measured = self._joints.positions(message)
+        if measured is not None:
+            self._view.measured = measured
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._view.armed = message.mode in (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
@@ -100,3 +107,12 @@ class ScriptedOperator:
 
     def _take_success(self, message: Bool) -> None:
         self._view.success = message.data
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node."""
+    return run(ScriptedOperator, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,37 +1,35 @@
-"""The operator's hands move the robot's: XR controllers in, joint targets for control_node out."""
+"""The operator's hands move the robot's: what a device measures in, joint targets out."""
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
 import sys
 import time
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import SafetyStatus
-from geometry_msgs.msg import PoseArray
-from rclpy.duration import Duration
+from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
-from sensor_msgs.msg import JointState, Joy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
+from g1_ros.conversions import JointReader, joint_trajectory
 from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
+from g1_ros.operator import HandInput, OperatorInput, OperatorSubscription
 from g1_ros.parameters import declare, parameter
-from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
+from g1_ros.polling import PolledSubscription
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_ros.rates import RateMeter
+from g1_ros.stamps import time_message_of
+from g1_ros.timers import steady_timer
 from g1_teleop.buttons import ButtonParameters, Buttons
-from g1_teleop.devices import Device, OperatorInput, XRoboToolkit
-from g1_teleop.messages import hands_message, inputs_message
 from g1_teleop.nodes.operator_requests import OperatorRequests
-from g1_teleop.pose_replay import PoseReplay
 from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
@@ -43,29 +41,19 @@ _ARM = {
     SafetyStatus.DISARMED: '; arm with: g1 arm',
     SafetyStatus.ESTOP: '; when it is safe: g1 reset, then g1 arm',
 }
+_NOTHING_MEASURED = OperatorInput(0, HandInput(None, 0.0, 0.0), HandInput(None, 0.0, 0.0))
 
 
 @dataclass(frozen=True)
 class TeleopParameters:
     """What teleop_node takes beside the retargeting's parameters."""
 
-    device: str = parameter(
-        'xrobotoolkit',
-        choices=('xrobotoolkit', 'replay', 'scripted'),
-        description='What the operator holds; scripted plays the operator in the simulator.',
-    )
-    replay_file: str = parameter(
-        '', description='Raw log of an episode (MCAP) whose operator the device replay plays.'
-    )
-    task: str = parameter(
-        '', description='Task of config/tasks.yaml; what a scripted operator demonstrates.'
-    )
     rate: float = parameter(
         100.0,
         unit='Hz',
         minimum=100.0,
         maximum=250.0,
-        description='Readings of the device, and targets while a grip is pressed.',
+        description='Targets while a grip is pressed, each from the newest measurement.',
     )
 
 
@@ -74,9 +62,7 @@ class TeleopNode(Node):
 
     A message holds the last targets, those that control has still to reach, with their times.
 
-    Every new measurement of the device goes out on teleop/hands and teleop/inputs, with the same
-    stamp on both: when it was read, at most a period of `rate` after it had come. The stamp of the
-    device itself only tells new from old, as a headset's clock agrees with nobody's.
+    A device is another node: it publishes every measurement on teleop/hands and teleop/inputs.
 
     Buttons call the services of recorder_node and control_node. What the operator is to know goes
     to the log, and the newest of it to teleop/status.
@@ -90,7 +76,7 @@ class TeleopNode(Node):
         self._robot = load_robot()
         self._retargeting = Retargeting(self._robot, retargeting)
         self._watchdog = Watchdog(retargeting.stale_after)
-        self._measured: np.ndarray | None = None
+        self._measured: NDArray[np.float64] | None = None
         self._measured_at = 0.0
         self._safety: SafetyStatus | None = None
         self._paused = False
@@ -99,53 +85,27 @@ class TeleopNode(Node):
         self._said, self._answer = '', ''
         self._may_move = False
         self._rate, self._measurements = RateMeter(), RateMeter()
-        self._operator_stamp = 0
         self._publisher = self.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
-        self._hands = self.create_publisher(PoseArray, 'teleop/hands', SENSOR_DATA)
-        self._inputs = self.create_publisher(Joy, 'teleop/inputs', SENSOR_DATA)
         self._status = self.create_publisher(String, 'teleop/status', STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_subscription(
-            JointState, 'joint_states', self._take_joint_state, NEWEST_SENSOR_DATA
-        )
+        self._device = OperatorSubscription(self)
+        self._operator = _NOTHING_MEASURED
+        # The topic is shared: others' joint states may come after those that are waited for.
+        self._joint_states = PolledSubscription(self, JointState, 'joint_states', SENSOR_DATA)
+        self._joints = JointReader(self._robot.action_joints)
         self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
         self._requests = OperatorRequests(self, self._tell)
-        self._device_name = parameters.device
-        self.device = self._open(parameters)
-        self.create_timer(1 / parameters.rate, self._step)
-        self.create_timer(1.0, self._publish_diagnostics)
+        steady_timer(self, 1 / parameters.rate, self._step)
+        steady_timer(self, 1.0, self._publish_diagnostics)
         self.get_logger().info(f'buttons: {self._buttons}')
-
-    def destroy_node(self) -> None:
-        self.device.close()
-        super().destroy_node()
-
-    def _open(self, parameters: TeleopParameters) -> Device:
-        match parameters.device:
-            case 'xrobotoolkit':
-                return XRoboToolkit()
-            case 'replay':
-                return PoseReplay(parameters.replay_file, self._armed)
-            case _:  # scripted
-                return self._scripted_operator(parameters.task)
-
-    def _scripted_operator(self, task: str) -> Device:
-        try:
-            module = importlib.import_module('g1_sim.nodes.scripted_operator')
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f'device scripted needs the simulator, package g1_sim, on this machine ({error})'
-            ) from None
-        operator: Device = module.ScriptedOperator(self, task)
-        return operator
 
     # What comes in.
 
-    def _take_joint_state(self, message: JointState) -> None:
-        positions = dict(zip(message.name, message.position, strict=True))
-        if positions.keys() >= set(self._robot.action_joints):
-            self._measured = np.array([positions[name] for name in self._robot.action_joints])
-            self._measured_at = time.monotonic()
+    def _take_joint_states(self, now: float) -> None:
+        for data, _ in self._joint_states.take():
+            measured = self._joints.positions(deserialize_message(data, JointState))
+            if measured is not None:
+                self._measured, self._measured_at = measured, now
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._safety = message
@@ -154,12 +114,17 @@ class TeleopNode(Node):
 
     def _step(self) -> None:
         now = time.monotonic()  # not the clock of the stamps: that one may be set
-        operator = self.device.read()
-        self._publish_input(operator)
+        self._take_joint_states(now)
+        measurements = self._device.take()
+        for measured in measurements:
+            self._operator = measured
+            self._measurements.tick()
+        operator = self._operator
         alive = self._watchdog.alive(operator.stamp, now)
         if alive:
-            for action in self._buttons.actions(operator.buttons, now):
-                self._act(action, now)
+            for measured in measurements or [operator]:  # a short press may be in any of them
+                for action in self._buttons.actions(measured.buttons, now):
+                    self._act(action, now)
         else:
             self._buttons.forget()
         self._requests.check(now)
@@ -193,8 +158,7 @@ class TeleopNode(Node):
     def _obstacle(self, alive: bool, now: float) -> str:
         """Why nothing may move, in words; empty if it may."""
         if not alive:
-            happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
-            return f'device {self._device_name} {happened}; {self.device.silence_help}'
+            return self._silence()
         silent = self._measured is None or now - self._measured_at > _JOINT_STATE_AGE
         if silent or self._safety is None:
             return (
@@ -221,26 +185,23 @@ class TeleopNode(Node):
     def _armed(self) -> bool:
         return self._safety is not None and self._safety.mode in _ARMED
 
-    def _publish_input(self, operator: OperatorInput) -> None:
-        if operator.stamp != self._operator_stamp:
-            self._operator_stamp = operator.stamp
-            self._measurements.tick()
-            stamp = self.get_clock().now().to_msg()
-            self._hands.publish(hands_message(operator, stamp))
-            self._inputs.publish(inputs_message(operator, stamp))
+    def _silence(self) -> str:
+        """What a person can do about a device that sends nothing, in words."""
+        if not self._device.has_device:
+            return 'there is no device; start one, as with device:= of teleop_record.launch.py'
+        if self._device.problem:
+            return self._device.problem
+        happened = 'stopped sending' if self._watchdog.ever_alive else 'sends nothing'
+        return f'the device {happened}; {self._device.help or "is it switched on?"}'
 
-    def _message(self, points: list[tuple[float, np.ndarray]]) -> JointTrajectory:
+    def _message(self, points: list[tuple[float, NDArray[np.float64]]]) -> JointTrajectory:
         start = points[0][0]
-        message = JointTrajectory(joint_names=list(self._robot.action_joints))
-        message.header.stamp = Time(nanoseconds=round(start * 1e9)).to_msg()
-        message.points = [
-            JointTrajectoryPoint(
-                positions=positions.tolist(),
-                time_from_start=Duration(seconds=time - start).to_msg(),
-            )
-            for time, positions in points
-        ]
-        return message
+        return joint_trajectory(
+            time_message_of(start),
+            self._robot.action_joints,
+            [targets for _, targets in points],
+            [time - start for time, _ in points],
+        )
 
     # What the operator is told.
 
@@ -277,12 +238,10 @@ class TeleopNode(Node):
         self._diagnostics.publish(message)
 
 
-def main(args: list[str] | None = None) -> NoReturn:
-    code = run(TeleopNode, args)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # see XRoboToolkit.close
+def main(args: list[str] | None = None) -> int:
+    """Runs the node."""
+    return run(TeleopNode, args)
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the operator holds: poses, grips and triggers of both hands, from whatever device."""
+"""A PICO headset and its controllers, as XRoboToolkit reads them. No ROS."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import configparser
 import importlib
 import socket
 import time
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from g1_description.kinematics import Side
+from g1_ros.operator import HandInput, OperatorInput
 
-SIDES: tuple[Side, Side] = ('left', 'right')
-#: Buttons of the two controllers, X and Y on the left one, and how XRoboToolkit's SDK reads them.
+#: How the SDK reads each of `BUTTONS`.
 _BUTTONS = {
     'A': 'get_A_button',
     'B': 'get_B_button',
@@ -26,59 +23,12 @@ _BUTTONS = {
     'left_stick': 'get_left_axis_click',
     'right_stick': 'get_right_axis_click',
 }
-BUTTONS = tuple(_BUTTONS)
 
 #: Axes of XRoboToolkit (x right, y up, z back) in those of the robot (x forward, y left, z up).
 _ROBOT_FROM_XR = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 _FROZEN = 0.5  # a pose that has not changed at all for so long is not tracked [s]
 _LOOK_EVERY = 1.0  # for the PC service [s]
-
-
-@dataclass(frozen=True)
-class HandInput:
-    """One controller.
-
-    pose: (4, 4) [m] in a fixed frame with the robot's axes; None while it is not tracked.
-    grip, trigger: 0 released to 1 pressed.
-    """
-
-    pose: NDArray[np.float64] | None
-    grip: float
-    trigger: float
-
-
-@dataclass(frozen=True)
-class OperatorInput:
-    """Both hands, the head and the buttons that are pressed (of `BUTTONS`).
-
-    stamp: [ns] changes with every new measurement; 0 before the first one. head: as a hand's pose.
-    """
-
-    stamp: int
-    left: HandInput
-    right: HandInput
-    head: NDArray[np.float64] | None = None
-    buttons: frozenset[str] = frozenset()
-
-    def hand(self, side: Side) -> HandInput:
-        return self.left if side == 'left' else self.right
-
-
-class Device(Protocol):
-    """A device that knows where the operator's hands are.
-
-    silence_help: what a person can do while it sends nothing.
-    """
-
-    @property
-    def silence_help(self) -> str: ...
-
-    def read(self) -> OperatorInput:
-        """The newest measurement, at once."""
-
-    def close(self) -> None:
-        """Releases the device."""
 
 
 class XRoboToolkit:
@@ -106,6 +56,7 @@ class XRoboToolkit:
 
     @property
     def silence_help(self) -> str:
+        """What a person can do while the headset sends nothing."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_EVERY:
             self._looked = now
@@ -120,6 +71,7 @@ class XRoboToolkit:
         return self._help
 
     def read(self) -> OperatorInput:
+        """The newest measurement, at once, with the headset's stamp: its clock is nobody's."""
         sdk, now = self._sdk, time.monotonic()
         return OperatorInput(
             stamp=sdk.get_time_stamp_ns(),

@@ -1,0 +1,74 @@
+"""What the operator holds: nodes that publish their hands and buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+from g1_bringup.system import Argument, ArgumentError, Given, Node, Value
+
+_CONFIG = ('teleop.yaml',)
+_DEVICES = {
+    'xrobotoolkit': Node('g1_teleop', 'xrobotoolkit_node', config=_CONFIG),
+    'replay': Node('g1_teleop', 'replay_node', parameters=(('replay_file', Given('replay_file')),)),
+    'scripted': Node(
+        'g1_sim', 'scripted_operator', config=_CONFIG, parameters=(('task', Given('task')),)
+    ),
+}
+
+DEVICE_ARGUMENTS = (
+    Argument(
+        'device',
+        'xrobotoolkit',
+        'What the operator holds: xrobotoolkit; replay plays replay_file; scripted demonstrates '
+        'the task in the simulator by itself; PACKAGE/EXECUTABLE starts that node; none starts '
+        'nothing.',
+    ),
+    Argument('replay_file', '', 'Raw log of an episode (MCAP) whose hands device:=replay has.'),
+)
+
+
+def device_nodes(values: Mapping[str, Value]) -> tuple[Node, ...]:
+    """The node of the device asked for, once `check_device` has passed."""
+    device = str(values['device'])
+    if device == 'none':
+        return ()
+    if device in _DEVICES:
+        return (_DEVICES[device],)
+    package, executable = device.split('/')
+    return (Node(package, executable, config=_CONFIG),)
+
+
+def check_device(values: Mapping[str, Value]) -> None:
+    """A device has to be known or installed, and have what it needs.
+
+    The scripted operator knows simulated scenes only; a replay needs its file.
+    """
+    device, file = str(values['device']), str(values['replay_file'])
+    if device not in (*_DEVICES, 'none') and not _is_executable(device):
+        raise ArgumentError(
+            f'device:={device} is not valid; expected {", ".join(_DEVICES)}, none, or '
+            'PACKAGE/EXECUTABLE of a node that is installed here'
+        )
+    if device == 'scripted' and values['robot'] != 'sim':
+        raise ArgumentError(
+            'device:=scripted needs robot:=sim: it demonstrates in scenes that it knows, and a '
+            'real robot is moved by a person'
+        )
+    if device == 'replay' and not (file and Path(file).exists()):
+        raise ArgumentError(
+            f'replay_file:={file} is not there; device:=replay needs the raw log of an episode, '
+            'which recorder_node keeps with raw_log: true'
+        )
+
+
+def _is_executable(device: str) -> bool:
+    package, separator, executable = device.partition('/')
+    if not separator or not executable or '/' in executable:
+        return False
+    try:
+        return Path(get_package_prefix(package), 'lib', package, executable).is_file()
+    except (PackageNotFoundError, ValueError):
+        return False
