@@ -1,21 +1,5 @@
-"""Every test module gets a ROS domain of its own: no test hears another or a robot nearby."""
+"""Fixtures of every test."""
 
-import os
-from collections.abc import Iterator
+from g1_test_support.ros_domain import interruptible, ros_domain
 
-import pytest
-
-_FIRST, _LAST = 20, 100  # of the ids whose ports Linux leaves free; a robot is usually on 0
-_next = os.getpid()
-
-
-@pytest.fixture(autouse=True, scope='module')
-def ros_domain() -> Iterator[int]:
-    """The ROS_DOMAIN_ID of this module's processes; discovery stays on this machine."""
-    global _next
-    _next += 1
-    domain = _FIRST + _next % (_LAST - _FIRST + 1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', str(domain))
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        yield domain
+__all__ = ['interruptible', 'ros_domain']

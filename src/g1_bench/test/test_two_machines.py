@@ -4,57 +4,23 @@ The robot holds still within the length of a chunk, 1.6 s, of the last image tha
 policy, and goes on when chunks come again; it is never disarmed for the network's sake.
 """
 
-import ctypes
-import importlib.util
-import json
 import os
-import signal
 import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
 
 from g1_bringup.launcher import command
 from g1_bringup.systems import find
-
-HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location('link', HERE / 'link.py')
-link_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(link_module)
+from g1_test_support.link import Link, NotPermittedError
+from g1_test_support.processes import Program, module
+from g1_test_support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 #: Longest time from the loss of the network to HOLD [s]: the chunk that was just received.
 BOUND = 1.6
 ROBOT, WORKSTATION = 0, 1
-
-
-class Program:
-    """A process on one of the machines, and the lines of JSON it prints, with the newest last."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.lines: list[dict] = []
-        self._process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_parent
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            if line.startswith('{'):
-                self.lines.append(json.loads(line))
-
-    def end(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(20)
-
-
-def _end_with_parent() -> None:
-    """Nothing is left in the namespaces when the test is killed (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Machines:
@@ -68,10 +34,9 @@ class Machines:
             if n.executable == 'control_node' and ('robot', 'sim') in n.when
         )
         control = command(node, {'robot': 'sim', 'machine': 'robot'})
-        python = sys.executable
-        self.robot = Program(link.command(ROBOT, python, str(HERE / 'stub_robot.py')))
+        self.robot = Program(link.command(ROBOT, *module('g1_test_support.stub_robot')))
         self.control = Program(link.command(ROBOT, *control))
-        self.policy = Program(link.command(WORKSTATION, python, str(HERE / 'stub_policy.py')))
+        self.policy = Program(link.command(WORKSTATION, *module('g1_test_support.stub_policy')))
 
     def close(self) -> None:
         for program in (self.policy, self.control, self.robot):
@@ -81,25 +46,28 @@ class Machines:
         words = self.link.command(ROBOT, 'g1', *words)
         return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
+    def modes(self, since: float) -> list[dict]:
+        """The changes of control's mode from then on [s since 1970]."""
+        return [line for line in self.robot.json_lines if line['time'] >= since]
+
     def wait_for_mode(self, mode: int, since: float, timeout: float) -> dict:
-        """The first change into `mode` after `since` [s since 1970]."""
-        deadline = time.time() + timeout
-        while time.time() < deadline:
-            for line in self.robot.lines:
-                if line['time'] >= since and line['mode'] == mode:
-                    return line
-            time.sleep(0.01)
-        pytest.fail(f'mode {mode} was not reached within {timeout} s: {self.robot.lines[-5:]}')
+        """The first change into `mode` from `since` on."""
+        return wait_until(
+            lambda: next((line for line in self.modes(since) if line['mode'] == mode), None),
+            lambda: f'mode {mode}: {self.robot.json_lines[-5:]}',
+            timeout,
+        )
 
     @property
     def mode(self) -> int:
-        return self.robot.lines[-1]['mode'] if self.robot.lines else -1
+        return self.robot.json_lines[-1]['mode'] if self.robot.json_lines else -1
 
     def wait_until_active(self) -> None:
-        deadline = time.monotonic() + 40
-        while self.mode != SafetyStatus.ACTIVE:
-            assert time.monotonic() < deadline, (self.robot.lines[-5:], self.policy.lines[-1:])
-            time.sleep(0.02)
+        wait_until(
+            lambda: self.mode == SafetyStatus.ACTIVE,
+            lambda: f'ACTIVE: {self.robot.json_lines[-5:]}, {self.policy.json_lines[-1:]}',
+            40.0,
+        )
 
 
 @pytest.fixture(scope='module')
@@ -107,16 +75,14 @@ def machines(ros_domain):
     if os.geteuid() != 0:
         pytest.skip('network namespaces are for root only; run as root to test two machines')
     try:
-        link = link_module.Link()
-    except link_module.NotPermittedError as error:
+        link = Link()
+    except NotPermittedError as error:
         pytest.skip(f'two network namespaces cannot be had here: {error}')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
         both = Machines(link)
         try:
-            deadline = time.monotonic() + 60
-            while (armed := both.operator('arm')).returncode:
-                assert time.monotonic() < deadline, armed.stderr
+            wait_until(lambda: both.operator('arm').returncode == 0, 'g1 arm')
             both.wait_until_active()
             yield both
         finally:
@@ -145,35 +111,36 @@ def test_a_cut_cable_ends_in_hold_within_a_chunk_and_a_mended_one_goes_on(machin
 
 
 def test_a_slow_network_makes_chunks_older_but_the_robot_goes_on(machines, capsys):
+    heard = machines.policy.json_lines
     machines.link.delay = 0.1
-    time.sleep(1.0)
-    began, chunks = time.time(), len(machines.policy.lines)
-    time.sleep(5.0)
-    ages = [line['age'] for line in machines.policy.lines[chunks:]]
+    wait_until(lambda: heard and heard[-1]['age'] >= 0.1, 'a chunk for an image 100 ms late', 30.0)
+    began, chunks = time.time(), len(heard)
+    wait_until(lambda: len(heard) >= chunks + 15, 'fifteen chunks', 60.0)
+    ages = [line['age'] for line in heard[chunks : chunks + 15]]
     machines.link.delay = 0.0
-    modes = [line['mode'] for line in machines.robot.lines if line['time'] > began]
+    modes = [line['mode'] for line in machines.modes(began)]
     with capsys.disabled():
         print(
-            f'\n100 ms: {len(ages)} chunks in 5 s, images {min(ages, default=0) * 1e3:.0f} to '
-            f'{max(ages, default=0) * 1e3:.0f} ms old, modes {modes}'
+            f'\n100 ms: images {min(ages) * 1e3:.0f} to {max(ages) * 1e3:.0f} ms old, modes {modes}'
         )
-    assert ages and min(ages) >= 0.1
+    assert min(ages) >= 0.1
     assert set(modes) <= {SafetyStatus.ACTIVE, SafetyStatus.HOLD}
     machines.wait_until_active()
 
 
 def test_a_lossy_network_never_disarms_and_mends(machines, capsys):
     machines.wait_until_active()
+    heard = machines.policy.json_lines
     machines.link.loss = 0.2
-    began, chunks = time.time(), len(machines.policy.lines)
+    began, chunks = time.time(), len(heard)
     time.sleep(8.0)
     machines.link.loss = 0.0
-    modes = [line['mode'] for line in machines.robot.lines if line['time'] > began]
+    modes = [line['mode'] for line in machines.modes(began)]
     mended = time.time()
     machines.wait_until_active()
     with capsys.disabled():
         print(
-            f'\n20 % lost: {len(machines.policy.lines) - chunks} chunks in 8 s, modes {modes}; '
+            f'\n20 % lost: {len(heard) - chunks} chunks in 8 s, modes {modes}; '
             f'ACTIVE {(time.time() - mended) * 1e3:.0f} ms after it was mended'
         )
     assert set(modes) <= {SafetyStatus.ACTIVE, SafetyStatus.HOLD}

@@ -4,9 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +14,11 @@ from g1_bringup.system import SIM
 from g1_bringup.systems import find
 from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
+from g1_test_support.processes import Program, module
+from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
 ELBOW = 'left_elbow_joint'
-HERE = Path(__file__).parent
 
 
 def g1(*words, timeout=40):
@@ -44,17 +42,10 @@ def control_words():
 
 
 @pytest.fixture(scope='module')
-def running(ros_domain, tmp_path_factory):
-    """The stub and control_node, heard by each other; the file of the modes that the stub saw."""
-    modes = tmp_path_factory.mktemp('stub') / 'modes.jsonl'
-    with modes.open('w') as file:
-        stub = subprocess.Popen([sys.executable, str(HERE / 'stub_robot.py')], stdout=file)
-    processes = [stub, subprocess.Popen(control_words())]
-    yield modes
-    for process in processes:
-        process.send_signal(signal.SIGINT)
-    for process in processes:
-        process.wait(20)
+def robot(ros_domain):
+    """The stand-in for the robot beside a control_node; it prints the modes that it sees."""
+    with Program(module('g1_test_support.stub_robot')) as stub, Program(control_words()):
+        yield stub
 
 
 def checks(*words):
@@ -67,22 +58,23 @@ def checks(*words):
 
 
 def wait_until_ready():
-    deadline = time.monotonic() + 60
-    while True:
-        passed, found = checks('--seconds', '2')
-        if passed:
-            return found
-        assert time.monotonic() < deadline, found
+    """All that `g1 check` looks at, once that passes."""
+    heard = []
+
+    def passes():
+        heard.append(checks('--seconds', '2'))
+        return heard[-1][0]
+
+    wait_until(passes, lambda: f'g1 check to pass: {heard[-1]}')
+    return heard[-1][1]
 
 
-def wait_for_mode(modes, wanted):
-    deadline = time.monotonic() + 30
-    while not (seen := modes.read_text().splitlines()) or json.loads(seen[-1])['mode'] != wanted:
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.02)
+def wait_for_mode(robot, wanted):
+    seen = robot.json_lines
+    wait_until(lambda: seen and seen[-1]['mode'] == wanted, lambda: f'mode {wanted}: {seen}')
 
 
-def test_the_list_the_state_and_the_way_through_the_modes(running):
+def test_the_list_the_state_and_the_way_through_the_modes(robot):
     found = wait_until_ready()
     assert found['mode_machine'] == ('pass', '5')
     assert found['who commands /arm_sdk'] == ('pass', 'control_node')
@@ -104,7 +96,7 @@ def test_the_list_the_state_and_the_way_through_the_modes(running):
     assert g1('reset').returncode == 0
 
 
-def test_a_recorded_episode_is_played_once_the_robot_is_armed(running, tmp_path):
+def test_a_recorded_episode_is_played_once_the_robot_is_armed(robot, tmp_path):
     wait_until_ready()
     bend = 0.4 * np.sin(np.linspace(0.0, np.pi, 21))
     commands = ROBOT.home + bend[:, None] * (np.arange(16) == ROBOT.arm_joints.index(ELBOW))
@@ -128,11 +120,11 @@ def test_a_recorded_episode_is_played_once_the_robot_is_armed(running, tmp_path)
     assert float(away.split('│')[2].split()[0]) < 50.0, played.stdout  # [mrad], the median
 
     stopped = subprocess.Popen(['g1', *words, '--speed', '0.3'], stdout=subprocess.PIPE, text=True)
-    wait_for_mode(running, SafetyStatus.ACTIVE)
+    wait_for_mode(robot, SafetyStatus.ACTIVE)
     stopped.send_signal(signal.SIGINT)
     text, _ = stopped.communicate(timeout=20)
     assert stopped.returncode == 130 and 'the arms hold' in text
-    wait_for_mode(running, SafetyStatus.HOLD)
+    wait_for_mode(robot, SafetyStatus.HOLD)
     assert g1('disarm').returncode == 0
 
 

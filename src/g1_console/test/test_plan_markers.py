@@ -1,10 +1,5 @@
 """What an operator sees in rviz: the hands' planned paths and the mode."""
 
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -15,6 +10,8 @@ from g1_console.plan_view import hand_paths, mode_colour
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_ros import qos
+from g1_test_support.outside import Outside
+from g1_test_support.processes import Program, module
 
 ROBOT = load_robot()
 
@@ -51,44 +48,25 @@ def test_every_mode_has_a_colour_of_its_own_kind():
     assert green > red
 
 
-@pytest.fixture
-def markers_process(ros_domain):
-    process = subprocess.Popen([sys.executable, '-m', 'g1_console.nodes.plan_markers'])
-    yield process
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=5.0) == 0
-
-
-def test_markers_of_a_chunk_and_of_the_mode_arrive(markers_process):
-    import rclpy
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('operator', context=context)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    seen: dict[str, Marker] = {}
-    node.create_subscription(
-        MarkerArray,
-        'control/plan_markers',
-        lambda message: seen.update({marker.ns: marker for marker in message.markers}),
-        10,
-    )
-    chunks = node.create_publisher(ActionChunk, 'policy/action_chunk', qos.COMMAND)
-    statuses = node.create_publisher(SafetyStatus, 'control/safety_status', qos.STATUS)
-    statuses.publish(SafetyStatus(mode=SafetyStatus.ACTIVE, text='active'))
+def test_markers_of_a_chunk_and_of_the_mode_arrive(ros_domain):
     chunk = ActionChunk()
     chunk.trajectory.joint_names = list(ROBOT.action_joints)
     chunk.trajectory.points = [JointTrajectoryPoint(positions=ROBOT.home.tolist())] * 16
-    try:
-        deadline = time.monotonic() + 20.0
-        while len(seen) < 3 and time.monotonic() < deadline:
-            chunks.publish(chunk)
-            executor.spin_once(timeout_sec=0.1)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    seen: dict[str, Marker] = {}
+    with Program(module('g1_console.nodes.plan_markers')) as plan_markers, Outside() as operator:
+        operator.node.create_subscription(
+            MarkerArray,
+            'control/plan_markers',
+            lambda message: seen.update({marker.ns: marker for marker in message.markers}),
+            10,
+        )
+        publish = operator.node.create_publisher
+        chunks = publish(ActionChunk, 'policy/action_chunk', qos.COMMAND)
+        statuses = publish(SafetyStatus, 'control/safety_status', qos.STATUS)
+        statuses.publish(SafetyStatus(mode=SafetyStatus.ACTIVE, text='active'))
+        operator.node.create_timer(0.1, lambda: chunks.publish(chunk))
+        operator.wait_for(lambda: len(seen) == 3, 'three markers')
+        assert plan_markers.interrupt() == 0
     assert set(seen) == {'left_hand', 'right_hand', 'safety'}
     assert seen['safety'].text == 'active'
     assert len(seen['left_hand'].points) == 16

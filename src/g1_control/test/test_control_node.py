@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
 from rclpy.qos import QoSProfile
-from sdk_bench import ROBOT, ControlProcess, Operator
 from sensor_msgs.msg import JointState
 from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA
+from g1_test_support.sdk_robot import ROBOT, Operator, control_node
 
 
 class FakeRobot(Operator):
@@ -63,7 +63,7 @@ def robot(ros_domain: int) -> Iterator[FakeRobot]:
 @pytest.fixture
 def node(ros_domain: int) -> Iterator[subprocess.Popen]:
     # A busy machine, whose fake robot stutters, must not end in HOLD here.
-    control = ControlProcess(missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0)
+    control = control_node(missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0)
     yield control.process
     control.kill()
 
@@ -86,7 +86,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
     assert robot.joint_states[-1].name == list(ROBOT.state_joints)
     np.testing.assert_allclose(robot.joint_states[-1].position[15:29], ROBOT.home[:14], atol=1e-6)
     robot.send(still)
-    assert robot.call('arm').success
+    assert robot.control('arm').success
     robot.wait_for_mode(SafetyStatus.HOLD)
     assert robot.commands[0].weight < 0.05
     assert all(command.crc_ok for command in robot.commands)
@@ -121,7 +121,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
     assert robot.status.limiting_joint == 'left_elbow_joint'
     assert 'left_elbow_joint' in robot.status.rejection_text
 
-    assert robot.call('disarm').success
+    assert robot.control('disarm').success
     robot.wait_for_mode(SafetyStatus.DISARMED)
     robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'weight 0')
     assert_the_weight_only_ramped(robot)
@@ -141,4 +141,4 @@ def test_a_corrupt_lowstate_is_as_good_as_none(robot, node):
     robot.wait_for_mode(SafetyStatus.DISARMING)
     assert robot.status.reason == SafetyStatus.LOWSTATE_LOST
     robot.wait_for_mode(SafetyStatus.DISARMED)
-    assert not robot.call('arm').success
+    assert not robot.control('arm').success

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
-from sdk_bench import ROBOT, ControlProcess, Operator, Process
 from unitree_sdk2py.idl.default import unitree_hg_msg_dds__LowCmd_ as default_low_cmd
 from unitree_sdk2py.utils.crc import CRC
 
 from g1_control.unitree import WEIGHT_SLOT, LowCmd
+from g1_test_support.processes import Program
+from g1_test_support.sdk_robot import ROBOT, Operator, answering, control_node, sdk_robot
 
 # A busy machine, on which robot and control stutter, must not end in another reaction than asked.
 PATIENT = {'missed_deadlines': 250, 'lowstate_stale': 0.3, 'lowstate_lost': 0.6}
@@ -17,8 +18,8 @@ RAMP = {'weight_ramp': 0.5}
 
 
 @pytest.fixture(scope='module')
-def robot(ros_domain: int) -> Iterator[Process]:
-    robot = Process('g1_fakes.sdk_robot', '--domain', str(ros_domain))
+def robot(ros_domain: int) -> Iterator[Program]:
+    robot = sdk_robot(ros_domain)
     yield robot
     robot.kill()
 
@@ -31,8 +32,8 @@ def operator(ros_domain: int) -> Iterator[Operator]:
 
 
 @pytest.fixture(scope='module')
-def control(ros_domain: int) -> Iterator[ControlProcess]:
-    control = ControlProcess(**PATIENT, **RAMP)
+def control(ros_domain: int) -> Iterator[Program]:
+    control = control_node(**PATIENT, **RAMP)
     yield control
     control.kill()
 
@@ -43,7 +44,7 @@ def armed(robot, operator, control) -> Iterator[Operator]:
     operator.arm()
     yield operator
     robot.ask('faults')
-    operator.call('disarm')
+    operator.control('disarm')
     operator.wait_for_mode(SafetyStatus.DISARMED)
 
 
@@ -113,11 +114,11 @@ def test_the_remote_control_stops_the_arms_and_keeps_them_stopped(robot, armed):
     armed.wait_for_mode(SafetyStatus.ESTOP)
     assert armed.status.reason == SafetyStatus.ESTOP_REMOTE
     armed.wait_for(lambda: armed.status.weight == 0.0, 'weight 0')
-    assert not armed.call('arm').success
-    assert armed.call('reset').success
+    assert not armed.control('arm').success
+    assert armed.control('reset').success
     armed.wait_for_mode(SafetyStatus.ESTOP)  # as long as they are held
     robot.ask('faults', buttons=[])
-    armed.wait_for(lambda: armed.call('reset').success, 'a reset')
+    armed.wait_for(lambda: armed.control('reset').success, 'a reset')
     armed.wait_for_mode(SafetyStatus.DISARMED)
     got = robot.ask('report', report=True, since=pressed)
     assert got['weight']['last'] == 0.0
@@ -141,7 +142,7 @@ def test_what_makes_the_state_worthless_hands_the_arms_back(fault, reason, robot
     armed.wait_for_mode(SafetyStatus.DISARMED)
     assert SafetyStatus.DISARMING in [status.mode for status in armed.statuses[seen:]]
     assert armed.status.reason == reason
-    assert not armed.call('arm').success
+    assert not armed.control('arm').success
     robot.ask('faults')
     armed.arm()
 
@@ -181,10 +182,10 @@ def test_states_out_of_order_slow_and_late_do_no_harm(robot, armed):
 
 
 def test_another_program_on_arm_sdk_keeps_the_arms_from_being_armed(robot, armed, ros_domain):
-    other = Process('g1_fakes.sdk_intruder', '--domain', str(ros_domain), '--rate', '0')
+    other = answering('g1_fakes.sdk_intruder', '--domain', str(ros_domain), '--rate', '0')
     armed.wait_for_mode(SafetyStatus.DISARMED)
     assert armed.status.reason == SafetyStatus.SECOND_PUBLISHER
-    assert not armed.call('arm').success
+    assert not armed.control('arm').success
     other.kill()
     armed.arm()
 
@@ -195,7 +196,7 @@ def test_after_being_killed_control_comes_back_disarmed_and_can_be_armed_soon(
     operator.arm()
     control.kill()
     seen = len(operator.statuses)
-    again = ControlProcess(**PATIENT, **RAMP)
+    again = control_node(**PATIENT, **RAMP)
     try:
         operator.wait_for(lambda: len(operator.statuses) > seen + 3, 'control to be back')
         assert {status.mode for status in operator.statuses[seen + 1 :]} == {SafetyStatus.DISARMED}

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -50,16 +49,20 @@ def test_a_signal_ends_it_cleanly(number):
     assert process.returncode == 0
 
 
-CONVERTING = PROGRAM.replace(
-    'lambda: None',
-    'lambda: [deserialize_message(message, JointState) for _ in range(2000)]',
-).replace(
-    'import sys',
-    """import sys
+CONVERTING = PROGRAM.replace('lambda: None', 'self.convert').replace(
+    '    def destroy_node',
+    """    def convert(self):
+        print('converting', flush=True)
+        for _ in range(20000):
+            deserialize_message(MESSAGE, JointState)
+
+    def destroy_node""",
+)
+CONVERTING = f"""
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
-message = serialize_message(JointState(name=['joint'] * 30, position=[0.0] * 30))""",
-)
+MESSAGE = serialize_message(JointState(name=['joint'] * 30, position=[0.0] * 30))
+{CONVERTING}"""
 
 
 def test_a_signal_in_the_midst_of_a_callback_ends_it_cleanly():
@@ -70,7 +73,7 @@ def test_a_signal_in_the_midst_of_a_callback_ends_it_cleanly():
         text=True,
     )
     assert process.stdout.readline() == 'started\n'
-    time.sleep(0.2)  # by now it converts messages nearly all the time
+    assert process.stdout.readline() == 'converting\n'
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=20)
     assert (output, errors, process.returncode) == ('cleaned up\n', '', 0)

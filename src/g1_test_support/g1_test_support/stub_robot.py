@@ -15,7 +15,7 @@ from unitree_hg.msg import LowCmd as LowCmdMessage
 from unitree_hg.msg import LowState as LowStateMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
-from g1_description import load_robot
+from g1_description import SIDES, load_robot
 from g1_ros.main import run
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_ros.real_time import ask_for_real_time
@@ -25,6 +25,8 @@ CAMERA = 'camera/camera/color'
 
 
 class StubRobot(Node):
+    """Its state, its camera, and arms that are where they were told to be."""
+
     def __init__(self) -> None:
         super().__init__('stub_robot')
         self.state, self.command = LowState(), LowCmd()
@@ -35,8 +37,7 @@ class StubRobot(Node):
         self.create_subscription(SafetyStatus, 'control/safety_status', self.on_status, STATUS)
         self.lowstate = self.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
         self.grippers = [
-            self.create_publisher(JointState, f'{side}_gripper/state', COMMAND)
-            for side in ('left', 'right')
+            self.create_publisher(JointState, f'{side}_gripper/state', COMMAND) for side in SIDES
         ]
         self.images = self.create_publisher(Image, f'{CAMERA}/image_raw', SENSOR_DATA)
         self.infos = self.create_publisher(CameraInfo, f'{CAMERA}/camera_info', SENSOR_DATA)
@@ -47,24 +48,29 @@ class StubRobot(Node):
         self.create_timer(0.1, self.publish_image)
 
     def publish_state(self) -> None:
+        """/lowstate."""
         self.state.tick += 5
         self.lowstate.publish(self.state.to_bytes())
 
     def publish_grippers(self) -> None:
+        """Both are well and half open."""
         for publisher, name in zip(self.grippers, ROBOT.gripper_joints, strict=True):
             publisher.publish(JointState(name=[name], position=[0.02], velocity=[0.0]))
 
     def publish_image(self) -> None:
+        """Black, and its camera_info."""
         self.image.header.stamp = self.get_clock().now().to_msg()
         self.infos.publish(CameraInfo(header=self.image.header, width=640, height=480))
         self.images.publish(self.image)
 
     def on_command(self, data: bytes) -> None:
+        """Follows while there is weight."""
         self.command.load(data)
         if self.command.weight > 0.0:
             self.state.q[ARM_MOTORS] = self.command.q[ARM_MOTORS]
 
     def on_status(self, status: SafetyStatus) -> None:
+        """Prints changes of the mode."""
         if status.mode != self.mode:
             self.mode = status.mode
             print(
@@ -73,6 +79,11 @@ class StubRobot(Node):
             )
 
 
-if __name__ == '__main__':
+def main() -> int:
+    """Runs the node."""
     ask_for_real_time()
-    sys.exit(run(StubRobot))
+    return run(StubRobot)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -5,16 +5,16 @@ the image [s], and when [s since 1970].
 """
 
 import json
-import math
 import sys
 import time
 
+import numpy as np
 from dit4dit_msgs.msg import ActionChunk
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
-from trajectory_msgs.msg import JointTrajectoryPoint
 
 from g1_description import load_robot
+from g1_ros.conversions import joint_trajectory
 from g1_ros.main import run
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA
 from g1_ros.stamps import seconds, time_message_of
@@ -23,6 +23,8 @@ ROBOT = load_robot()
 
 
 class StubPolicy(Node):
+    """Images in, chunks out."""
+
     def __init__(self) -> None:
         super().__init__('stub_policy')
         self.stamp = self.last = 0.0
@@ -35,12 +37,15 @@ class StubPolicy(Node):
         self.create_timer(0.2, self.infer)
 
     def on_image(self, message: Image) -> None:
+        """Its stamp is what counts."""
         self.stamp = seconds(message.header.stamp)
 
     def on_joint_state(self, message: JointState) -> None:
+        """They have to be there."""
         self.joint_states += 1
 
     def infer(self) -> None:
+        """A chunk for the newest image, once."""
         age = time.time() - self.stamp
         if age > 0.2 or self.stamp == self.last or not self.joint_states:
             return
@@ -51,17 +56,17 @@ class StubPolicy(Node):
 
 def chunk(stamp: float) -> ActionChunk:
     """16 targets, 0.1 s apart."""
-    message = ActionChunk()
-    message.header.stamp = time_message_of(stamp)
-    message.trajectory.joint_names = list(ROBOT.action_joints)
-    for k in range(16):
-        position = ROBOT.home.copy()
-        position[[3, 10]] += 0.1 * math.sin(2.0 * (stamp + 0.1 * k))
-        point = JointTrajectoryPoint(positions=position.tolist())
-        point.time_from_start.sec, point.time_from_start.nanosec = divmod(k * 10**8, 10**9)
-        message.trajectory.points.append(point)
-    return message
+    times = 0.1 * np.arange(16)
+    positions = np.tile(ROBOT.home, (16, 1))
+    positions[:, [3, 10]] += 0.1 * np.sin(2.0 * (stamp + times))[:, None]
+    trajectory = joint_trajectory(time_message_of(stamp), ROBOT.action_joints, positions, times)
+    return ActionChunk(header=trajectory.header, trajectory=trajectory)
+
+
+def main() -> int:
+    """Runs the node."""
+    return run(StubPolicy)
 
 
 if __name__ == '__main__':
-    sys.exit(run(StubPolicy))
+    sys.exit(main())

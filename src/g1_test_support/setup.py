@@ -1,0 +1,21 @@
+from setuptools import find_packages, setup
+
+package_name = 'g1_test_support'
+
+setup(
+    name=package_name,
+    version='0.2.0',
+    packages=find_packages(exclude=['test']),
+    package_data={package_name: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
+        ('share/' + package_name, ['package.xml']),
+    ],
+    install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
+    zip_safe=True,
+    maintainer='DiT4DiT deployment suite team',
+    maintainer_email='maintainers@example.com',
+    description='What the tests of several packages share; imported by tests only.',
+    license='Apache-2.0',
+)
