@@ -215,6 +215,18 @@ class Controller:
         return self._machine.mode
 
     @property
+    def reason(self) -> Reason:
+        """Why the mode is as it is."""
+        return self._machine.reason
+
+    @property
+    def awaited(self) -> Fault | None:
+        """What keeps disarmed arms from being armed, as of the last cycle; None if nothing does."""
+        if self._machine.mode is not Mode.DISARMED:
+            return None
+        return self._fault(self._clocks.elapsed)
+
+    @property
     def status(self) -> Status:
         """As of the last cycle."""
         machine = self._machine

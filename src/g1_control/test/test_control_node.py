@@ -142,3 +142,19 @@ def test_a_corrupt_lowstate_is_as_good_as_none(robot, node):
     assert robot.status.reason == SafetyStatus.LOWSTATE_LOST
     robot.wait_for_mode(SafetyStatus.DISARMED)
     assert not robot.control('arm').success
+
+
+def test_the_log_says_what_is_awaited_and_has_a_line_for_each_change(ros_domain: int) -> None:
+    with control_node(missed_deadlines=250, lowstate_stale=0.5) as control:
+        control.wait_for('waiting: no /lowstate yet; is the robot on the network?')
+        robot = FakeRobot(ros_domain)
+        try:
+            control.wait_for('all is there')
+            robot.arm()
+            control.wait_for('HOLD: armed, waiting for a chunk')
+            robot.send(still)
+            control.wait_for('ACTIVE: following chunks')
+            control.wait_for('HOLD: the last chunk ran out (CHUNK_EXPIRED)')
+        finally:
+            robot.close()
+        control.wait_for('DISARMING: /lowstate is')

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -26,12 +26,13 @@ from g1_control.dynamixel import GripperBus
 from g1_control.gripper import Calibration, Gripper, GripperSettings
 from g1_control.xm430 import describe_errors
 from g1_description import load_robot
-from g1_ros.diagnostics import diagnostic
+from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import COMMAND, STATUS
 from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
+from g1_ros.timers import steady_timer
 
 _SIDES = ('left', 'right')
 
@@ -93,8 +94,8 @@ class GripperNode(Node):
             for port, sides in self._by_port(given).items()
         ]
         self.create_service(Trigger, 'grippers/release', self._on_release)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self._diagnostics = Diagnostics(self)
+        steady_timer(self, 1.0, self._publish_diagnostics)
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._serve, args=bus, name=bus[0].port, daemon=True)
@@ -150,9 +151,7 @@ class GripperNode(Node):
         return response
 
     def _publish_diagnostics(self) -> None:
-        message = DiagnosticArray(status=[side.diagnostic() for side in self._sides])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        self._diagnostics.publish(*(side.diagnostic() for side in self._sides))
 
 
 class _Side:
