@@ -28,5 +28,9 @@ setup(
         'g1.commands': [
             'expert = g1_sim.expert:main',
         ],
+        'g1_sim.tasks': [
+            'arrange_flower = g1_sim.tasks.arrange_flower:Task',
+            'pick_and_place = g1_sim.tasks.pick_and_place:Task',
+        ],
     },
 )

@@ -17,8 +17,9 @@ import pinocchio
 from numpy.typing import NDArray
 
 from g1_description import SIDES, Side, load_robot
-from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_description.kinematics import ArmKinematics
 from g1_ros.operator import HandInput, OperatorInput
+from g1_sim.planner import NoWayError, Planner
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
 
@@ -157,7 +158,7 @@ class Demonstrator:
         yield from self._until(thought.done)
         try:
             plan = thought.result()
-        except UnreachableError as error:
+        except NoWayError as error:
             self._say(f'seed {self.view.seed}: {error}; next scene')
             return False
         if not (yield from self._press('start', lambda: self.view.recording is True)):
@@ -324,23 +325,21 @@ class _Planner:
 
     def __init__(self, task: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix='planner')
-        self._scene: Future[tuple[Simulation, ArmKinematics]] = self._thread.submit(
-            lambda: (Simulation(task, 0), ArmKinematics())
+        self._made: Future[tuple[Simulation, Planner]] = self._thread.submit(
+            lambda: (Simulation(task, 0), Planner())
         )
 
     def plan(self, seed: int, start: Array) -> Future[Trajectory]:
-        """From `start` (16,) through the scene of `seed`. The result raises UnreachableError."""
+        """From `start` (16,) through the scene of `seed`. The result raises NoWayError."""
         return self._thread.submit(self._plan, seed, start)
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
     def _plan(self, seed: int, start: Array) -> Trajectory:
-        simulation, kinematics = self._scene.result()
+        simulation, planner = self._made.result()
         simulation.reset(seed)
-        waypoints = simulation.task.plan(simulation.model, simulation.data)
-        pelvis = simulation.data.body('pelvis').xpos
-        return Trajectory.through(start, waypoints, kinematics, pelvis)
+        return planner.plan(simulation.task, simulation.scene, start)
 
 
 def _pose(position: tuple[float, ...], turn: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Array:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from dit4dit_policy.evaluation.environment import Step
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_description import Embodiment, load_robot
-from g1_sim import scenery
 from g1_sim.rollout import Rollout
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import load_task, simulated_tasks
@@ -123,7 +122,7 @@ class _Progress:
 
     def _held(self) -> bool:
         simulation = self._simulation
-        return scenery.held(simulation.model, simulation.data, simulation.task.object)
+        return simulation.scene.held(simulation.task.object)
 
     def _height(self) -> float:
         return float(self._simulation.data.body(self._simulation.task.object).xpos[2])

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -26,11 +26,12 @@ from dit4dit_policy.evaluation.statistics import wilson_interval
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data import DatasetWriter, Schema, merge
 from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_sim.planner import NoWayError, Planner
 from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Rollout
 from g1_sim.simulation import Simulation
-from g1_sim.tasks import Waypoint, simulated_tasks
+from g1_sim.tasks import simulated_tasks
 from g1_sim.trajectory import Trajectory
+from g1_sim.waypoints import Waypoint
 
 Array = NDArray[np.float64]
 
@@ -41,42 +42,55 @@ _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after
 
 
 class Expert:
-    """A policy (see `Rollout`) that follows a plan made when the episode begins.
+    """A policy (see `Rollout`) that follows a plan made from the present state.
 
     The motion it asks for strays a little from the plan, `target` does not: demonstrations show the
     way back to the plan (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
     """
 
-    def __init__(self, simulation: Simulation, rng: np.random.Generator) -> None:
-        """simulation: freshly reset. Raises UnreachableError when the plan is out of reach."""
-        robot = load_robot()
+    def __init__(self, motion: Trajectory, rng: np.random.Generator | None = None) -> None:
+        """rng: how it strays; None: not at all."""
+        self._motion = motion
+        self.start, self.duration = motion(0.0), motion.duration
         self._steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
-        kinematics, pelvis = ArmKinematics(), simulation.data.body('pelvis').xpos
-        plan = simulation.task.plan(simulation.model, simulation.data)
-        self.start = robot.home.copy()
-        if rng.uniform() < _NEAR_STARTS:
-            with suppress(UnreachableError):  # then from home
-                near = _near(plan[0], rng)
-                self.start = Trajectory.through(self.start, [near], kinematics, pelvis)(np.inf)
-        self.start[:14] += rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
-        self._trajectory = Trajectory.through(self.start, plan, kinematics, pelvis)
-        self.duration = self._trajectory.duration
+        scale = 0.0 if rng is None else 1.0
+        rng = rng or np.random.default_rng(0)
+        self._fine, self._free = scale * _FINE_NOISE, scale * _FREE_NOISE
         self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
         self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))
 
+    @classmethod
+    def from_reset(
+        cls, simulation: Simulation, planner: Planner, rng: np.random.Generator
+    ) -> Expert:
+        """Demonstrates from somewhere near the home posture, or near the object.
+
+        simulation: freshly reset. Raises NoWayError when the task cannot be done from there.
+        """
+        home, task, scene = load_robot().home, simulation.task, simulation.scene
+        spread = rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        if rng.uniform() < _NEAR_STARTS:
+            with suppress(NoWayError, ValueError):  # then from home
+                first = next(s for s in next(iter(task.plan(scene))) if isinstance(s, Waypoint))
+                near = planner.follow([_near(first, rng)], home, scene.pelvis)(np.inf)
+                near[:14] += spread
+                return cls(planner.plan(task, scene, near), rng)
+        start = home.copy()
+        start[:14] += spread
+        return cls(planner.plan(task, scene, start), rng)
+
     def target(self, time: float) -> Array:
         """(16,) where the plan has the joints at `time` [s]."""
-        return self._trajectory(time)
+        return self._motion(time)
 
     def __call__(self, observation: Observation) -> Array:
         return np.stack([self._strayed(observation.stamp + step) for step in self._steps])
 
     def _strayed(self, time: float) -> Array:
-        position = self._trajectory(time)
+        position = self._motion(time)
         waves = np.sin(2 * np.pi * self._frequency * time + self._phase).mean(axis=0)
-        position[:14] += waves * (
-            _FINE_NOISE + (_FREE_NOISE - _FINE_NOISE) * self._trajectory.freedom(time)
-        )
+        freedom = self._motion.freedom(time)
+        position[:14] += waves * (self._fine + (self._free - self._fine) * freedom)
         return position
 
 
@@ -85,7 +99,7 @@ def _near(approach: Waypoint, rng: np.random.Generator) -> Waypoint:
     assert approach.pose is not None
     pose = approach.pose.copy()
     pose[:3, 3] += pose[:3, :3] @ rng.uniform((-0.08, -0.04, 0.0), (-0.02, 0.04, 0.05))
-    return Waypoint(pose, rng.uniform(0.0, approach.gripper), approach.duration)
+    return replace(approach, pose=pose, gripper=rng.uniform(0.0, approach.gripper))
 
 
 @dataclass(frozen=True)
@@ -98,12 +112,14 @@ class Episode:
     text: str = ''
 
 
-def demonstrate(simulation: Simulation, seed: int, writer: DatasetWriter | None) -> Episode:
+def demonstrate(
+    simulation: Simulation, planner: Planner, seed: int, writer: DatasetWriter | None
+) -> Episode:
     """Lets the expert do the task in the scene of `seed`; a success is added to the dataset."""
     simulation.reset(seed)
     try:
-        expert = Expert(simulation, np.random.default_rng((seed, 1)))
-    except UnreachableError as error:
+        expert = Expert.from_reset(simulation, planner, np.random.default_rng((seed, 1)))
+    except NoWayError as error:
         return Episode(seed, False, 0.0, str(error))
     if writer is None:
         return _outcome(seed, _follow(simulation, expert))
@@ -169,7 +185,7 @@ def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> I
 
 def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    simulation = Simulation(task, 0)
+    simulation, planner = Simulation(task, 0), Planner()
     writer = None
     if part:
         schema = Schema.of(
@@ -177,7 +193,7 @@ def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiproces
         )
         writer = DatasetWriter.create(part, schema)
     for seed in seeds:
-        queue.put(demonstrate(simulation, seed, writer))
+        queue.put(demonstrate(simulation, planner, seed, writer))
 
 
 def _next(queue: multiprocessing.Queue, processes: Sequence) -> Episode:

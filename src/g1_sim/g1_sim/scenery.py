@@ -9,9 +9,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_sim.waypoints import SHOULDERS
+
 TABLE_TOP = 0.76  # [m] over the floor
-#: Where the right arm starts to reach from: its shoulder, seen from above [m].
-SHOULDER = np.array([0.0, -0.10])
 
 _VISIBLE = 2  # geom group that is drawn
 _SCENE, _ALL = 1, 7  # contact bits, see g1_sim.robot_model
@@ -189,37 +189,16 @@ def sample_pair(
     Uniform in two ranges ((low x, low y), (high x, high y)), but both at most `reach` from the
     shoulder, and the target at least `apart` from the way of the hand to the object.
     """
+    shoulder = SHOULDERS['right']
     while True:
         a = rng.uniform(first[0], first[1])
         b = rng.uniform(second[0], second[1])
-        if max(np.linalg.norm(a - SHOULDER), np.linalg.norm(b - SHOULDER)) > reach:
+        if max(np.linalg.norm(a - shoulder), np.linalg.norm(b - shoulder)) > reach:
             continue
-        way = a - SHOULDER
-        nearest = SHOULDER + way * np.clip((b - SHOULDER) @ way / (way @ way), 0.0, 1.0)
+        way = a - shoulder
+        nearest = shoulder + way * np.clip((b - shoulder) @ way / (way @ way), 0.0, 1.0)
         if np.linalg.norm(b - nearest) >= apart:
             return a, b
-
-
-def held(model: mujoco.MjModel, data: mujoco.MjData, body: str) -> bool:
-    """Whether any part of the robot touches that body."""
-    wanted, robot = model.body(body).id, model.body('pelvis').id
-    for contact in data.contact:
-        bodies = model.geom_bodyid[contact.geom]
-        if wanted in bodies and robot in model.body_rootid[bodies]:
-            return True
-    return False
-
-
-def touching(model: mujoco.MjModel, data: mujoco.MjData, body: str, other: str) -> bool:
-    """Whether two bodies touch."""
-    wanted = {model.body(body).id, model.body(other).id}
-    return any(set(model.geom_bodyid[contact.geom]) == wanted for contact in data.contact)
-
-
-def settled(data: mujoco.MjData, body: str) -> bool:
-    """Whether a free body has come to rest."""
-    velocity = data.joint(body).qvel
-    return bool(np.linalg.norm(velocity[:3]) < 0.03 and np.linalg.norm(velocity[3:]) < 0.5)
 
 
 def vary_view(model: mujoco.MjModel, rng: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from g1_description import load_robot
 from g1_sim.motors import MotorCommand, MotorLaw
 from g1_sim.robot_model import mujoco_spec
+from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask, load_task
 
 #: What `SimTask.randomise` may change in the model; put back before every reset.
@@ -21,9 +22,9 @@ class Simulation:
     The world frame has x forward, y left, and the pelvis at (0, 0, 0.793) m.
     """
 
-    def __init__(self, task: str, seed: int) -> None:
-        """Builds the scene. Raises ValueError naming the tasks there are for another name."""
-        self.task: SimTask = load_task(task)
+    def __init__(self, task: str, seed: int, variant: str = '') -> None:
+        """Builds the scene. Raises ValueError naming the tasks or variants there are for others."""
+        self.task: SimTask = load_task(task, variant)
         robot = load_robot()
         spec = mujoco_spec()
         robot_joints = [joint.name for joint in spec.joints]
@@ -31,6 +32,7 @@ class Simulation:
         _add_overview(spec)
         self.model: mujoco.MjModel = spec.compile()
         self.data = mujoco.MjData(self.model)
+        self.scene = Scene(self.model, self.data)
 
         joints = [self.model.joint(name) for name in robot.state_joints]
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
@@ -120,7 +122,11 @@ class Simulation:
 
     def success(self) -> bool:
         """Whether the task is done in the present state."""
-        return self.task.success(self.model, self.data)
+        return self.task.success(self.scene)
+
+    def progress(self) -> str:
+        """The stage of the task reached in the present state, one of `task.stages`."""
+        return self.task.progress(self.scene)
 
     def show(self, qpos: NDArray[np.float64]) -> None:
         """Takes over `qpos` (nq,) of another simulation of the same task, for rendering only."""

@@ -1,72 +1,139 @@
-"""The expert's motion: waypoints of the hand become smooth joint positions over time."""
+"""The expert's motion: goals of both hands become smooth joint positions over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pinocchio
 from numpy.typing import NDArray
 
-from g1_description.kinematics import ArmKinematics
-from g1_sim.tasks import Waypoint
+from g1_description.kinematics import ArmKinematics, Side
+from g1_description.robot import SIDES
+from g1_sim.waypoints import Meeting, Plan, Waypoint
 
 Array = NDArray[np.float64]
 
 MAX_JOINT_SPEED = 1.5  # [rad/s], below what the control limits admit
-_GAP = 0.005  # [m] between the points of a straight line that inverse kinematics solves
+_GAP = 0.01  # [m] between the points of a straight line that inverse kinematics solves,
+_TURN_GAP = 0.15  # [rad] or between them where the hand turns on the way
+_JUMP = 0.5  # [rad] between two such points: the arm would swing round to another posture
 _PEAK = 1.875  # highest speed of a minimum-jerk motion over its mean speed
-_RIGHT_GRIPPER = 15
+_RUN_OUT = 0.6  # [s] in which the velocity at the start has died away
+#: Of each hand in chunk order: its seven joints and its gripper.
+_PARTS = {'left': [*range(7), 14], 'right': [*range(7, 14), 15]}
+
+
+class JumpError(ValueError):
+    """On a straight way of the hand its arm would have to swing round to another posture."""
 
 
 @dataclass(frozen=True)
 class _Segment:
     start: float  # [s]
     duration: float  # [s]
-    path: Array  # (points, 16), evenly spaced
-    still: bool  # the hand stands, its gripper opens or closes
+    path: Array  # (points, 8), evenly spaced
+    still: bool  # the hand stands: its gripper opens or closes, or it waits for the other
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+    def __call__(self, time: float) -> Array:
+        share = np.clip((time - self.start) / self.duration, 0.0, 1.0)
+        position = share**3 * (10.0 + share * (6.0 * share - 15.0)) * (len(self.path) - 1)
+        index = min(int(position), len(self.path) - 2)
+        before, after = self.path[index], self.path[index + 1]
+        return before + (position - index) * (after - before)
+
+
+@dataclass
+class _Track:
+    """What one hand does: (8,) joints and gripper over time, minimum jerk from goal to goal."""
+
+    posture: Array
+    segments: list[_Segment] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        return self.segments[-1].end if self.segments else 0.0
+
+    def append(self, path: Array, duration: float, *, still: bool) -> None:
+        """Goes on along `path` (points, 8), no faster than `MAX_JOINT_SPEED`."""
+        fastest = np.abs(np.diff(path[:, :7], axis=0)).max(initial=0.0) * (len(path) - 1)
+        duration = max(duration, _PEAK * fastest / MAX_JOINT_SPEED)
+        self.segments.append(_Segment(self.duration, duration, path, still))
+        self.posture = path[-1]
+
+    def wait(self, until: float) -> None:
+        if until > self.duration:
+            path = np.stack((self.posture, self.posture))
+            self.append(path, until - self.duration, still=True)
+
+    def at(self, time: float) -> Array:
+        for segment in reversed(self.segments):
+            if segment.start <= time:
+                return segment(time)
+        return self.segments[0](time) if self.segments else self.posture
+
+    def freedom(self, time: float) -> float:
+        gaps = [max(s.start - time, time - s.end, 0.0) for s in self.segments if s.still]
+        return min(1.0, *gaps, 1.0)
 
 
 class Trajectory:
-    """Joint positions over time, chunk order [rad, m]: minimum jerk, from rest to rest.
+    """Joint positions of both hands over time, chunk order [rad, m], to rest at the end.
 
     `duration` [s]: when the end is reached; its posture is held from then on.
     """
 
-    def __init__(self) -> None:
-        self._segments: list[_Segment] = []
-        self.duration = 0.0
+    def __init__(self, start: Array, velocity: Array | None = None) -> None:
+        """From posture `start` (16,); velocity (16,) there [rad/s, m/s], by default at rest."""
+        start = np.array(start, float)
+        self._tracks = {side: _Track(start[_PARTS[side]]) for side in SIDES}
+        self._velocity = np.zeros(16) if velocity is None else np.array(velocity, float)
+        self._velocity[14:] = 0.0
 
     @classmethod
     def through(
         cls,
         start: Array,
-        waypoints: Sequence[Waypoint],
+        plan: Plan,
         kinematics: ArmKinematics,
         pelvis: Array,
+        velocity: Array | None = None,
     ) -> Trajectory:
-        """From a posture (16,) through waypoints, resting at each. pelvis: (3,) in the world.
+        """From a posture (16,) through a plan, resting at each goal. pelvis: (3,) in the world.
 
-        Raises UnreachableError for a pose out of reach.
+        Raises UnreachableError for a pose out of reach, JumpError for a line that no arm can draw.
         """
-        trajectory = cls()
-        posture = np.array(start, float)
-        for waypoint in waypoints:
-            arms = _path(posture[:14], waypoint, kinematics, pelvis)
-            share = np.linspace(0.0, 1.0, len(arms))[:, None]
-            path = np.hstack((arms, np.tile(posture[14:], (len(arms), 1))))
-            path[:, _RIGHT_GRIPPER] += share[:, 0] * (waypoint.gripper - posture[_RIGHT_GRIPPER])
-            trajectory._append(path, waypoint.duration, still=waypoint.pose is None)
-            posture = path[-1]
+        trajectory = cls(start, velocity)
+        arms = np.array(start[:14], float)
+        goals = []  # all of them first: an unreachable one is found before lines are drawn
+        for step in plan:
+            if isinstance(step, Waypoint) and step.pose is not None:
+                arms = kinematics.inverse(step.hand, _from_pelvis(step.pose, pelvis), arms)
+            goals.append(arms)
+        for step, goal in zip(plan, goals, strict=True):
+            if isinstance(step, Meeting):
+                trajectory._meet()
+            else:
+                trajectory._follow(step, goal, kinematics, pelvis)
         return trajectory
 
     @classmethod
     def between(cls, start: Array, end: Array, duration: float) -> Trajectory:
         """From one posture (16,) to another, all joints at once, in `duration` [s] or longer."""
-        trajectory = cls()
-        trajectory._append(np.stack((start, end)), duration, still=False)
+        trajectory = cls(start)
+        for side, track in trajectory._tracks.items():
+            part = _PARTS[side]
+            track.append(np.stack((start[part], end[part])), duration, still=False)
+        trajectory._meet()
         return trajectory
+
+    @property
+    def duration(self) -> float:
+        return max(track.duration for track in self._tracks.values())
 
     @property
     def stops(self) -> list[float]:
@@ -74,57 +141,66 @@ class Trajectory:
 
         Increasing.
         """
-        works = [s for s in self._segments if s.still]
-        return sorted({t for s in works for t in (s.start, s.start + s.duration)} | {self.duration})
+        works = [s for track in self._tracks.values() for s in track.segments if s.still]
+        return sorted({t for s in works for t in (s.start, s.end)} | {self.duration})
 
     def __call__(self, time: float) -> Array:
         """(16,) targets at `time` [s] since the start."""
-        segment, share = self._at(time)
-        progress = share**3 * (10.0 + share * (6.0 * share - 15.0))
-        position = progress * (len(segment.path) - 1)
-        index = min(int(position), len(segment.path) - 2)
-        before, after = segment.path[index], segment.path[index + 1]
-        return before + (position - index) * (after - before)
+        targets = np.empty(16)
+        for side, track in self._tracks.items():
+            targets[_PARTS[side]] = track.at(time)
+        share = np.clip(time / _RUN_OUT, 0.0, 1.0)
+        fading = share * (1.0 + share**2 * (-6.0 + share * (8.0 - 3.0 * share)))
+        return targets + _RUN_OUT * fading * self._velocity
 
-    def freedom(self, time: float) -> float:
-        """How little precision matters at `time`: 0 where the gripper works, 1 a second from it."""
-        gaps = [
-            max(s.start - time, time - s.start - s.duration, 0.0) for s in self._segments if s.still
-        ]
-        return min(1.0, *gaps)
+    def freedom(self, time: float) -> Array:
+        """(14,) how little precision matters for each joint of the arms at `time`.
 
-    def _append(self, path: Array, duration: float, *, still: bool) -> None:
-        """Goes on along `path` (points, 16), no faster than `MAX_JOINT_SPEED`."""
-        fastest = np.abs(np.diff(path[:, :14], axis=0)).max(initial=0.0) * (len(path) - 1)
-        duration = max(duration, _PEAK * fastest / MAX_JOINT_SPEED)
-        self._segments.append(_Segment(self.duration, duration, path, still))
-        self.duration += duration
+        0 where the gripper works or the hand waits for the other, 1 a second from there.
+        """
+        return np.repeat([self._tracks[side].freedom(time) for side in SIDES], 7)
 
-    def _at(self, time: float) -> tuple[_Segment, float]:
-        """The segment at `time` and the share of it that has passed."""
-        segment = next((s for s in reversed(self._segments) if s.start <= time), self._segments[0])
-        return segment, float(np.clip((time - segment.start) / segment.duration, 0.0, 1.0))
+    def _meet(self) -> None:
+        for track in self._tracks.values():
+            track.wait(self.duration)
+
+    def _follow(
+        self, waypoint: Waypoint, goal: Array, kinematics: ArmKinematics, pelvis: Array
+    ) -> None:
+        """goal: (14,) posture in which the hand is at the waypoint."""
+        track, arm = self._tracks[waypoint.hand], _PARTS[waypoint.hand][:7]
+        path = np.stack((track.posture[:7], goal[arm]))
+        if waypoint.pose is None:
+            path[1] = path[0]
+        elif waypoint.straight:
+            posture = goal.copy()
+            posture[arm] = path[0]
+            path = _line(posture, waypoint, kinematics, pelvis)[:, arm]
+        openings = np.linspace(track.posture[7], waypoint.gripper, len(path))
+        path = np.column_stack((path, openings))
+        track.append(path, waypoint.duration, still=waypoint.pose is None)
 
 
-def _path(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Array) -> Array:
-    """Arm postures (points, 14) from `arms` to the waypoint."""
-    if waypoint.pose is None:
-        return np.stack((arms, arms))
-    goal = waypoint.pose.copy()
-    goal[:3, 3] -= pelvis
-    start = kinematics.forward(arms)['right']
+def _line(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Array) -> Array:
+    """Postures (points, 14) from `arms` to the waypoint, the hand on a line."""
+    assert waypoint.pose is not None
+    hand: Side = waypoint.hand
+    goal, start = _from_pelvis(waypoint.pose, pelvis), kinematics.forward(arms)[hand]
+    turn = pinocchio.log3(start[:3, :3].T @ goal[:3, :3])
     distance = float(np.linalg.norm(goal[:3, 3] - start[:3, 3]))
-    steps = max(1, round(distance / _GAP)) if waypoint.straight else 1
+    steps = max(1, round(max(distance / _GAP, float(np.linalg.norm(turn)) / _TURN_GAP)))
     path = [arms]
     for share in np.arange(1, steps + 1) / steps:
-        path.append(kinematics.inverse('right', _between(start, goal, share), path[-1]))
+        pose = np.eye(4)
+        pose[:3, 3] = start[:3, 3] + share * (goal[:3, 3] - start[:3, 3])
+        pose[:3, :3] = start[:3, :3] @ pinocchio.exp3(share * turn)
+        path.append(kinematics.inverse(hand, pose, path[-1]))
+        if np.abs(path[-1] - path[-2]).max() > _JUMP:
+            raise JumpError(f'the {hand} arm would have to swing round on a straight way')
     return np.stack(path)
 
 
-def _between(start: Array, goal: Array, share: float) -> Array:
-    """The pose at `share` of the way, turning about one axis."""
-    pose = np.eye(4)
-    pose[:3, 3] = start[:3, 3] + share * (goal[:3, 3] - start[:3, 3])
-    turn = pinocchio.log3(start[:3, :3].T @ goal[:3, :3])
-    pose[:3, :3] = start[:3, :3] @ pinocchio.exp3(share * turn)
-    return pose
+def _from_pelvis(pose: Array, pelvis: Array) -> Array:
+    moved = pose.copy()
+    moved[:3, 3] -= pelvis
+    return moved

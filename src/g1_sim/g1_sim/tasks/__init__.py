@@ -1,66 +1,51 @@
-"""The simulated tasks: a task is one file here, of the task's name, with a class `Task`."""
+"""The simulated tasks. A task is a class found by its name, in one file of its own.
+
+Those that ship are entry points of the group `g1_sim.tasks`; any other is `module:Class`.
+"""
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterator
 
 import mujoco
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from g1_description.plugins import find_plugin, plugin_names
 from g1_sim import scenery
+from g1_sim.scene import Scene
+from g1_sim.waypoints import Plan
 
-
-@dataclass(frozen=True)
-class Waypoint:
-    """One goal of the scripted expert.
-
-    pose: (4, 4) grasp frame of the right hand in the world (x out of the fingers, y the closing
-    direction), or None: stay. gripper: opening per finger on arrival [m]. duration: time to get
-    there [s], lengthened where a joint would be too fast. straight: the hand moves along a line,
-    otherwise the joints move in proportion.
-    """
-
-    pose: NDArray[np.float64] | None
-    gripper: float
-    duration: float
-    straight: bool = False
-
-
-def grasp_pose(
-    position: ArrayLike, tilt: float, back: float = 0.0, up: float = 0.0
-) -> NDArray[np.float64]:
-    """A hand (4, 4) that reaches from the right shoulder straight towards `position` [m].
-
-    tilt: of its approach, downwards [rad]; the closing direction is level.
-    back, up: how far the hand still is from `position`, towards the shoulder and above [m].
-    """
-    point = np.array(position, float)
-    away = point[:2] - scenery.SHOULDER
-    forward = np.append(away / np.linalg.norm(away), 0.0)
-    pose = np.eye(4)
-    approach = np.cos(tilt) * forward - np.sin(tilt) * np.array([0.0, 0.0, 1.0])
-    sideways = np.cross((0.0, 0.0, 1.0), forward)
-    pose[:3, :3] = np.stack((approach, sideways, np.cross(approach, sideways)), axis=1)
-    pose[:3, 3] = point - back * forward + (0.0, 0.0, up)
-    return pose
+_GROUP = 'g1_sim.tasks'
 
 
 class SimTask(ABC):
     """What a task adds to the robot's simulation.
 
     World frame: x forward, y left, z up from the floor, the robot's pelvis above the origin.
+
+    Attributes:
+        name: what it was loaded as.
+        variant: '' for the world of the demonstrations, or one of `variants`.
     """
 
-    #: Name of the task's file.
     name: str
-    #: The body that has to be picked up.
+    #: The body that is watched for having been touched and lifted.
     object: str = 'object'
     #: Seconds after which an attempt has failed.
     time_limit: float = 15.0
+    #: Worlds beside the usual one, never in training data.
+    variants: tuple[str, ...] = ()
+    #: Names of what `progress` returns, in order.
+    stages: tuple[str, ...] = ('begun', 'touched', 'lifted', 'done')
+
+    def __init__(self, variant: str = '') -> None:
+        """Raises ValueError naming the variants there are for another one."""
+        if variant and variant not in self.variants:
+            raise ValueError(
+                f'no variant {variant!r}; this task has: {", ".join(self.variants) or "none"}'
+            )
+        self.variant = variant
 
     @abstractmethod
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -71,12 +56,24 @@ class SimTask(ABC):
         """Puts the objects at random places, with random yaw and colours."""
 
     @abstractmethod
-    def success(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+    def success(self, scene: Scene) -> bool:
         """Whether the task is done at this moment."""
 
     @abstractmethod
-    def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
-        """The expert's way, made from the poses of the objects alone."""
+    def plan(self, scene: Scene) -> Iterator[Plan]:
+        """Ways from the present state to success, the best first.
+
+        Made when asked for: the first that the arms can follow is taken. Raises LostError, before
+        the first, when nothing can be done any more.
+        """
+
+    def progress(self, scene: Scene) -> str:
+        """The stage reached at this moment, one of `stages`."""
+        if self.success(scene):
+            return 'done'
+        if scene.lifted(self.object):
+            return 'lifted'
+        return 'touched' if scene.held(self.object) else 'begun'
 
     def randomise(
         self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
@@ -88,16 +85,15 @@ class SimTask(ABC):
 
 
 def simulated_tasks() -> tuple[str, ...]:
-    """Names of the tasks that have a file here, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    """Names of the tasks that installed packages offer, sorted."""
+    return plugin_names(_GROUP)
 
 
-def load_task(name: str) -> SimTask:
-    """The task of that name. Raises ValueError naming the simulated tasks when there is none."""
-    if name not in simulated_tasks():
-        raise ValueError(
-            f'no simulated task {name!r}; expected one of: {", ".join(simulated_tasks())}'
-        )
-    task: SimTask = import_module(f'{__name__}.{name}').Task()
+def load_task(name: str, variant: str = '') -> SimTask:
+    """The task of that name, or at `module:Class`.
+
+    Raises ValueError naming the simulated tasks, or the task's variants, when there is none.
+    """
+    task: SimTask = find_plugin(_GROUP, name)(variant)
     task.name = name
     return task

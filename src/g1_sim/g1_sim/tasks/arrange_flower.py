@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from g1_sim import scenery
+from g1_description.kinematics import Side
+from g1_sim import grasps, scenery
+from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
-from g1_sim.tasks import SimTask, Waypoint, grasp_pose
+from g1_sim.tasks import SimTask
+from g1_sim.waypoints import LostError, Plan, Waypoint, moved, put, take
 
 _STEM_RADIUS, _STEM_LENGTH = 0.007, 0.17
 _HEAD = 0.028  # radius
@@ -20,8 +26,9 @@ _HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
 _HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
 
 _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
-_TILT = np.radians(28)
-_OPEN, _CLOSED = 0.030, 0.0
+_LYING_GRASP = 0.11  # where it lies: clear of the table, as its head is thick [m]
+_OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
+_ABOVE = 0.075  # [m] that it is carried over where it goes
 
 
 class Task(SimTask):
@@ -95,31 +102,56 @@ class Task(SimTask):
         scenery.place(model, data, 'flower', (*flower, ground), rng.uniform(-np.pi, np.pi))
         scenery.paint(model, _HEAD_PARTS, scenery.warm_colour(rng))
 
-    def success(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
-        vase = data.body('vase')
-        tip = vase.xmat.reshape(3, 3).T @ (data.body('flower').xpos - vase.xpos)
+    def success(self, scene: Scene) -> bool:
+        tip = scene.seen_from('vase', 'flower')
         inside = np.linalg.norm(tip[:2]) < _VASE_INSIDE and 0.0 < tip[2] < _VASE_HEIGHT - 0.02
         return bool(
             inside
-            and vase.xmat[8] > 0.95  # stands upright
-            and scenery.settled(data, 'flower')
-            and not scenery.held(model, data, 'flower')
+            and scene.axis('vase')[2] > 0.95  # stands upright
+            and scene.settled('flower')
+            and not scene.held('flower')
         )
 
-    def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
-        stem = data.body('flower')
-        grasp = stem.xpos + _GRASP * stem.xmat.reshape(3, 3)[:, 2]
-        vase = data.body('vase').xpos
-        height = TABLE_TOP + _VASE_HEIGHT + _GRASP
-        above, inside = height + 0.03, height - 0.045
-        take, put = grasp_pose(grasp, _TILT), grasp_pose((*vase[:2], inside), _TILT)
-        return [
-            Waypoint(grasp_pose(grasp, _TILT, back=0.055, up=0.04), _OPEN, 1.6),
-            Waypoint(take, _OPEN, 1.0, straight=True),
-            Waypoint(None, _CLOSED, 0.5),
-            Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 1.0, straight=True),
-            Waypoint(grasp_pose((*vase[:2], above), _TILT), _CLOSED, 1.4),
-            Waypoint(put, _CLOSED, 1.0, straight=True),
-            Waypoint(None, _OPEN, 0.5),
-            Waypoint(grasp_pose(put[:3, 3], _TILT, back=0.055, up=0.04), _OPEN, 0.8, straight=True),
-        ]
+    def plan(self, scene: Scene) -> Iterator[Plan]:
+        for body in ('flower', 'vase'):
+            if scene.fallen(body):
+                raise LostError(f'the {body} fell off the table')
+        if not scene.upright('vase', 0.5):
+            raise LostError('the vase lies on the table')
+        flower = scene.pose('flower')
+        holder = scene.holder('flower')
+        if holder:
+            yield from self._put(scene, holder, scene.hand(holder), flower, [])
+            return
+        stem = flower[:3, 2]
+        hands: tuple[Side, Side] = ('right', 'left')
+        for hand in hands:
+            if stem[2] > 0.8:
+                candidates = grasps.standing(hand, flower[:3, 3] + _GRASP * stem)
+            else:
+                candidates = grasps.lying(hand, flower[:3, 3] + _LYING_GRASP * stem, stem)
+            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            for grasp in candidates:
+                taken = take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)
+                yield from self._put(scene, hand, grasp, flower, [*start, *taken])
+
+    def _put(
+        self,
+        scene: Scene,
+        hand: Side,
+        grasp: NDArray[np.float64],
+        flower: NDArray[np.float64],
+        start: list[Waypoint],
+    ) -> Iterator[Plan]:
+        """grasp: of the hand that then holds the flower, which is at `flower` (4, 4) by then."""
+        grip = np.linalg.inv(grasp) @ flower
+        goal = grasps.upright(flower)
+        goal[:2, 3] = scene.position('vase')[:2]
+        goal[2, 3] = TABLE_TOP + _VASE_HEIGHT - 0.045
+        for off in (0.0, 0.4, -0.4):
+            hand_goal = grasps.carried(hand, grip, goal, off)
+            yield [
+                *start,
+                grasps.lift(hand, grasp, hand_goal[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
+                *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=_ABOVE, way=moved),
+            ]

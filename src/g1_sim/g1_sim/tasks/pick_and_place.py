@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from g1_sim import scenery
+from g1_description.kinematics import Side
+from g1_sim import grasps, scenery
+from g1_sim.grasps import OPEN
+from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
-from g1_sim.tasks import SimTask, Waypoint, grasp_pose
+from g1_sim.tasks import SimTask
+from g1_sim.waypoints import LostError, Plan, Waypoint, hand_pose, put, reach, take, direction
 
 _RADIUS, _HEIGHT = 0.024, 0.10
 _PLATE_INSIDE, _PLATE_FLOOR, _PLATE_HEIGHT = 0.07, 0.008, 0.016
@@ -15,9 +22,9 @@ _PLATE_COLOUR = (0.10, 0.30, 0.85, 1.0)
 _LABEL_COLOUR = (0.95, 0.95, 0.95, 1.0)
 
 _GRASP = 0.074  # above the can's foot [m]
-_TILT = np.radians(28)
-_OPEN, _CLOSED = 0.040, 0.012
+_CLOSED = 0.012  # [m a finger]
 _REACH = 0.405  # from the shoulder, to put the can down [m]
+_CARRY = _GRASP + 0.06  # height of the hand over the table [m]
 
 
 class Task(SimTask):
@@ -68,31 +75,60 @@ class Task(SimTask):
         scenery.place(model, data, 'object', (*can, TABLE_TOP), rng.uniform(-np.pi, np.pi))
         scenery.paint(model, ('can',), scenery.warm_colour(rng))
 
-    def success(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
-        offset = data.body('object').xpos - data.body('plate').xpos
+    def success(self, scene: Scene) -> bool:
+        offset = scene.position('object') - scene.position('plate')
         return bool(
             np.linalg.norm(offset[:2]) < _PLATE_INSIDE
-            and scenery.touching(model, data, 'object', 'plate')
-            and not scenery.touching(model, data, 'object', 'world')
-            and scenery.settled(data, 'object')
-            and not scenery.held(model, data, 'object')
+            and scene.touching('object', 'plate')
+            and not scene.touching('object', 'world')
+            and scene.settled('object')
+            and not scene.held('object')
         )
 
-    def plan(self, model: mujoco.MjModel, data: mujoco.MjData) -> list[Waypoint]:
-        grasp = data.body('object').xpos + np.array([0.0, 0.0, _GRASP])
-        plate = data.body('plate').xpos
+    def plan(self, scene: Scene) -> Iterator[Plan]:
+        for body in ('object', 'plate'):
+            if scene.fallen(body):
+                raise LostError(f'the {body} fell off the table')
+        can = scene.pose('object')
+        holder = scene.holder('object')
+        if holder:
+            yield from self._put(scene, holder, scene.hand(holder), can, [])
+            return
+        hands: tuple[Side, Side] = ('right', 'left')
+        for hand in hands:
+            if scene.upright('object', 0.5):
+                candidates = grasps.standing(hand, can[:3, 3] + _GRASP * can[:3, 2])
+            else:
+                candidates = grasps.lying(hand, can[:3, 3] + _HEIGHT / 2 * can[:3, 2], can[:3, 2])
+            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            for grasp in candidates:
+                taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.045, up=0.06)
+                yield from self._put(scene, hand, grasp, can, [*start, *taken])
+
+    def _put(
+        self,
+        scene: Scene,
+        hand: Side,
+        grasp: NDArray[np.float64],
+        can: NDArray[np.float64],
+        start: list[Waypoint],
+    ) -> Iterator[Plan]:
+        """grasp: of the hand that then holds the can, which is at `can` (4, 4) as it is taken."""
+        grip = np.linalg.inv(grasp) @ can
+        plate = scene.position('plate')
         # A little before the plate's centre, more where that is far: easier to reach.
-        distance = float(np.linalg.norm(plate[:2] - scenery.SHOULDER))
-        nearer = grasp_pose(plate, 0.0, back=max(0.015, distance - _REACH))[:2, 3]
-        on_plate = (*nearer, TABLE_TOP + _PLATE_FLOOR + _GRASP + 0.004)
-        above = TABLE_TOP + _GRASP + 0.06
-        return [
-            Waypoint(grasp_pose(grasp, _TILT, back=0.045, up=0.06), _OPEN, 1.6),
-            Waypoint(grasp_pose(grasp, _TILT), _OPEN, 1.0, straight=True),
-            Waypoint(None, _CLOSED, 0.5),
-            Waypoint(grasp_pose((*grasp[:2], above), _TILT), _CLOSED, 0.9, straight=True),
-            Waypoint(grasp_pose((*nearer, above), _TILT), _CLOSED, 1.4),
-            Waypoint(grasp_pose(on_plate, _TILT), _CLOSED, 0.9, straight=True),
-            Waypoint(None, _OPEN, 0.5),
-            Waypoint(grasp_pose(on_plate, _TILT, back=0.045, up=0.06), _OPEN, 0.8, straight=True),
-        ]
+        back = max(0.015, reach(hand, plate) - _REACH)
+        nearer = hand_pose(plate, 0.0, direction(hand, plate))
+        nearer = (nearer[:3, 3] - back * nearer[:3, 0])[:2]
+        for goal in (grasps.upright(can), grasps.flat(can)):
+            lies = goal[2, 2] < 0.5
+            if lies and can[2, 2] > 0.9:
+                return
+            goal[:2, 3] = nearer - (0.5 * _HEIGHT * goal[:2, 2] if lies else 0.0)
+            goal[2, 3] = TABLE_TOP + _PLATE_FLOOR + 0.004 + (_RADIUS if lies else 0.0)
+            hand_goal = grasps.carried(hand, grip, goal)
+            yield [
+                *start,
+                grasps.lift(hand, grasp, _CARRY, _CLOSED),
+                *put(hand_goal, OPEN, _CLOSED, hand=hand, above=0.052, back=0.045, up=0.06),
+            ]

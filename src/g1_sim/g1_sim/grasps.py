@@ -1,0 +1,144 @@
+"""Ways of a hand to take things, to put them down, and to get clear of them, for plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import numpy as np
+import pinocchio
+from numpy.typing import ArrayLike, NDArray
+
+from g1_description import load_robot
+from g1_description.kinematics import ArmKinematics, Side
+from g1_description.robot import SIDES
+from g1_sim.scene import Scene
+from g1_sim.scenery import TABLE_TOP
+from g1_sim.waypoints import (
+    Waypoint,
+    direction,
+    hand_pose,
+    inverse,
+    moved,
+    turned,
+)
+
+Array = NDArray[np.float64]
+
+OPEN = 0.040  # [m a finger]
+TILT = np.radians(28)  # of the approach to what stands, downwards
+_TILTS = (TILT, np.radians(40), np.radians(52), np.radians(18))
+_LYING_TILTS = tuple(np.radians((50, 62, 75, 40)))
+_YAWS = (0.0, 0.35, -0.35)  # [rad] off the straight way from the shoulder
+_FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
+_CLEAR = 0.003  # [m] between fingertips and table
+_LOW, _HIGH = 0.16, 0.20  # [m] over the table: below the one, hands first rise to the other
+_NEAR_HOME = 0.12  # [m]
+
+
+def other(hand: Side) -> Side:
+    """The other hand."""
+    return 'left' if hand == 'right' else 'right'
+
+
+def lowest(tilt: float) -> float:
+    """Height [m] over the table at which a hand of that tilt just doesn't touch it."""
+    return float(_FINGERTIP * np.sin(tilt) + _FINGER_WIDTH / 2 * np.cos(tilt) + _CLEAR)
+
+
+def standing(
+    hand: Side, point: ArrayLike, tilts: Sequence[float] = _TILTS
+) -> Iterator[Array]:
+    """Grasps (4, 4) of something upright at `point` of it, best first."""
+    for tilt in tilts:
+        for off in _YAWS:
+            yield hand_pose(point, tilt, direction(hand, point) + off)
+
+
+def lying(
+    hand: Side, point: ArrayLike, axis: Array, tilts: Sequence[float] = _LYING_TILTS
+) -> Iterator[Array]:
+    """Grasps (4, 4) across something long that lies along `axis` (3,), at `point` of it."""
+    x, y, z = np.asarray(point, float)
+    yaw, straight = float(np.arctan2(axis[1], axis[0])), direction(hand, point)
+    if np.cos(yaw - straight) < 0:
+        yaw += np.pi
+    for turn in (yaw, yaw + np.pi):
+        for tilt in tilts:
+            yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn)
+
+
+def upright(pose: Array) -> Array:
+    """The same thing (4, 4) with its z axis up, turned no more than needed."""
+    return _leaning(pose, np.array([0.0, 0.0, 1.0]))
+
+
+def flat(pose: Array) -> Array:
+    """The same thing (4, 4) with its z axis level, turned no more than needed."""
+    axis = pose[:3, 2] * (1.0, 1.0, 0.0)
+    return _leaning(pose, axis / max(float(np.linalg.norm(axis)), 1e-6))
+
+
+def carried(hand: Side, grip: Array, goal: Array, off: float | None = 0.0) -> Array:
+    """Where the hand (4, 4) is when what it holds by `grip` is at `goal` (4, 4).
+
+    off: the thing may turn about the vertical, and does, so that the hand reaches this much off the
+    straight way from its shoulder [rad]; None: it may not.
+    """
+    pose = goal @ inverse(grip)
+    if off is None:
+        return pose
+    approach = pose[:2, 0] if np.linalg.norm(pose[:2, 0]) > 0.2 else pose[:2, 2]
+    angle = direction(hand, goal[:3, 3]) + off - float(np.arctan2(approach[1], approach[0]))
+    return turned(goal, angle) @ inverse(grip)
+
+
+def lift(hand: Side, pose: Array, height: float, closed: float) -> Waypoint:
+    """Straight up with what is held, the grasp frame to `height` [m] over the table or higher."""
+    up = max(0.02, TABLE_TOP + height - pose[2, 3])
+    return Waypoint(moved(pose, up=up), closed, 0.9, True, hand)
+
+
+def clear(scene: Scene, hand: Side) -> list[Waypoint]:
+    """Lets go of what the hand may hold and gets it out from between things, if it is low."""
+    pose = scene.hand(hand)
+    height = pose[2, 3] - TABLE_TOP
+    if height > _LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
+        return []
+    return [
+        Waypoint(None, OPEN, 0.4, hand=hand),
+        Waypoint(moved(pose, 0.05, max(0.03, _HIGH - height)), OPEN, 1.0, True, hand),
+    ]
+
+
+def park(scene: Scene, hand: Side) -> list[Waypoint]:
+    """Out of the way of the other hand: back to where the robot holds it by itself."""
+    if _homely(scene, hand):
+        return []
+    return [*clear(scene, hand), Waypoint(home(hand), OPEN, 1.6, hand=hand)]
+
+
+@cache
+def _homes() -> dict[Side, Array]:
+    robot = load_robot()
+    hands = ArmKinematics().forward(robot.home[:14])
+    for pose in hands.values():
+        pose[2, 3] += robot.pelvis_height
+    return {side: hands[side] for side in SIDES}
+
+
+def home(hand: Side) -> Array:
+    """The hand (4, 4) as the robot holds it by itself, in the world."""
+    return _homes()[hand].copy()
+
+
+def _homely(scene: Scene, hand: Side) -> bool:
+    away = scene.hand(hand)[:3, 3] - home(hand)[:3, 3]
+    return bool(np.linalg.norm(away) < _NEAR_HOME)
+
+
+def _leaning(pose: Array, axis: Array) -> Array:
+    turn = pinocchio.Quaternion.FromTwoVectors(pose[:3, 2].copy(), axis).toRotationMatrix()
+    stood = pose.copy()
+    stood[:3, :3] = turn @ pose[:3, :3]
+    return stood

@@ -1,0 +1,90 @@
+"""From the present state of a scene to a motion that does the task, or to why there is none."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_control.collision import SelfCollision
+from g1_description import load_robot
+from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_sim.scene import Scene
+from g1_sim.tasks import SimTask
+from g1_sim.trajectory import JumpError, Trajectory
+from g1_sim.waypoints import LostError, Plan
+
+Array = NDArray[np.float64]
+
+MARGIN = 0.025  # [m] that every plan keeps between arms and body
+_PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
+_TRIED = 40  # alternatives of a task, at most
+
+
+class NoWayError(Exception):
+    """The expert knows no way from here; says why."""
+
+
+class TooNearError(ValueError):
+    """A motion brings parts of the robot nearer to each other than `MARGIN`."""
+
+
+class Planner:
+    """Plans of one process; knows the robot's kinematics and where it would touch itself."""
+
+    def __init__(self) -> None:
+        self._kinematics, self._collision = ArmKinematics(), SelfCollision(load_robot())
+
+    def plan(
+        self,
+        task: SimTask,
+        scene: Scene,
+        start: Array | None = None,
+        velocity: Array | None = None,
+    ) -> Trajectory:
+        """The first of the task's plans that the arms can follow at a safe distance.
+
+        It starts at posture `start` with `velocity` (16,) each, by default as the scene has them
+        [rad, m]. Raises NoWayError when the task is lost or no plan can be followed.
+        """
+        if start is None:
+            start, velocity = scene.posture, scene.velocity
+        reasons: list[str] = []
+        try:
+            for plan in islice(task.plan(scene), _TRIED):
+                try:
+                    return self.follow(plan, start, scene.pelvis, velocity)
+                except (UnreachableError, JumpError, TooNearError) as error:
+                    reasons.append(str(error))
+        except LostError as error:
+            raise NoWayError(str(error)) from None
+        raise NoWayError(f'none of {len(reasons)} plans can be followed; the first: {reasons[0]}')
+
+    def follow(
+        self, plan: Plan, start: Array, pelvis: Array, velocity: Array | None = None
+    ) -> Trajectory:
+        """A plan as a motion. Raises UnreachableError, JumpError, or TooNearError."""
+        motion = Trajectory.through(start, plan, self._kinematics, pelvis, velocity)
+        self._check(motion)
+        return motion
+
+    def clearance(self, posture: Array) -> float:
+        """Smallest distance between arms and body at a posture (16,) [m]."""
+        return float(self._collision.distances(posture[:14]).min())
+
+    def _check(self, motion: Trajectory) -> None:
+        """That `MARGIN` is kept, once it is reached; until then nothing comes nearer."""
+        wanted = min(MARGIN, self.clearance(motion(0.0)) - 0.003)
+        for time in np.arange(0.0, motion.duration + _PERIOD, _PERIOD):
+            posture = motion(time)
+            distance = self.clearance(posture)
+            if distance < wanted:
+                pair = self._collision.pairs[
+                    int(np.argmin(self._collision.distances(posture[:14])))
+                ]
+                raise TooNearError(
+                    f'{" and ".join(pair)} would come {distance * 1e3:.0f} mm near after '
+                    f'{time:.1f} s; {MARGIN * 1e3:.0f} mm are kept'
+                )
+            wanted = max(wanted, min(MARGIN, distance - 0.003))
