@@ -32,7 +32,7 @@ class G1Environment:
         self._latency = latency
         self._simulation: Simulation | None = None
         self._rollout: Rollout | None = None
-        self._progress: _Progress | None = None
+        self._stage = 0
 
     @property
     def embodiment(self) -> Embodiment:
@@ -46,33 +46,29 @@ class G1Environment:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """There are none yet."""
-        return ()
+        """Names of worlds that any of the tasks has beside the usual one."""
+        return tuple(sorted({name for task in self.tasks for name in load_task(task).variants}))
 
     def reset(self, task: str, seed: int, variant: str = '') -> Observation:
         """Arms the robot in the scene of that seed. ValueError names tasks and variants."""
-        if variant and variant not in self.variants:
-            raise ValueError(
-                f'variant: expected one of {", ".join(self.variants) or "none"}, got {variant!r}'
-            )
-        load_task(task)
-        if self._simulation is None or self._simulation.task.name != task:
+        load_task(task, variant)
+        present = self._simulation and (self._simulation.task.name, self._simulation.task.variant)
+        if self._simulation is None or present != (task, variant):
             self.close()
-            self._simulation = Simulation(task, seed)
+            self._simulation = Simulation(task, seed, variant)
         self._simulation.reset(seed)
-        self._progress = _Progress(self._simulation)
         self._rollout = Rollout(self._simulation, cameras=self._cameras, latency=self._latency)
-        self._progress.look()
+        self._stage = 0
+        self._look()
         return self._rollout.observation
 
     def step(self, chunk: NDArray[np.float64]) -> Step:
         """Lets a fifth of a second pass; the chunk arrives `latency` after its observation."""
-        rollout, progress = self._rollout, self._progress
-        if rollout is None or progress is None or rollout.done:
+        rollout, simulation = self._rollout, self._simulation
+        if rollout is None or simulation is None or rollout.done:
             raise RuntimeError('expected a step of an attempt that goes on; call reset first')
         rollout.step(chunk)
-        if not rollout.done:
-            progress.look()
+        self._look()
         success = rollout.done and rollout.success
         duration = rollout.success_time if success else None
         status = rollout.status
@@ -81,7 +77,7 @@ class G1Environment:
             done=rollout.done,
             success=success,
             time=rollout.time if duration is None else duration,
-            stage='done' if success else progress.stage,
+            stage=simulation.task.stages[-1 if success else self._stage],
             counts={
                 'refusals': status.chunks_rejected,
                 'holds': status.holds,
@@ -90,39 +86,15 @@ class G1Environment:
             text=status.rejection_text or status.text,
         )
 
+    def _look(self) -> None:
+        """Keeps the furthest stage; only an attempt that ends in success has reached the last."""
+        assert self._simulation is not None
+        stages = self._simulation.task.stages
+        reached = stages.index(self._simulation.progress())
+        self._stage = min(max(self._stage, reached), len(stages) - 2)
+
     def close(self) -> None:
         """Frees the renderers."""
         if self._simulation is not None:
             self._simulation.close()
             self._simulation = None
-
-
-class _Progress:
-    """How far an attempt came, seen now and then."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation = simulation
-        self._ground = self._height()
-        self._touched = self._lifted = False
-
-    def look(self) -> None:
-        self._touched = self._touched or self._held()
-        self._lifted = self._lifted or (self._held() and self._height() > self._ground + _LIFTED)
-
-    @property
-    def stage(self) -> str:
-        """Of an attempt that has not succeeded."""
-        if self._height() < self._ground - _LIFTED:
-            return 'fell off the table'
-        if not self._touched:
-            return 'never touched it'
-        if not self._lifted:
-            return 'never lifted it'
-        return 'still holding it' if self._held() else 'let go elsewhere'
-
-    def _held(self) -> bool:
-        simulation = self._simulation
-        return simulation.scene.held(simulation.task.object)
-
-    def _height(self) -> float:
-        return float(self._simulation.data.body(self._simulation.task.object).xpos[2])

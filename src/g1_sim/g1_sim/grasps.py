@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics, Side
-from g1_description.robot import SIDES
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.waypoints import (
+    HANDS,
     Waypoint,
     direction,
     hand_pose,
@@ -46,9 +46,7 @@ def lowest(tilt: float) -> float:
     return float(_FINGERTIP * np.sin(tilt) + _FINGER_WIDTH / 2 * np.cos(tilt) + _CLEAR)
 
 
-def standing(
-    hand: Side, point: ArrayLike, tilts: Sequence[float] = _TILTS
-) -> Iterator[Array]:
+def standing(hand: Side, point: ArrayLike, tilts: Sequence[float] = _TILTS) -> Iterator[Array]:
     """Grasps (4, 4) of something upright at `point` of it, best first."""
     for tilt in tilts:
         for off in _YAWS:
@@ -124,7 +122,7 @@ def _homes() -> dict[Side, Array]:
     hands = ArmKinematics().forward(robot.home[:14])
     for pose in hands.values():
         pose[2, 3] += robot.pelvis_height
-    return {side: hands[side] for side in SIDES}
+    return {side: hands[side] for side in HANDS}
 
 
 def home(hand: Side) -> Array:

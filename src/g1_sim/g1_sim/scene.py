@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from g1_description import load_robot
 from g1_description.kinematics import Side
-from g1_description.robot import SIDES
 from g1_sim.scenery import TABLE_TOP
-from g1_sim.waypoints import inverse
+from g1_sim.waypoints import HANDS, inverse
 
 Array = NDArray[np.float64]
 
@@ -90,7 +89,7 @@ class Scene:
     def holder(self, body: str) -> Side | None:
         """The hand that has a body between its fingers."""
         others = self._touched_by(body)
-        for side in SIDES:
+        for side in HANDS:
             fingers = {
                 self.model.body(f'{side}_{finger}_finger_link').id
                 for finger in ('gripper', 'gripper_mirror')

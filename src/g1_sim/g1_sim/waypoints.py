@@ -13,6 +13,8 @@ from g1_description.kinematics import Side
 
 Array = NDArray[np.float64]
 
+#: The hands, the one that works where one suffices first.
+HANDS: tuple[Side, Side] = ('right', 'left')
 #: Where the arms start to reach from: their shoulders, seen from above [m].
 SHOULDERS = {'left': np.array([0.0, 0.10]), 'right': np.array([0.0, -0.10])}
 

@@ -107,8 +107,8 @@ def test_a_demonstration_is_the_plan_by_clutched_hands_that_wait_where_the_gripp
 
     # The hand was at the object when the gripper closed, and at rest.
     simulation = Simulation('pick_and_place', 7)
-    plan = simulation.task.plan(simulation.model, simulation.data)
-    pelvis = simulation.data.body('pelvis').xpos
+    plan = next(simulation.task.plan(simulation.scene))
+    pelvis = simulation.scene.pelvis
     triggers = np.array([given.right.trigger for given in world.inputs])
     closed = start + np.flatnonzero(np.diff(triggers[start:]) > 0.01)[0]
     np.testing.assert_allclose(hands[closed][:3, 3], plan[1].pose[:3, 3] - pelvis, atol=0.006)

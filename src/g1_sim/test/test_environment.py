@@ -35,7 +35,7 @@ def test_it_is_found_by_name_and_shows_the_cameras_asked_for():
     step = environment.step(STILL)
     assert not step.done and not step.success
     assert step.observation.stamp == pytest.approx(0.2)
-    assert step.stage == 'never touched it'
+    assert step.stage == 'begun'
     assert step.counts == {'refusals': 0, 'holds': 0, 'clamped': 0}
     environment.close()
 

@@ -8,6 +8,7 @@ from g1_data.dataset import Dataset
 from g1_description import load_robot
 from g1_ros.config import load_tasks
 from g1_sim.expert import Expert, demonstrate, main
+from g1_sim.planner import Planner
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import MAX_JOINT_SPEED
 
@@ -16,16 +17,16 @@ TASKS = ('arrange_flower', 'pick_and_place')
 
 @pytest.mark.parametrize('task', TASKS)
 def test_the_expert_succeeds(task):
-    simulation = Simulation(task, 0)
+    simulation, planner = Simulation(task, 0), Planner()
     for seed in (1000, 1001):
-        episode = demonstrate(simulation, seed, None)
+        episode = demonstrate(simulation, planner, seed, None)
         assert episode.success, episode.text
         assert 5.0 < episode.duration < simulation.task.time_limit
 
 
 def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
     simulation = Simulation('arrange_flower', 3)
-    expert = Expert(simulation, np.random.default_rng(0))
+    expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
     times = np.arange(0.0, expert.duration + 1.0, 0.01)
     arms = np.array([expert.target(time)[:14] for time in times])
     assert np.abs(np.diff(arms, axis=0)).max() / 0.01 < 1.3 * MAX_JOINT_SPEED
@@ -39,7 +40,7 @@ def test_the_same_seed_is_demonstrated_the_same_way():
     chunks = []
     for _ in range(2):
         simulation.reset(4)
-        expert = Expert(simulation, np.random.default_rng(4))
+        expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(4))
         chunks.append(expert(Observation({}, expert.start, '', 2.0)))
     np.testing.assert_array_equal(*chunks)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import pkgutil
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 from g1_bringup.system import G1, SIM, Argument, ArgumentError, Given, Node, Value
 from g1_bringup.systems.cameras import CAMERA_HARDWARE, CAMERA_REPLAY, check_cameras
+from g1_description.plugins import plugin_names
 from g1_ros.config import load_tasks
 
 ROBOT = Argument('robot', 'sim', 'Robot to run on; g1 is the real one.', ('sim', 'g1'))
@@ -55,14 +52,10 @@ def task_argument() -> Argument:
     )
 
 
-@cache
 def simulated_tasks() -> tuple[str, ...]:
-    """Tasks that have a file in `g1_sim/tasks/`, found without importing the simulator."""
-    spec = importlib.util.find_spec('g1_sim')
-    locations = (spec and spec.submodule_search_locations) or ()
-    folders = [str(Path(location, 'tasks')) for location in locations]
-    files = {module.name for module in pkgutil.iter_modules(folders)}
-    return tuple(name for name in load_tasks() if name in files)
+    """Tasks that the simulator has a scene for, found without importing it."""
+    found = plugin_names('g1_sim.tasks')
+    return tuple(name for name in load_tasks() if name in found)
 
 
 def check_task(values: Mapping[str, Value]) -> None:

@@ -13,7 +13,7 @@ from g1_sim import grasps, scenery
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
-from g1_sim.waypoints import LostError, Plan, Waypoint, moved, put, take
+from g1_sim.waypoints import HANDS, LostError, Plan, Waypoint, moved, put, take
 
 _STEM_RADIUS, _STEM_LENGTH = 0.007, 0.17
 _HEAD = 0.028  # radius
@@ -124,8 +124,7 @@ class Task(SimTask):
             yield from self._put(scene, holder, scene.hand(holder), flower, [])
             return
         stem = flower[:3, 2]
-        hands: tuple[Side, Side] = ('right', 'left')
-        for hand in hands:
+        for hand in HANDS:
             if stem[2] > 0.8:
                 candidates = grasps.standing(hand, flower[:3, 3] + _GRASP * stem)
             else:

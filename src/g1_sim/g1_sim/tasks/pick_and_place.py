@@ -14,7 +14,17 @@ from g1_sim.grasps import OPEN
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
-from g1_sim.waypoints import LostError, Plan, Waypoint, hand_pose, put, reach, take, direction
+from g1_sim.waypoints import (
+    HANDS,
+    LostError,
+    Plan,
+    Waypoint,
+    direction,
+    hand_pose,
+    put,
+    reach,
+    take,
+)
 
 _RADIUS, _HEIGHT = 0.024, 0.10
 _PLATE_INSIDE, _PLATE_FLOOR, _PLATE_HEIGHT = 0.07, 0.008, 0.016
@@ -94,8 +104,7 @@ class Task(SimTask):
         if holder:
             yield from self._put(scene, holder, scene.hand(holder), can, [])
             return
-        hands: tuple[Side, Side] = ('right', 'left')
-        for hand in hands:
+        for hand in HANDS:
             if scene.upright('object', 0.5):
                 candidates = grasps.standing(hand, can[:3, 3] + _GRASP * can[:3, 2])
             else:
