@@ -8,6 +8,8 @@ from typing import Any
 
 from g1_ros.parameters import parameter
 
+_OTHER_CLOCK = 10.0  # [s] what is stamped this far away is stamped by another clock
+
 
 @dataclass(frozen=True)
 class HealthLimits:
@@ -70,31 +72,46 @@ class Source:
 
 
 class EpisodeHealth:
-    """Collects what happens during one episode, which begins at `started`.
+    """Collects what happens during one episode of these cameras, which begins at `started`.
 
     Attributes:
-        images, states, commands: of the camera, joint_states and arm_sdk.
-        residual: largest distance of an image from the time of its row [s].
-        missed: rows without an image of their own.
+        images: of each camera. states, commands: of joint_states and arm_sdk.
+        residual: for each camera, largest distance of an image from the time of its row [s].
+        missed: for each camera, rows without an image of their own.
         clamped: targets that control brought back into range.
+        clock_step: by how much the system's clock was set, 0 where it was not [s].
     """
 
-    def __init__(self, started: float) -> None:
-        self.images, self.states, self.commands = (Source(started) for _ in range(3))
-        self.residual = 0.0
-        self.missed = 0
+    def __init__(self, started: float, cameras: Sequence[str]) -> None:
+        self.images = {camera: Source(started) for camera in cameras}
+        self.states, self.commands = Source(started), Source(started)
+        self.residual = dict.fromkeys(cameras, 0.0)
+        self.missed = dict.fromkeys(cameras, 0)
         self.clamped = 0
+        self.clock_step = 0.0
 
     def faults(self, limits: HealthLimits, now: float) -> list[str]:
         """What is outside its limits up to `now`, in words; none of a good episode."""
-        checks = (
-            (self.missed, limits.frames_missed, '{} frames missed'),
-            (self.images.gap(now), limits.image_gap, 'no image for {:.2f} s'),
-            (self.images.age, limits.image_age, 'image came {:.2f} s off its stamp'),
+        checks: list[tuple[float, float, str]] = [
+            (abs(self.clock_step), 0.0, f'the clock was set by {self.clock_step:+.1f} s')
+        ]
+        for camera, source in self.images.items():
+            late = f'{camera}: image came {{:.2f}} s off its stamp'
+            if source.age > _OTHER_CLOCK:
+                late = (
+                    f'{camera}: images are stamped by another clock, {{:.0f}} s off; set '
+                    'global_time_enabled of the camera, and chrony on both computers'
+                )
+            checks += [
+                (self.missed[camera], limits.frames_missed, f'{camera}: {{}} frames missed'),
+                (source.gap(now), limits.image_gap, f'{camera}: no image for {{:.2f}} s'),
+                (source.age, limits.image_age, late),
+            ]
+        checks += [
             (self.states.gap(now), limits.state_gap, 'no joint_states for {:.2f} s'),
             (self.commands.gap(now), limits.command_gap, 'no command for {:.2f} s'),
             (self.clamped, limits.clamped, '{} targets out of range'),
-        )
+        ]
         return [text.format(value) for value, limit, text in checks if value > limit]
 
     def summary(
@@ -105,15 +122,22 @@ class EpisodeHealth:
         dropped: rows lost on their way to the disk. problems: of the writing, in words.
         """
         faults = [*problems, *self.faults(limits, now)]
-        sources = {'image': self.images, 'state': self.states, 'command': self.commands}
+        images = {image_name(k, camera): camera for k, camera in enumerate(self.images)}
+        sources = {name: self.images[camera] for name, camera in images.items()}
+        sources |= {'state': self.states, 'command': self.commands}
         return {
             'healthy': not faults,
             'text': '; '.join(faults),
             **{f'{name}_rate_hz': round(source.rate, 2) for name, source in sources.items()},
             **{f'{name}_gap_s': round(source.gap(now), 4) for name, source in sources.items()},
-            'image_age_s': round(self.images.age, 4),
-            'image_residual_s': round(self.residual, 4),
-            'frames_missed': self.missed,
+            **{f'{name}_age_s': round(sources[name].age, 4) for name in images},
+            **{f'{name}_residual_s': round(self.residual[c], 4) for name, c in images.items()},
+            'frames_missed': sum(self.missed.values()),
             'frames_dropped': dropped,
             'clamped': self.clamped,
         }
+
+
+def image_name(number: int, camera: str) -> str:
+    """What a recorded camera is called among an episode's sources; the first is the image."""
+    return f'{camera}_image' if number else 'image'

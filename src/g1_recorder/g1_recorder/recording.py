@@ -16,7 +16,7 @@ from PIL import Image
 from g1_data import DatasetWriter
 from g1_data.raw_log import RawLog
 
-_ROWS = 90  # that may wait for the encoder [about 80 MB at 640x480]
+_ROWS = 90  # that may wait for the encoder [about 80 MB at 640x480 for each camera]
 _MESSAGES = 2000  # that may wait for the disk; some 50 of them are images
 _TIMEOUT = 60.0  # [s]
 
@@ -25,14 +25,15 @@ Item = TypeVar('Item')
 
 @dataclass(frozen=True)
 class Frame:
-    """A row: state and action (16,), a function that makes the image (H, W, 3) uint8 RGB, extras.
+    """A row: state (S,), action (A,), images and extras.
 
-    extras: see `DatasetWriter.extras`.
+    images: for each camera a function that makes its image (H, W, 3) uint8 RGB, called on the
+    writing thread. extras: see `g1_data.Schema`.
     """
 
     state: np.ndarray
     action: np.ndarray
-    image: Callable[[], np.ndarray]
+    images: Mapping[str, Callable[[], np.ndarray]]
     extras: Mapping[str, np.ndarray]
 
 
@@ -49,7 +50,7 @@ class EpisodeRecording:
 
     def __init__(self, writer: DatasetWriter, task: str, raw: RawTopics | None = None) -> None:
         self._episode = writer.episode(task)
-        self._shape = writer.schema.videos['head'].shape
+        self._shapes = {name: video.shape for name, video in writer.schema.videos.items()}
         self._log: RawLog | None = None
         self._log_folder: Path | None = None
         if raw is not None:
@@ -132,8 +133,10 @@ class EpisodeRecording:
             self._episode.discard()
 
     def _write_row(self, frame: Frame) -> None:
-        image = _fitted(frame.image(), self._shape)
-        self._episode.add(frame.state, frame.action, {'head': image}, frame.extras)
+        images = {
+            camera: _fitted(image(), self._shapes[camera]) for camera, image in frame.images.items()
+        }
+        self._episode.add(frame.state, frame.action, images, frame.extras)
 
     def _write_message(self, message: tuple[str, int, bytes]) -> None:
         assert self._log is not None

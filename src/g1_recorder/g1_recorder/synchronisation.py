@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,6 +30,10 @@ class Timeline:
         """Appends a sample; one that is not newer than the last is left out."""
         if time > self.newest:
             self._samples.append((time, value))
+
+    def clear(self) -> None:
+        """Forgets all samples, as when the clock was set."""
+        self._samples.clear()
 
     def at(self, time: float) -> NDArray[np.float64]:
         """Value at `time`, linear between samples, that of the nearest one outside of them.
@@ -59,41 +63,68 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Row(Generic[Image]):
-    """Time [s] of a row, the image nearest to it, and that image's distance from it [s]."""
+class Shot(Generic[Image]):
+    """An image, and its distance from the time of its row [s]."""
 
-    time: float
     image: Image
     residual: float
 
 
-class FrameGrid(Generic[Image]):
-    """Chooses the image nearest to each row of a constant rate; the first image is row 0.
+@dataclass(frozen=True)
+class Row(Generic[Image]):
+    """Time of a row [s], and for each camera the image nearest to it."""
 
-    A row whose nearest image is further away than with a camera of the same rate still gets it, so
-    that rows stay where they belong in time, and is counted in `missed`.
+    time: float
+    shots: Mapping[str, Shot[Image]]
+
+
+class FrameGrid(Generic[Image]):
+    """Chooses for each row of a constant rate the image of every camera that is nearest to it.
+
+    The first image of the first camera is row 0, and there are rows as far as its images go. A row
+    whose nearest image is further away than with a camera of the same rate still gets it, so that
+    rows stay where they belong in time, and is counted.
+
+    Attributes:
+        missed: for each camera, rows that had to take an image of another moment.
     """
 
-    def __init__(self, fps: float) -> None:
-        self.missed = 0
+    def __init__(self, fps: float, cameras: Sequence[str]) -> None:
+        self.missed = dict.fromkeys(cameras, 0)
         self._fps = fps
+        self._first = cameras[0]
         self._start: float | None = None
         self._row = 0
-        self._last: tuple[float, Image] | None = None
+        self._images: dict[str, deque[tuple[float, Image]]] = {c: deque() for c in cameras}
 
-    def add(self, time: float, image: Image) -> Iterator[Row[Image]]:
-        """Rows that can be decided now that this image, newer than the ones before, is there."""
-        if self._start is None:
-            self._start = time
-        if self._last is not None and time <= self._last[0]:
-            return
-        while (row_time := self._start + self._row / self._fps) <= time + 1e-6:
-            near_time, near = min(
-                (c for c in (self._last, (time, image)) if c is not None),
-                key=lambda candidate: abs(candidate[0] - row_time),
-            )
-            residual = abs(near_time - row_time)
-            self.missed += residual > 0.6 / self._fps
+    def add(self, camera: str, time: float, image: Image) -> None:
+        """Takes in an image; one that is not newer than the camera's last is left out."""
+        images = self._images[camera]
+        if not images or time > images[-1][0]:
+            if self._start is None:
+                images.clear()  # of before the first row the newest is enough
+                self._start = time if camera == self._first else None
+            images.append((time, image))
+
+    def rows(self, overdue: float = -np.inf) -> Iterator[Row[Image]]:
+        """Rows that can be decided now: every camera has come to their time.
+
+        Up to the time `overdue` [s] the first camera alone is waited for.
+        """
+        while self._start is not None and all(self._images.values()):
+            time = self._start + self._row / self._fps
+            newest = {camera: images[-1][0] + 1e-6 for camera, images in self._images.items()}
+            waiting = time > overdue and min(newest.values()) < time
+            if waiting or newest[self._first] < time:
+                return
             self._row += 1
-            yield Row(row_time, near, residual)
-        self._last = time, image
+            yield Row(time, {camera: self._nearest(camera, time) for camera in self._images})
+
+    def _nearest(self, camera: str, time: float) -> Shot[Image]:
+        images = self._images[camera]
+        while len(images) > 1 and images[1][0] <= time:
+            images.popleft()
+        taken, image = min(list(images)[:2], key=lambda candidate: abs(candidate[0] - time))
+        residual = abs(taken - time)
+        self.missed[camera] += residual > 0.6 / self._fps
+        return Shot(image, residual)

@@ -7,9 +7,9 @@ LIMITS = HealthLimits()
 
 def good_health(until: float) -> EpisodeHealth:
     """Of an episode from second 100 on, with images at 30 Hz and the others at 100 Hz."""
-    health = EpisodeHealth(100.0)
+    health = EpisodeHealth(100.0, ['head'])
     for k in range(round((until - 100) * 30)):
-        health.images.add(100 + k / 30, 100.02 + k / 30)
+        health.images['head'].add(100 + k / 30, 100.02 + k / 30)
     for source in (health.states, health.commands):
         for k in range(round((until - 100) * 100)):
             source.add(100 + k / 100, 100 + k / 100)
@@ -30,14 +30,14 @@ def test_a_source_that_falls_silent_is_a_fault_while_it_is_silent_and_ever_after
         'no joint_states for 0.16 s',
         'no command for 0.16 s',
     ]
-    assert 'no image for 1.01 s' in health.faults(LIMITS, 111.0)
-    health.images.add(111.5, 111.52)
-    assert 'no image for 1.53 s' in health.faults(LIMITS, 111.53)
+    assert 'head: no image for 1.01 s' in health.faults(LIMITS, 111.0)
+    health.images['head'].add(111.5, 111.52)
+    assert 'head: no image for 1.53 s' in health.faults(LIMITS, 111.53)
 
 
 def test_a_source_that_never_comes_is_a_fault() -> None:
-    assert EpisodeHealth(100.0).faults(LIMITS, 101.0) == [
-        'no image for 1.00 s',
+    assert EpisodeHealth(100.0, ['head']).faults(LIMITS, 101.0) == [
+        'head: no image for 1.00 s',
         'no joint_states for 1.00 s',
         'no command for 1.00 s',
     ]
@@ -46,11 +46,42 @@ def test_a_source_that_never_comes_is_a_fault() -> None:
 def test_stamps_of_another_clock_are_a_fault_late_or_early() -> None:
     for stamp in (109.0, 111.0):
         health = good_health(110.0)
-        health.images.add(stamp, 110.0)
-        assert 'image came 1.00 s off its stamp' in health.faults(LIMITS, 110.0)
+        health.images['head'].add(stamp, 110.0)
+        assert 'head: image came 1.00 s off its stamp' in health.faults(LIMITS, 110.0)
 
 
 def test_what_was_dropped_on_the_way_to_the_disk_is_kept_with_the_episode() -> None:
     summary = good_health(110.0).summary(LIMITS, 110.0, 7, ['7 frames dropped'])
     assert (summary['healthy'], summary['frames_dropped']) == (False, 7)
     assert summary['text'] == '7 frames dropped'
+
+
+def test_each_camera_is_watched_and_named() -> None:
+    health = EpisodeHealth(100.0, ['head', 'left_wrist'])
+    for k in range(30):
+        health.images['head'].add(100 + k / 30, 100.02 + k / 30)
+    health.images['left_wrist'].add(100.1, 100.6)
+    health.missed['left_wrist'] = 4
+    health.residual['left_wrist'] = 0.4
+    faults = health.faults(LIMITS, 101.0)
+    assert 'left_wrist: 4 frames missed' in faults
+    assert 'left_wrist: no image for 0.40 s' in faults
+    assert 'left_wrist: image came 0.50 s off its stamp' in faults
+    assert not [fault for fault in faults if fault.startswith('head')]
+    summary = health.summary(LIMITS, 101.0, 0, [])
+    assert (summary['image_rate_hz'], summary['left_wrist_image_gap_s']) == (30.0, 0.4)
+    assert (summary['frames_missed'], summary['left_wrist_image_residual_s']) == (4, 0.4)
+
+
+def test_a_camera_of_another_clock_is_told_with_the_setting() -> None:
+    health = good_health(110.0)
+    health.images['head'].add(12.5, 110.0)
+    (fault,) = [text for text in health.faults(LIMITS, 110.0) if 'clock' in text]
+    assert 'head: images are stamped by another clock, 98 s off' in fault
+    assert 'global_time_enabled' in fault
+
+
+def test_a_clock_that_was_set_marks_the_episode() -> None:
+    health = good_health(110.0)
+    health.clock_step = -20.0
+    assert health.faults(LIMITS, 110.01) == ['the clock was set by -20.0 s']

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +38,21 @@ DEADLINE = 20.0  # [s]
 class FakeRobot:
     """Joint k stands at wave(t) + k / 100, commanded 0.5 more; brightness is the wave.
 
-    camera: what it shows: 'wave', 'noise', or '' where it is unplugged.
+    camera: what it shows: 'wave', 'noise', or '' where it is unplugged. unplugged: names of cameras
+    that give nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: Sequence[str] = ('head',)) -> None:
         self.camera = 'wave'
+        self.unplugged: set[str] = set()
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node('fake_robot', context=self.context)
         self.status: EpisodeStatus | None = None
-        self._image = self.node.create_publisher(
-            Image, 'camera/camera/color/image_raw', SENSOR_DATA
-        )
+        self._images = {
+            camera.name: self.node.create_publisher(Image, f'{camera.topic}/image_raw', SENSOR_DATA)
+            for camera in ROBOT.embodiment.select_cameras(cameras)
+        }
         self._joints = self.node.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self._arms = self.node.create_publisher(LowCmdMessage, 'arm_sdk', COMMAND)
         self._grippers = {
@@ -111,7 +114,22 @@ class FakeRobot:
         message = Image(height=HEIGHT, width=WIDTH, step=WIDTH * 3, encoding='rgb8')
         message.header.stamp = self.node.get_clock().now().to_msg()
         message.data = pixels.tobytes()
-        self._image.publish(message)
+        for camera, publisher in self._images.items():
+            if camera not in self.unplugged:
+                publisher.publish(message)
+
+    def publish_foreign_joints(self) -> None:
+        """What other nodes say on the same topics: no positions, or joints of their own."""
+        for message in (
+            JointState(name=list(ROBOT.state_joints)),
+            JointState(name=['wheel'], position=[1.0]),
+            JointState(),
+        ):
+            message.header.stamp = self.node.get_clock().now().to_msg()
+            self._joints.publish(message)
+            for publishers in self._grippers.values():
+                for publisher in publishers:
+                    publisher.publish(message)
 
     def _publish_joints(self) -> None:
         message = JointState(name=list(ROBOT.state_joints))
@@ -224,7 +242,9 @@ def test_a_saved_episode_is_a_valid_dataset_of_what_happened(
     np.testing.assert_allclose(operator[:, -4:], np.tile([0.0, 0.1, 1.0, 0.3], (len(state), 1)))
     health = dataset.episodes[0].health
     assert health['state_rate_hz'] > 30
-    assert health['text'] or health['healthy']
+    assert health['image_rate_hz'] > 10
+    assert health['healthy'] == (health['text'] == '')
+    assert health['image_residual_s'] == pytest.approx(residual[:, 0].max(), abs=1e-3)
 
 
 def test_an_episode_beyond_a_limit_is_marked_and_told(robot: FakeRobot, tmp_path: Path) -> None:
@@ -279,6 +299,52 @@ def undefined(name: str, text: str) -> set[str]:
             elif kind and '/' in kind[1]:
                 used.add(kind[1].replace('/msg/', '/'))
     return used - definitions.keys()
+
+
+def test_three_cameras_are_recorded_in_step_and_a_lost_one_is_named(tmp_path: Path) -> None:
+    cameras = ('head', 'left_wrist', 'right_wrist')
+    robot = FakeRobot(cameras)
+    recorder = start_recorder(tmp_path, cameras=f'[{",".join(cameras)}]')
+    try:
+        record(robot, 15)
+        robot.publish_foreign_joints()
+        assert robot.call('save').success
+        record(robot, 5)
+        robot.unplugged = {'left_wrist'}
+        wait_for(lambda: 'left_wrist: no image for' in robot.status.text)
+        frames = robot.status.frames
+        wait_for(lambda: robot.status.frames >= frames + 10, 'rows do not go on without a wrist')
+        assert robot.call('save').success
+        assert 'no camera images of left_wrist' in robot.call('start').message
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        recorder.wait(DEADLINE)
+        robot.close()
+    assert recorder.returncode == 0
+    assert validate(tmp_path / 'set') == []
+    dataset = Dataset(tmp_path / 'set')
+    assert dataset.cameras == ('ego_view', 'left_wrist', 'right_wrist')
+    names = dataset.extras['residual'].names
+    assert names[:3] == ('image', 'left_wrist_image', 'right_wrist_image')
+    columns = dataset.read_episode(0)
+    stamps = columns['capture_stamp'][:, :3]
+    assert np.median(np.abs(stamps - stamps[:, :1])) < 1e-6  # taken at once
+    wave = columns['observation.state'][:, 0]
+    for camera in dataset.cameras:
+        brightness = np.array([frame.mean() for frame in dataset.frames(0, camera)]) / 500
+        assert len(brightness) == len(wave)
+        assert np.median(np.abs(brightness - wave)) < 0.015
+    lost = dataset.episodes[1].health
+    assert not lost['healthy']
+    assert 'left_wrist: no image for' in lost['text']
+    assert lost['left_wrist_image_gap_s'] > lost['right_wrist_image_gap_s']
+    assert lost['left_wrist_image_residual_s'] > 0.5
+
+
+def test_a_camera_that_the_robot_has_not_is_named(tmp_path: Path) -> None:
+    output, _ = start_recorder(tmp_path, cameras='[head,belly]').communicate(timeout=DEADLINE)
+    assert 'error: cameras: g1_aloha has head, left_wrist, right_wrist' in output
+    assert not (tmp_path / 'set').exists()
 
 
 def test_raw_topics_are_kept_as_mcap(robot: FakeRobot, tmp_path: Path) -> None:

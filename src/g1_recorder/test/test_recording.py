@@ -63,7 +63,8 @@ def record(root, episodes, limits):
         for k in range(rng.integers(3, 12)):
             image = rng.integers(96, 160, (48, 64, 3), dtype=np.uint8)  # far from where it is cut
             vectors = rng.normal(size=(2, 16))
-            recording.add(Frame(*vectors, lambda image=image: image, {'stamp': [time.time()]}))
+            images = {'head': lambda image=image: image}
+            recording.add(Frame(*vectors, images, {'stamp': [time.time()]}))
             recording.add_raw('/said', time.time_ns(), STRING)
         recording.finish()
         problems = recording.problems
