@@ -5,6 +5,25 @@ so a chunk that comes late loses its first targets and nothing shifts. The newes
 motion passes from the one before to it by a weight that rises smoothly, so that position, velocity
 and acceleration are continuous, nothing stops, and the motion never leaves what the two ask for,
 however much chunks contradict each other. After its last target a chunk brakes to rest.
+
+The motion is a recursion. With c_k the spline of the k-th chunk, taken over at t_k in T_k seconds,
+
+  m_0(t) = rest
+  m_k(t) = m_{k-1}(t) + b((t - t_k) / T_k) (c_k(t) - m_{k-1}(t)),   b(s) = 10 s^3 - 15 s^4 + 6 s^5
+  T_k    = max(blend, 1.875 g / v, sqrt(5.774 g / a)),              g = |m_{k-1}(t_k) - c_k(t_k)|
+
+b goes from 0 to 1 at rest at both ends; 1.875 and 5.774 are its largest first and second
+derivative, so that passing over a gap of g adds no more than v and a. Where the new chunk continues
+c_{k-1} rather than the motion (its gap to that is the smaller one), c_{k-1} itself is replaced by a
+transition to c_k inside m_{k-1}: the blend that is under way stays as it is. A blend that is over
+is cut off (`trimmed`); of more than four at once only the present state is kept. So a motion is a
+binary tree of `_Transition`s with `_Polynomial`s as leaves.
+
+The spline is the cubic one with given end velocities (de Boor: A Practical Guide to Splines, IV):
+with widths h_k and slopes d_k, the velocities at the knots solve
+h_k v_{k-1} + 2 (h_{k-1} + h_k) v_k + h_{k-1} v_{k+1} = 3 (h_k d_{k-1} + h_{k-1} d_k).
+
+Shapes: times (K,), positions (K, J), a state (2, J) of position and velocity [rad, m; s].
 """
 
 from __future__ import annotations

@@ -59,12 +59,15 @@ class Calibration:
         return self.stroke / (self.open - self.closed)
 
     def ticks(self, opening: float) -> int:
+        """Register value for a finger opening [m]."""
         return round((self.closed + opening / self.ratio) / TICK) + MIDDLE
 
     def angle(self, ticks: int) -> float:
+        """Motor angle [rad] of a register value."""
         return (ticks - MIDDLE) * TICK
 
     def opening(self, ticks: int) -> float:
+        """Finger opening [m] of a register value; outside 0 to stroke where the fingers are."""
         return (self.angle(ticks) - self.closed) * self.ratio
 
 

@@ -7,6 +7,26 @@ average over a short window: an average of positions in range is in range, the s
 and accelerations, and the acceleration of an average over w s changes by 2 * acceleration / w at
 most. The law runs half a window ahead of the command (the plan is known that far), so that the
 command does not lag: motion within the limits passes but for w**2 / 24 of its acceleration.
+
+For one joint, with period dt, acceleration limit a, jerk limit j and step s = a dt of the velocity
+in one cycle; p, v are the state ahead of the command, p* and v* what is wanted there:
+
+  error       e = p* - v* dt - p           to where the wanted motion was a cycle ago
+  closing     c(d): the largest velocity from which -s a cycle leads to rest within d. From c, the
+              velocities c, c - s, ..., c - n s cover d = dt ((n + 1) c - s n (n + 1) / 2), so
+                n = floor((sqrt(1 + 8 d / (s dt)) - 1) / 2)
+                c = (d / dt + s n (n + 1) / 2) / (n + 1)
+  velocity    v* + sign(e) c(|e|), then within +-velocity limit, within v +- s, and within
+              -c(p - lower) and c(upper - p): the room to stop within range, which goes before all
+  command     q = mean of p over the last N cycles, N dt = w >= 2 a / j; so |q'''| <= 2 a / w <= j
+  lookahead   (N - 1) / 2 dt: what is wanted is sampled that far ahead of the command
+
+That an average over a window turns a limit of acceleration into one of jerk is the idea of
+trajectories by FIR filters (Biagiotti, Melchiorri: FIR filters for online trajectory planning with
+time- and frequency-domain specifications, Control Engineering Practice 20, 2012).
+
+Arrays are (J,) of joints in the order of `Limits.names`, (2, J) position and velocity, (3, J) with
+acceleration.
 """
 
 from __future__ import annotations

@@ -281,6 +281,7 @@ class LowState(_WireMessage):
 
     @property
     def imu_temperature(self) -> int:
+        """Of the IMU in the pelvis [degrees C]."""
         return int(self.fields['imu']['temperature'])
 
     @imu_temperature.setter
