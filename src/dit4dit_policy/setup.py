@@ -18,5 +18,8 @@ setup(
     maintainer_email='maintainers@dit4dit.invalid',
     description='The DiT4DiT video-action model: inference, training, evaluation, policy node.',
     license='Apache-2.0',
-    entry_points={'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main']},
+    entry_points={
+        'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main'],
+        'dit4dit.policies': ['dit4dit = dit4dit_policy.inference.shipped:load'],
+    },
 )

@@ -14,8 +14,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model.config import preset
 
 _STAGES = {
@@ -34,7 +35,7 @@ _MATRIX = {'cpu': 2048, 'cuda': 8192}
 class Side:
     """One of the two paths: per stage its durations [s], one a round, and its operations."""
 
-    policy: Policy
+    policy: DiT4DiTPolicy
     operations: dict[str, float]
     rounds: list[dict[str, float]]
 
@@ -53,7 +54,7 @@ def bench(name: str, rounds: int | None) -> None:
         raise ValueError(f'--rounds: expected at least 1, got {rounds}')
     console = Console()
     console.print(f'{name}, random weights, {str(dtype).removeprefix("torch.")}, {_device(device)}')
-    untrained = Policy.untrained(name, device, dtype)
+    untrained = DiT4DiTPolicy.untrained(name, device, dtype)
     plain = replace(untrained, shortcuts=replace(PLAIN, prompt_once=large))
     fast = replace(untrained, shortcuts=Shortcuts(compiled=device == 'cuda'))
     if large:  # its text encoder has 7 billion weights more: the embedding is given
@@ -72,7 +73,7 @@ def bench(name: str, rounds: int | None) -> None:
 
 
 def compare(
-    plain: Policy, fast: Policy, rounds: int
+    plain: DiT4DiTPolicy, fast: DiT4DiTPolicy, rounds: int
 ) -> tuple[tuple[Side, Side], list[float], float, float]:
     """Both paths in turn on the same observations; rates of matrix products [FLOP/s] in between.
 
@@ -99,7 +100,7 @@ def compare(
     return (sides[0], sides[1]), rates, difference, influence
 
 
-def _operations(policy: Policy, observation: Observation) -> dict[str, float]:
+def _operations(policy: DiT4DiTPolicy, observation: Observation) -> dict[str, float]:
     """Floating-point operations of each stage of a chunk, in matrix products and convolutions."""
     counter: Any = FlopCounterMode(display=False)
     policy.clock = counter.get_total_flops
@@ -109,12 +110,13 @@ def _operations(policy: Policy, observation: Observation) -> dict[str, float]:
     return policy.durations | {'all': sum(policy.durations.values())}
 
 
-def _observations(policy: Policy) -> Iterator[Observation]:
+def _observations(policy: DiT4DiTPolicy) -> Iterator[Observation]:
     rng = np.random.default_rng(0)
     middle = np.add(policy.processor.state_lower, policy.processor.state_upper) / 2
     while True:
         image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
-        yield Observation(image, middle + rng.uniform(-0.01, 0.01, len(middle)), _INSTRUCTION)
+        state = middle + rng.uniform(-0.01, 0.01, len(middle))
+        yield Observation(dict.fromkeys(policy.cameras, image), state, _INSTRUCTION)
 
 
 def _matmul_rate(like: Tensor) -> float:

@@ -59,9 +59,10 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from dit4dit_policy.inference.shipped import checkpoint_folder
     from dit4dit_policy.info import show
 
-    return show(options.checkpoint)
+    return show(checkpoint_folder(options.checkpoint))
 
 
 def _convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,15 +80,18 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
         '--step', type=float, metavar='S', help='seconds between two actions of the data'
     )
     parser.add_argument(
-        '--joints',
-        type=Path,
-        metavar='FILE',
-        help='YAML of limbs and their joints in the order of training (default: those of the G1)',
+        '--robot',
+        default='g1_aloha',
+        metavar='NAME',
+        help='embodiment, or its YAML, with the groups of its training (default: %(default)s)',
     )
     parser.add_argument(
         '--embodiment', metavar='NAME', help='whose statistics, where there are several'
     )
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='the new folder')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='the new folder')
+    parser.add_argument(
+        '--upgrade', type=Path, metavar='DIR', help='a checkpoint of an older version, in place'
+    )
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -143,7 +147,7 @@ _COMMANDS = {
     'train': _Command('Train a policy on LeRobot datasets.', _train_arguments, _train),
     'info': _Command(
         'Show what a checkpoint is and how it was trained.',
-        lambda p: p.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='its folder'),
+        lambda p: p.add_argument('checkpoint', metavar='CHECKPOINT', help='its folder, or nano'),
         _info,
     ),
     'convert': _Command(

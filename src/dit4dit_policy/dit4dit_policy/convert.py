@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from dit4dit_policy.inference.policy import near_home
-from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.policy import encoded_for, near_home
+from dit4dit_policy.inference.processor import Processor, seen_by
+from dit4dit_policy.inference.upgrade import upgrade_processor
 from dit4dit_policy.model import checkpoint, cosmos, released
 from dit4dit_policy.model.config import preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.weights import Stored
+from g1_description import Embodiment, load_embodiment
 
 #: Smallest range that a joint is given which never moved in the demonstrations [rad, m].
 _SMALLEST = 1e-6
@@ -31,6 +32,12 @@ def main(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    if arguments.upgrade is not None:
+        done = upgrade_processor(arguments.upgrade)
+        print(f'{arguments.upgrade}: {"converted" if done else "of this version already"}')
+        return 0
+    if arguments.out is None:
+        raise ValueError('expected --out DIR, the new folder')
     if arguments.released is None:
         if arguments.cosmos is None:
             raise ValueError('expected --released FILE or --cosmos DIR, or both')
@@ -43,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.released,
         arguments.out,
         arguments.step,
-        Limbs.of_this_robot() if arguments.joints is None else Limbs.read(arguments.joints),
+        load_embodiment(arguments.robot),
         arguments.embodiment,
         arguments.cosmos,
     )
@@ -58,46 +65,29 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Limbs:
-    """The joints of a robot in the order of training, limb by limb."""
-
-    names: tuple[str, ...]
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def of_this_robot(cls) -> Limbs:
-        """Left arm, right arm, left gripper, right gripper."""
-        from g1_description import load_robot
-
-        return cls(tuple(load_robot().action_joints), (7, 7, 1, 1))
-
-    @classmethod
-    def read(cls, path: Path) -> Limbs:
-        """A YAML file, `limb: [joint, ...]` in the order of training."""
-        values = yaml.safe_load(path.read_text())
-        if not isinstance(values, dict) or not all(isinstance(v, list) for v in values.values()):
-            raise ValueError(f'{path}: expected YAML of limbs, each a list of its joints')
-        names = tuple(str(joint) for joints in values.values() for joint in joints)
-        return cls(names, tuple(len(joints) for joints in values.values()))
-
-
 def convert_cosmos(folder: Path, out: Path) -> None:
     """Cosmos-Predict2.5-2B as a `g1` policy whose action DiT is still to be trained."""
     torch.manual_seed(0)
     model = cosmos.load(folder, preset('g1'), None)
-    _write(model, near_home(model.config), {'trained': False, 'cosmos': folder.name}, out)
+    _write(
+        model,
+        near_home(model.config, load_embodiment()),
+        {'trained': False, 'cosmos': folder.name},
+        out,
+    )
 
 
 def convert_released(
     path: Path,
     out: Path,
     step: float,
-    limbs: Limbs,
+    robot: Embodiment,
     embodiment: str | None = None,
     frozen: Path | None = None,
 ) -> dict[str, dict[str, Stored]]:
     """A released checkpoint; `step` [s] lies between two actions of the data it was trained on.
+
+    `robot` has the groups of that data, in its order; `embodiment` names the statistics.
 
     With `frozen`, a folder of Cosmos-Predict2.5-2B, the VAE is referred to and prompts can be
     embedded; without, the VAE is included. Returns what became of every tensor: those of the model
@@ -105,7 +95,7 @@ def convert_released(
     says what is missing or does not fit.
     """
     source = released.read(path, embodiment)
-    processor = _processor(source, path, step, limbs)
+    processor = _processor(source, path, step, robot)
     if frozen is not None:
         _check_same_vae(source, frozen, path)
     model = source.load(None)
@@ -123,15 +113,16 @@ def _write(model: DiT4DiT, processor: Processor, training: dict[str, Any], out: 
     processor.save(out / 'processor.json')
 
 
-def _processor(source: released.Released, path: Path, step: float, limbs: Limbs) -> Processor:
-    """Joints, their order and normalisation: actions min-max to [-1, 1], states sin and cos."""
+def _processor(source: released.Released, path: Path, step: float, robot: Embodiment) -> Processor:
+    """Numbers, their order and normalisation: actions min-max to [-1, 1], states sin and cos."""
     bounds: dict[str, Any] = {}
     for kind in ('state', 'action'):
         lower, upper = (source.statistics[kind][bound] for bound in ('min', 'max'))
-        if len(lower) != len(limbs.names) or len(upper) != len(limbs.names):
+        names = robot.state_names if kind == 'state' else robot.action_names
+        if len(lower) != len(names) or len(upper) != len(names):
             raise ValueError(
-                f'{path}: its statistics are of {len(lower)} {kind} values, there are '
-                f'{len(limbs.names)} joints; name those of its training with --joints'
+                f'{path}: its statistics are of {len(lower)} {kind} values, {robot.name} has '
+                f'{len(names)}; name the robot of its training with --robot'
             )
         bounds[f'{kind}_lower'] = tuple(lower)
         bounds[f'{kind}_upper'] = tuple(
@@ -139,16 +130,14 @@ def _processor(source: released.Released, path: Path, step: float, limbs: Limbs)
         )
     config = source.model
     proof = hashlib.sha256(json.dumps(source.statistics, sort_keys=True).encode()).hexdigest()
+    robot = replace(seen_by(robot, robot.model_cameras), rate=1 / step)
     return Processor(
-        joint_names=limbs.names,
+        embodiment=encoded_for(config, robot),
         **bounds,
         image=config.video.image,
         state_dim=config.action.state,
         action_dim=config.action.action,
-        state_encoding=config.state_encoding,
-        state_groups=limbs.sizes,
         tasks={},
-        step=step,
         dataset={
             'datasets': [path.name],
             'episodes': source.statistics.get('num_trajectories'),

@@ -12,6 +12,7 @@ import torch
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from g1_description import Group
 
 
 def show(folder: Path) -> int:
@@ -69,9 +70,9 @@ def _model(folder: Path, record: checkpoint.Record) -> dict[str, str]:
 def _robot(processor: Processor) -> dict[str, str]:
     data = processor.dataset or {}
     return {
-        'joints': f'{len(processor.joint_names)}: {", ".join(processor.joint_names)}',
-        'step': f'{processor.step:g} s between two targets',
-        'state': f'{processor.state_encoding}, padded to {processor.state_dim}',
+        'robot': f'{processor.embodiment.name}, {processor.step:g} s between two targets',
+        **{f'group {group.name}': _group(group) for group in processor.embodiment.groups},
+        'model': f'{processor.state_dim} state and {processor.action_dim} action values',
         'cameras': ', '.join(processor.cameras),
         **{f'task {name}': text for name, text in processor.tasks.items()},
         'dataset': f'{", ".join(data["datasets"])}: {data["episodes"]} episodes, '
@@ -79,6 +80,14 @@ def _robot(processor: Processor) -> dict[str, str]:
         if data
         else "none: the bounds are the robot's",
     }
+
+
+def _group(group: Group) -> str:
+    what = f'{group.state_encoding} state, {group.action_encoding} action'
+    if group.relative:
+        what += ' relative to the state'
+    names = dict.fromkeys((*group.state, *group.action))
+    return f'{len(group.state)} and {len(group.action)}, {what}: {", ".join(names)}'
 
 
 def _training(training: dict[str, Any]) -> dict[str, str]:

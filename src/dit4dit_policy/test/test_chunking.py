@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.chunking import Continuation, Prefix, guided, soft_mask
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import flow
 from dit4dit_policy.model.dit4dit import DiT4DiT
 
@@ -66,12 +67,12 @@ def test_the_mask_holds_what_is_frozen_and_fades_over_the_rest():
 def policy():
     torch.manual_seed(0)
     config = tiny()
-    return Policy(DiT4DiT(config), processor(config), {'trained': False}, 'tiny')
+    return DiT4DiTPolicy(DiT4DiT(config), processor(config), {'trained': False}, 'tiny')
 
 
 @pytest.fixture(scope='module')
 def observation():
-    return Observation(scene(np.array([0.3, 0.6]), 0.5), np.zeros(16), INSTRUCTION)
+    return Observation({'head': scene(np.array([0.3, 0.6]), 0.5)}, np.zeros(16), INSTRUCTION)
 
 
 def test_a_chunk_begins_with_the_frozen_targets_and_comes_closer_to_the_rest(policy, observation):

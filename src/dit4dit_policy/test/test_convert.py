@@ -11,11 +11,12 @@ import torch
 import yaml
 
 from dit4dit_policy import cli
-from dit4dit_policy.convert import Limbs
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint, cosmos, released
 from dit4dit_policy.model import config as model_config
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from g1_description import load_embodiment
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -102,13 +103,14 @@ def test_a_released_checkpoint_becomes_ours_and_infers(file, cosmos_folder, caps
     assert code == 0
     table = capsys.readouterr().out
     assert f'text encoder (not copied) │       {toy.QWEN.layers}' in table
-    robot = Limbs.of_this_robot()
-    policy = Policy.load(out, robot.names)
+    policy = DiT4DiTPolicy.load(out, load_embodiment())
     assert policy.step == 0.05
-    assert policy.processor.state_groups == (7, 7, 1, 1)
+    groups = policy.processor.embodiment.groups
+    assert [len(group.state) for group in groups] == [7, 7, 1, 1]
+    assert {group.state_encoding for group in groups} == {'sin_cos'}
     assert policy.processor.dataset['frames'] == 700
     assert policy.trained
-    observation = Observation(np.zeros((32, 48, 3), np.uint8), np.zeros(16), 'Do it.')
+    observation = Observation({'head': np.zeros((32, 48, 3), np.uint8)}, np.zeros(16), 'Do it.')
     chunk = policy.infer(observation)
     assert chunk.shape == (16, 16)
     assert np.abs(chunk[:, 15] + 1).max() < 1e-5  # the last joint never moved
@@ -219,10 +221,9 @@ def test_a_damaged_released_checkpoint_is_refused_with_what_is_wrong(file, spoil
 def test_conversion_says_what_it_needs(file, cosmos_folder, tmp_path, capsys):
     assert _convert(file)[0] == 2
     assert '--released needs --step' in capsys.readouterr().err
-    joints = tmp_path / 'joints.yaml'
-    joints.write_text('arm: [a, b]\nhand: [c]\n')
-    assert _convert(file, '--step', 0.1, '--joints', joints)[0] == 2
-    assert 'statistics are of 16 state values, there are 3 joints' in capsys.readouterr().err
+    robot = toy.embodiment_file(tmp_path / 'robot.yaml', toy.JOINTS[:15])
+    assert _convert(file, '--step', 0.1, '--robot', robot)[0] == 2
+    assert 'statistics are of 16 state values, toy has 15' in capsys.readouterr().err
     _weights(file, lambda w: w['backbone_interface.extractor.vae.encoder.conv_in.bias'].add_(1))
     assert _convert(file, '--step', 0.1, '--cosmos', cosmos_folder)[0] == 2
     assert '(encoder.conv_in.bias differs); convert without --cosmos' in capsys.readouterr().err
@@ -231,10 +232,10 @@ def test_conversion_says_what_it_needs(file, cosmos_folder, tmp_path, capsys):
 def test_cosmos_becomes_the_start_of_a_training(cosmos_folder, tmp_path, capsys):
     out = tmp_path / 'start'
     assert cli.main(['convert', '--cosmos', str(cosmos_folder), '--out', str(out)]) == 0
-    policy = Policy.load(out, Limbs.of_this_robot().names)
+    policy = DiT4DiTPolicy.load(out, load_embodiment())
     assert not policy.trained
     assert policy.model.video.frozen_folder == cosmos_folder
-    observation = Observation(np.zeros((32, 48, 3), np.uint8), np.zeros(16), 'Do it.')
+    observation = Observation({'head': np.zeros((32, 48, 3), np.uint8)}, np.zeros(16), 'Do it.')
     assert policy.infer(observation).shape == (16, 16)
     assert cli.main(['convert', '--out', str(out)]) == 2
     assert 'expected --released FILE or --cosmos DIR' in capsys.readouterr().err

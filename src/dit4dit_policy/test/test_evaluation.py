@@ -11,7 +11,7 @@ from dit4dit_policy.evaluation.evaluate import summary
 from dit4dit_policy.evaluation.rollouts import Attempt, Episode
 from dit4dit_policy.evaluation.statistics import wilson_interval
 from dit4dit_policy.inference.chunk_policy import Observation
-from dit4dit_policy.inference.policy import Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
 from g1_description import Camera, Embodiment, Group
 
@@ -172,7 +172,7 @@ def test_wrong_arguments_are_one_line(capsys, arguments, text):
 @pytest.mark.slow
 @pytest.mark.parametrize('more', [[], ['--real-time-chunking']])
 def test_an_untrained_policy_is_evaluated_and_fails_on_video(tmp_path, more):
-    policy = Policy.untrained('nano')
+    policy = DiT4DiTPolicy.untrained('nano')
     checkpoint.save(policy.model, tmp_path / 'checkpoint', {'trained': False})
     policy.processor.save(tmp_path / 'checkpoint' / 'processor.json')
     arguments = ['--task', 'arrange_flower', '--episodes', '1', '--out', str(tmp_path)]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model.config import preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
 
@@ -53,14 +54,16 @@ CONFIGS = {
 def policy(request):
     config = CONFIGS[request.param]
     torch.manual_seed(0)
-    return Policy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
+    return DiT4DiTPolicy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
 
 
 def _observations(count):
     rng = np.random.default_rng(0)
     for i in range(count):
         image = toy.scene(rng.uniform(size=2), 0.5, (480, 640))
-        yield Observation(image, rng.uniform(-1, 1, size=16), ('Touch it.', 'Leave it.')[i % 2])
+        yield Observation(
+            {'head': image}, rng.uniform(-1, 1, size=16), ('Touch it.', 'Leave it.')[i % 2]
+        )
 
 
 def _chunks(policy, shortcuts, count=3):
@@ -108,7 +111,7 @@ class _Calls:
 def test_what_runs_for_a_chunk_with_and_without_shortcuts():
     torch.manual_seed(0)
     config = _as_released()
-    untrained = Policy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
+    untrained = DiT4DiTPolicy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
     first, _, third = _observations(3)  # of one instruction
     for shortcuts, frames, counts in (
         (PLAIN, 9, {'blocks': 3, 'text keys': 3, 'modulation': 3, 'image keys': 4}),
@@ -129,7 +132,7 @@ def test_bfloat16_gives_nearly_the_same_chunk():
     config = _as_released()
     torch.manual_seed(0)
     model = DiT4DiT(config)
-    exact = Policy(model, toy.processor(config), {'trained': False}, 'test')
+    exact = DiT4DiTPolicy(model, toy.processor(config), {'trained': False}, 'test')
     wanted = _chunks(exact, Shortcuts())
     rough = replace(exact, model=DiT4DiT(config).bfloat16())
     rough.model.load_state_dict(model.state_dict())
@@ -140,7 +143,7 @@ def test_bfloat16_gives_nearly_the_same_chunk():
 def test_compiled_networks_give_the_same_chunk():
     config = _as_released()
     torch.manual_seed(0)
-    policy = Policy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
+    policy = DiT4DiTPolicy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
     compiled = _chunks(policy, Shortcuts(compiled=True))
     np.testing.assert_allclose(compiled, _chunks(policy, Shortcuts()), atol=1e-5)
 
@@ -150,7 +153,7 @@ def test_compiled_networks_give_the_same_chunk():
 def test_cuda_graphs_give_the_chunk_of_the_cpu(dtype):
     config = _as_released()
     torch.manual_seed(0)
-    policy = Policy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
+    policy = DiT4DiTPolicy(DiT4DiT(config), toy.processor(config), {'trained': False}, 'test')
     wanted = _chunks(policy, Shortcuts(), 6)
     on_gpu = replace(policy, model=policy.model.to('cuda', dtype))
     tolerance = 0.1 if dtype == torch.bfloat16 else 1e-3

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.imagine import imagine
-from dit4dit_policy.inference.policy import Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import resize
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
@@ -69,7 +69,7 @@ def test_a_clip_is_shown_beside_until_it_ends(folder, tmp_path):
 
 
 def test_it_begins_with_the_image_and_repeats_itself_with_the_seed(folder):
-    policy = Policy.load(folder)
+    policy = DiT4DiTPolicy.load(folder)
     first, again, other = (
         imagine(policy, picture(3), INSTRUCTION, steps=2, seed=seed) for seed in (0, 0, 1)
     )

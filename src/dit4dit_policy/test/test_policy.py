@@ -1,18 +1,24 @@
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dit4dit_policy.inference.policy import Observation, Policy
+from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from g1_description import Camera
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(toy)
+
+
+WRIST = {'wrist': Camera('wrist', 'observation.images.wrist', width=64, height=48)}
 
 
 @pytest.fixture
@@ -27,11 +33,11 @@ def folder(tmp_path):
 def _observation(seed=0):
     rng = np.random.default_rng(seed)
     image = toy.scene(rng.uniform(size=2), 0.5, (480, 640))
-    return Observation(image, rng.uniform(-1, 1, size=16), toy.INSTRUCTION)
+    return Observation({'head': image}, rng.uniform(-1, 1, size=16), toy.INSTRUCTION)
 
 
 def test_a_chunk_has_sixteen_targets_within_the_demonstrated_range(folder):
-    policy = Policy.load(folder, toy.JOINTS)
+    policy = DiT4DiTPolicy.load(folder, toy.embodiment())
     chunk = policy.infer(_observation())
     assert chunk.shape == (16, 16)
     assert chunk.dtype == np.float64
@@ -44,7 +50,7 @@ def test_a_chunk_has_sixteen_targets_within_the_demonstrated_range(folder):
 
 
 def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folder):
-    policy, again = Policy.load(folder), Policy.load(folder)
+    policy, again = DiT4DiTPolicy.load(folder), DiT4DiTPolicy.load(folder)
     first = policy.infer(_observation())
     policy.infer(_observation(1))
     assert np.array_equal(policy.infer(_observation()), first)
@@ -53,7 +59,7 @@ def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folde
 
 
 def test_an_instruction_is_embedded_once(folder, monkeypatch):
-    policy = Policy.load(folder)
+    policy = DiT4DiTPolicy.load(folder)
     policy.infer(_observation())
 
     def embed(_prompts):
@@ -66,14 +72,14 @@ def test_an_instruction_is_embedded_once(folder, monkeypatch):
 def test_untrained_nano_moves_near_the_robots_home():
     from g1_description import load_robot
 
-    robot, policy = load_robot(), Policy.untrained('nano')
+    robot, policy = load_robot(), DiT4DiTPolicy.untrained('nano')
     assert not policy.trained
-    assert policy.joint_names == tuple(robot.action_joints)
-    chunk = policy.infer(Observation(_observation().image, robot.home, 'Do something.'))
+    assert policy.embodiment.action_names == tuple(robot.action_joints)
+    chunk = policy.infer(Observation(_observation().images, robot.home, 'Do something.'))
     assert np.abs(chunk - robot.home).max() <= 0.05 + 1e-9
     assert np.array_equal(
-        chunk, Policy.untrained('nano').infer(
-            Observation(_observation().image, robot.home, 'Do something.')
+        chunk, DiT4DiTPolicy.untrained('nano').infer(
+            Observation(_observation().images, robot.home, 'Do something.')
         ),
     )  # fmt: skip
 
@@ -93,11 +99,12 @@ def _json(folder, name, **changes):
 def test_a_processor_of_another_model_is_refused_with_what_is_wrong(folder, spoil, error, message):
     spoil(folder)
     with pytest.raises(error, match=message):
-        Policy.load(folder)
+        DiT4DiTPolicy.load(folder)
 
 
 def test_a_robot_with_other_joints_is_refused(folder):
-    with pytest.raises(
-        ValueError, match=r'trained on the joints joint_0, .*this robot has joint_1'
-    ):
-        Policy.load(folder, (*toy.JOINTS[1:], toy.JOINTS[0]))
+    other = toy.embodiment((*toy.JOINTS[1:], toy.JOINTS[0]))
+    with pytest.raises(ValueError, match=r'state: .* trained on joint_0, .*; toy has joint_1,'):
+        DiT4DiTPolicy.load(folder, other)
+    with pytest.raises(ValueError, match=r'sees head; toy has no head, it has wrist'):
+        DiT4DiTPolicy.load(folder, replace(toy.embodiment(), cameras=WRIST))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dit4dit_policy.inference.processor import Processor
+from g1_description import Camera, Group
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -39,19 +40,27 @@ def test_padding_is_zero_and_dropped_again(processor):
     assert wide.decode_action(unit).shape == (2, 16)
 
 
-def test_sin_cos_states(processor):
-    encoded = replace(processor, state_encoding='sin_cos', state_dim=64).encode_state(
-        np.full(16, np.pi / 6)
-    )
-    np.testing.assert_allclose(encoded[:16], 0.5, atol=1e-6)
-    np.testing.assert_allclose(encoded[16:32], np.sqrt(0.75), atol=1e-6)
+def _grouped(processor, *groups, **changes):
+    robot = replace(processor.embodiment, groups=groups)
+    sizes = {'state': len(robot.state_names), 'action': len(robot.action_names)}
+    bounds = {
+        f'{kind}_{side}': getattr(processor, f'{kind}_{side}')[:size]
+        for kind, size in sizes.items()
+        for side in ('lower', 'upper')
+    }
+    return replace(processor, embodiment=robot, state_dim=64, **bounds, **changes)
 
 
-def test_sin_cos_states_of_a_released_model_are_encoded_limb_by_limb(processor):
+def test_the_states_of_a_group_are_its_sines_and_then_its_cosines(processor):
     angles = np.arange(16) / 16
-    encoded = replace(
-        processor, state_encoding='sin_cos', state_dim=64, state_groups=(7, 7, 1, 1)
-    ).encode_state(angles)
+    whole = _grouped(processor, Group('all', toy.JOINTS, toy.JOINTS, 'sin_cos'))
+    encoded = whole.encode_state(angles)
+    np.testing.assert_allclose(encoded[:16], np.sin(angles), atol=1e-6)
+    np.testing.assert_allclose(encoded[16:32], np.cos(angles), atol=1e-6)
+    assert not encoded[32:].any()
+    limbs = [toy.JOINTS[:7], toy.JOINTS[7:14], toy.JOINTS[14:15], toy.JOINTS[15:]]
+    groups = [Group(str(i), limb, limb, 'sin_cos') for i, limb in enumerate(limbs)]
+    encoded = _grouped(processor, *groups).encode_state(angles)
     np.testing.assert_allclose(encoded[:7], np.sin(angles[:7]), atol=1e-6)
     np.testing.assert_allclose(encoded[7:14], np.cos(angles[:7]), atol=1e-6)
     np.testing.assert_allclose(encoded[14:21], np.sin(angles[7:14]), atol=1e-6)
@@ -59,14 +68,67 @@ def test_sin_cos_states_of_a_released_model_are_encoded_limb_by_limb(processor):
     assert not encoded[32:].any()
 
 
+@pytest.fixture
+def panda(processor):
+    """As LIBERO has it: eight numbers of state and seven of action, the gripper open or shut."""
+    pose, fingers = tuple('xyzrpw'), ('left', 'right')
+    return _grouped(
+        processor,
+        Group('hand', pose, tuple(f'd{name}' for name in pose), 'sin_cos_interleaved'),
+        Group('fingers', fingers, (), 'none'),
+        Group('gripper', (), ('gripper',), action_encoding='none', binary=True),
+    )
+
+
+def test_state_and_action_may_differ_in_size_and_groups_in_encoding(panda):
+    state = np.arange(8) / 8
+    encoded = panda.encode_state(state)
+    np.testing.assert_allclose(encoded[0:12:2], np.sin(state[:6]), atol=1e-6)
+    np.testing.assert_allclose(encoded[1:12:2], np.cos(state[:6]), atol=1e-6)
+    np.testing.assert_allclose(encoded[12:14], state[6:], atol=1e-6)
+    assert not encoded[14:].any()
+    unit = panda.encode_action(np.array([0.5] * 6 + [1.0]))
+    np.testing.assert_allclose(unit[:7], [0.0] * 6 + [1.0], atol=1e-6)
+    decoded = panda.decode_action(torch.tensor([[0.0] * 6 + [0.7], [0.0] * 6 + [0.2]]))
+    np.testing.assert_allclose(decoded, [[0.5] * 6 + [1.0], [0.5] * 6 + [0.0]], atol=1e-6)
+
+
+def test_relative_actions_are_given_less_the_state(processor):
+    arm, hand = toy.JOINTS[:7], toy.JOINTS[7:]
+    relative = _grouped(processor, Group('arm', arm, arm, relative=True), Group('hand', hand, hand))
+    rng = np.random.default_rng(0)
+    state, targets = rng.uniform(-1, 1, size=(4, 1, 16)), rng.uniform(0, 0.5, size=(4, 8, 16))
+    targets[..., :7] += state[..., :7]
+    unit = relative.encode_action(targets, state)
+    assert unit.min() >= -0.51 and unit.max() <= 0.01
+    np.testing.assert_allclose(relative.decode_action(unit, state), targets, atol=1e-6)
+    with pytest.raises(ValueError, match='some actions are relative to it, it has to be given'):
+        relative.encode_action(targets)
+
+
 def test_images_of_any_size_become_the_models(processor):
     image = np.zeros((480, 640, 3), dtype=np.uint8)
     image[:, 320:] = (255, 0, 0)
-    encoded = processor.encode_image(image)
+    encoded = processor.encode_images({'head': image})
     assert encoded.shape == (3, 32, 48)
     assert encoded[0, :, 24:].min() == 1
     assert encoded[1:].max() == 0
     assert encoded[0, :, :24].max() == 0
+
+
+def test_pictures_of_several_cameras_are_cropped_and_stand_side_by_side(processor):
+    crop = (0, 0, 48, 64)  # the upper left quarter
+    wrist = Camera('wrist', 'observation.images.wrist', width=128, height=96, crop=crop)
+    robot = replace(processor.embodiment, cameras=processor.embodiment.cameras | {'wrist': wrist})
+    two = replace(processor, embodiment=robot)
+    head, hand = np.full((96, 128, 3), 40, np.uint8), np.zeros((192, 256, 3), np.uint8)
+    hand[:96, :128] = 255
+    encoded = two.encode_images({'wrist': hand, 'head': head, 'other': head})
+    assert encoded.shape == (3, 32, 96)
+    assert encoded[:, :, :48].max() < 0.2
+    assert encoded[:, :, 48:].min() == 1
+    with pytest.raises(ValueError, match='expected those of head, wrist, got head; missing: wrist'):
+        two.encode_images({'head': head})
 
 
 @pytest.mark.parametrize(
@@ -74,7 +136,7 @@ def test_images_of_any_size_become_the_models(processor):
 )
 def test_other_images_are_refused(processor, image):
     with pytest.raises(ValueError, match=r'expected \(height, width, 3\) uint8 RGB'):
-        processor.encode_image(image)
+        processor.encode_images({'head': image})
 
 
 def test_other_states_are_refused(processor):
@@ -92,15 +154,14 @@ def test_round_trip_through_a_file(processor, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'format': 9}, 'expected format 1, got 9'),
+        ({'format': 9}, 'expected format 2, got 9; train or convert'),
+        ({'format': 1}, r'expected format 2, got 1; `dit4dit convert --upgrade .*` converts it'),
         ({'action_lower': [0.0] * 15}, 'action_lower needs 16 finite values'),
         ({'state_upper': [-1.0] * 16}, 'state of joint_0 has no range'),
-        ({'state_encoding': 'sin_cos'}, '16 joints need 32 state and 16 action values'),
-        ({'colour': 'red'}, 'unknown colour; known are joint_names'),
-        ({'joint_names': ['elbow'] * 16}, 'a joint is named twice'),
-        ({'state_encoding': 'raw'}, 'expected min_max or sin_cos, got raw'),
-        ({'state_groups': [8, 8]}, r'expected numbers of sin_cos joints.* of min_max'),
-        ({'step': 0.0}, 'step: expected a time above 0 s, got 0.0'),
+        ({'state_dim': 8}, 'toy needs 16 state and 16 action values, the model has 8 and 16'),
+        ({'colour': 'red'}, 'unknown colour; known are embodiment'),
+        ({'embodiment': {'name': 'x'}}, 'missing: cameras, groups, rate, robot_type'),
+        ({'action_shift': -1}, 'expected action_shift and initial_noise_std of at least 0'),
     ],
 )
 def test_a_wrong_file_is_refused(processor, tmp_path, change, message):

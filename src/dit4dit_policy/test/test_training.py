@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from dit4dit_policy import cli
-from dit4dit_policy.inference.policy import Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import config as model_config
 from dit4dit_policy.model.video_backbone import VideoBackbone
 from dit4dit_policy.training import train as training
@@ -44,7 +44,8 @@ def cache(tmp_path, monkeypatch):
 def settings(recorded, tmp_path, monkeypatch):
     monkeypatch.setitem(model_config._PRESETS, 'tiny', toy.tiny())
     return TrainConfig(
-        preset='tiny', datasets={str(recorded): 1.0}, output=str(tmp_path / 'run'),
+        preset='tiny', embodiment=str(toy.embodiment_file(tmp_path / 'toy.yaml')),
+        datasets={str(recorded): 1.0}, output=str(tmp_path / 'run'),
         tasks={'touch': toy.INSTRUCTION}, held_out=0.25, autoencoder_steps=3, autoencoder_batch=2,
         variants=2, steps=4, batch=4, video_batch=2, warm_up=2, evaluate_every=2, threads=1,
         bf16=False,
@@ -55,9 +56,9 @@ def _silently(items, _what, _count):
     return items
 
 
-def _examples(config, mixture, cache, video=None):
+def _examples(config, mixture, cache, video=None, robot=None):
     """Examples with made-up latents, or with those of `video`; and their demonstrations."""
-    data = Demonstrations.read(mixture, 0.1)
+    data = Demonstrations.read(mixture, robot or toy.embodiment())
     processor = data.processor(config, {})
     if video:
         latents = cache.latents(video, data, 1, _silently)
@@ -70,7 +71,7 @@ def _examples(config, mixture, cache, video=None):
 
 def test_a_run_ends_in_a_checkpoint_that_infers(settings, tmp_path):
     folder = train(settings)
-    policy = Policy.load(folder, toy.JOINTS)
+    policy = DiT4DiTPolicy.load(folder, toy.embodiment())
     assert policy.trained
     assert policy.training['steps'] == 4
     assert policy.training['episodes'] == 4
@@ -121,8 +122,8 @@ def _train_until_killed(settings):
 def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     first = train(settings)
     second = train(replace(settings, init_from=str(first), output=str(tmp_path / 'second')))
-    assert Policy.load(second).model.config == Policy.load(first).model.config
-    assert Policy.load(second).training['before']['steps'] == 4
+    assert DiT4DiTPolicy.load(second).model.config == DiT4DiTPolicy.load(first).model.config
+    assert DiT4DiTPolicy.load(second).training['before']['steps'] == 4
 
 
 def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
@@ -198,7 +199,7 @@ def test_two_processes_train_one_model(settings, tmp_path, how):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert '2 processes share each batch' in done.stderr
-    assert Policy.load(tmp_path / 'run/checkpoint').training['steps'] == 2
+    assert DiT4DiTPolicy.load(tmp_path / 'run/checkpoint').training['steps'] == 2
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert 'going on from step 2' in again.stderr
 
@@ -219,8 +220,12 @@ def test_joints_that_a_dataset_has_not_do_not_count(recorded, tmp_path, cache):
     other = toy.record(tmp_path / 'other', 2, seed=1, joints=names)
     tiny = toy.tiny()
     config = replace(tiny, action=replace(tiny.action, state=18, action=18))
-    examples, data, processor = _examples(config, {str(recorded): 1.0, str(other): 3.0}, cache)
-    assert data.joint_names == processor.joint_names == (*toy.JOINTS, 'thumb')
+    examples, data, processor = _examples(
+        config,
+        {str(recorded): 1.0, str(other): 3.0},
+        cache,
+        robot=toy.embodiment((*toy.JOINTS, 'thumb')),
+    )
     rows = torch.tensor([0, 96 + 20])
     batch = examples.batch(rows, torch.zeros_like(rows))
     assert batch.mask[0, 3].tolist() == [1.0] * 16 + [0.0] * 2
@@ -272,7 +277,7 @@ def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
 
 
 def test_augmentation_changes_the_light_of_a_whole_episode_alike(recorded):
-    frames = next(Demonstrations.read({str(recorded): 1.0}, 0.1).videos(0, (32, 48)))
+    frames = next(Demonstrations.read({str(recorded): 1.0}, toy.embodiment()).videos(0, (32, 48)))
     plain, lit, other = augmented(frames, 0, 0), augmented(frames, 0, 1), augmented(frames, 1, 1)
     assert torch.equal(lit, augmented(frames, 0, 1))
     corner = (lit / plain)[:, :, 3, 3]
@@ -281,10 +286,12 @@ def test_augmentation_changes_the_light_of_a_whole_episode_alike(recorded):
 
 
 def test_datasets_that_do_not_fit_are_refused(recorded):
-    with pytest.raises(ValueError, match=r'10 frames per second do not divide into steps of 0\.15'):
-        Demonstrations.read({str(recorded): 1.0}, 0.15)
+    with pytest.raises(ValueError, match='10 frames per second do not divide into steps of'):
+        Demonstrations.read({str(recorded): 1.0}, replace(toy.embodiment(), rate=7.0))
     with pytest.raises(ValueError, match='weights above 0'):
-        Demonstrations.read({str(recorded): 0.0}, 0.1)
+        Demonstrations.read({str(recorded): 0.0}, toy.embodiment())
+    with pytest.raises(ValueError, match='state has joint_15, which the embodiment has not; name'):
+        Demonstrations.read({str(recorded): 1.0}, toy.embodiment(toy.JOINTS[:15]))
 
 
 def test_command_line(settings, tmp_path, capsys):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 
-from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.processor import Processor, seen_by
 from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.model.video_backbone import make_transformer, make_vae
@@ -51,7 +52,7 @@ def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
 
 def processor(config: ModelConfig) -> Processor:
     return Processor(
-        joint_names=JOINTS,
+        embodiment=seen_by(embodiment(), ('head',)),
         state_lower=(-1.0,) * 16,
         state_upper=(1.0,) * 16,
         action_lower=(-0.5,) * 16,
@@ -59,9 +60,30 @@ def processor(config: ModelConfig) -> Processor:
         image=config.video.image,
         state_dim=config.action.state,
         action_dim=config.action.action,
-        state_encoding=config.state_encoding,
         tasks={'touch': INSTRUCTION},
     )
+
+
+def embodiment(joints: tuple[str, ...] = JOINTS) -> Embodiment:
+    """Two arms and two grippers, and the camera that sees them."""
+    parts = {'left_arm': joints[:7], 'right_arm': joints[7:14], 'grippers': joints[14:]}
+    groups = tuple(Group(name, part, part) for name, part in parts.items())
+    camera = Camera('head', 'observation.images.ego_view', width=128, height=96)
+    return Embodiment('toy', 'toy', 10.0, groups, {'head': camera})
+
+
+def embodiment_file(path: Path, joints: tuple[str, ...] = JOINTS) -> Path:
+    """The YAML of `embodiment`."""
+    robot = embodiment(joints)
+    content = {
+        'name': robot.name,
+        'robot_type': robot.robot_type,
+        'rate': robot.rate,
+        'groups': {group.name: {'joints': list(group.state)} for group in robot.groups},
+        'cameras': {'head': {'key': 'observation.images.ego_view', 'width': 128, 'height': 96}},
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
 
 
 def scene(place: np.ndarray, arm: float, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -84,14 +106,7 @@ def demonstration(place: np.ndarray, length: int = 24) -> tuple[np.ndarray, np.n
 
 def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = JOINTS) -> Path:
     rng = np.random.default_rng(seed)
-    robot = Embodiment(
-        name='toy',
-        robot_type='toy',
-        rate=10.0,
-        groups=(Group('body', joints, joints),),
-        cameras={'head': Camera('head', 'observation.images.ego_view', SIZE[1], SIZE[0])},
-    )
-    writer = DatasetWriter.create(root, Schema.of(robot, {'head': SIZE}))
+    writer = DatasetWriter.create(root, Schema.of(embodiment(joints), {'head': SIZE}))
     for _ in range(episodes):
         place = rng.uniform(size=2)
         with writer.episode(INSTRUCTION) as episode:

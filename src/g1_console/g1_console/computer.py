@@ -45,7 +45,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         processor = json.loads((folder / 'processor.json').read_text())
         return Checkpoint(
             str(folder),
-            joints=tuple(processor['joint_names']),
+            joints=tuple(
+                name
+                for group in processor['embodiment']['groups'].values()
+                for name in group['action']
+            ),
             trained=bool(config['training']['trained']),
             tasks=tuple(processor['tasks']),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dit4dit_policy.inference.policy import Policy
+    from dit4dit_policy.inference.policy import DiT4DiTPolicy
 
 Frame = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -33,7 +33,9 @@ class Imagined:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit imagine`."""
     parser.add_argument(
-        '--checkpoint', type=Path, metavar='DIR', help='its folder (default: the shipped one)'
+        '--checkpoint',
+        metavar='DIR',
+        help='its folder, or the name of a shipped one (default: nano)',
     )
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument(
@@ -95,7 +97,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def imagine(
-    policy: Policy,
+    policy: DiT4DiTPolicy,
     image: Frame,
     instruction: str,
     *,
@@ -116,7 +118,7 @@ def imagine(
     prompt = policy.prompts[instruction].to(weight.device, weight.dtype)
     generator = torch.Generator().manual_seed(seed)
     offsets = np.array(video.config.clip_offsets) * policy.step
-    first = policy.processor.encode_image(image)
+    first = policy.processor.encode_images(dict.fromkeys(policy.cameras, image))
     times, pictures = [0.0], [first]
     for _ in range(clips):
         latest = pictures[-1].to(weight.device, weight.dtype)

@@ -74,33 +74,12 @@ def make_environment(env: str, cameras: tuple[str, ...], latency: float) -> Envi
 def load_policy(policy: str, checkpoint: str, environment: Environment) -> ChunkPolicy:
     """The policy of that name for the environment's robot. ValueError where it does not fit it."""
     embodiment = environment.embodiment
-    if policy == 'dit4dit':
-        return _present(checkpoint, environment)
     loaded: ChunkPolicy = find_plugin('dit4dit.policies', policy)(checkpoint, embodiment)
     if not np.isclose(loaded.step, embodiment.step):
         raise ValueError(
             f'{loaded.model_id}: expected targets {embodiment.step:g} s apart, as of '
             f'{embodiment.name}, got {loaded.step:g} s'
         )
-    return loaded
-
-
-def _present(checkpoint: str, environment: Environment) -> ChunkPolicy:
-    """Until `Policy` is a ChunkPolicy."""
-    from dit4dit_policy.inference import policy as present
-    from dit4dit_policy.inference.shipped import load_policy
-
-    joints = environment.embodiment.action_names
-    loaded: Any = load_policy(Path(checkpoint) if checkpoint else None, joints)
-    infer = loaded.infer
-
-    def infer_observation(observation: Observation, prefix: Any = None) -> Any:
-        head = observation.images['head']
-        seen = present.Observation(head, observation.state, observation.instruction)
-        return infer(seen, prefix)
-
-    loaded.infer = infer_observation
-    loaded.cameras = ('head',)
     return loaded
 
 

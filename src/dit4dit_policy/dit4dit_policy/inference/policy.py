@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.chunking import Prefix, guided, soft_mask
 from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
-from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.processor import Processor, seen_by
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.action_dit import Velocity
 from dit4dit_policy.model.config import ModelConfig, preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from g1_description import Embodiment, load_embodiment
 
 #: Weights of this size [bytes] and above run on a CPU in bfloat16.
 _LARGE = 2**30
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What the robot sees and feels at one moment.
-
-    image (H, W, 3) uint8 RGB of the head camera; joint_positions in the order of
-    `Policy.joint_names` [rad, m]; instruction: what to do, in words.
-    """
-
-    image: NDArray[np.uint8]
-    joint_positions: NDArray[np.float64]
-    instruction: str
-
-
 @dataclass
-class Policy:
-    """A model with the processor that belongs to it. Not thread-safe: one thread infers.
+class DiT4DiTPolicy:
+    """A model with the processor that belongs to it, as a `ChunkPolicy`. One thread infers.
 
     Its noise is drawn once, from `seed`, so that the same observation always gives the same chunk
     and successive chunks are of one mind.
@@ -50,6 +39,8 @@ class Policy:
     processor: Processor
     training: dict[str, Any]
     model_id: str
+    #: The robot that it is to drive; None for the one that the processor says.
+    robot: Embodiment | None = None
     seed: int = 0
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
     #: Where prompt embeddings are kept; None for the user's cache, see `prompt_cache`.
@@ -66,7 +57,7 @@ class Policy:
         video_noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator)
         action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
         self._device = self.model.video.transformer.device
-        self._action_noise = self.processor.noise * action_noise.to(self._device)
+        self._action_noise = self.processor.initial_noise_std * action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
         self.prompts = PromptCache(self.model.video, self.prompt_folder or default_folder())
         self._path = FastPath(self.model, self.prompts, video_noise, self.shortcuts)
@@ -75,12 +66,12 @@ class Policy:
     def load(
         cls,
         folder: str | Path,
-        joint_names: tuple[str, ...] | None = None,
+        embodiment: Embodiment | None = None,
         device: str | None = None,
         dtype: torch.dtype | None = None,
         prompt_folder: Path | None = None,
-    ) -> Policy:
-        """The checkpoint in `folder`; with `joint_names`, it has to be for these, in this order.
+    ) -> DiT4DiTPolicy:
+        """The checkpoint in `folder`; with `embodiment`, it has to be for that robot.
 
         Runs on a GPU in bfloat16 where there is one, else on the CPU: a small model in float32, a
         large one in bfloat16. `device` and `dtype` say otherwise. Embeds the instruction of every
@@ -89,11 +80,11 @@ class Policy:
         """
         folder = Path(folder)
         processor = Processor.load(checkpoint.processor_file(folder))
-        if joint_names is not None and processor.joint_names != tuple(joint_names):
-            raise ValueError(
-                f'{folder}: the checkpoint was trained on the joints '
-                f'{", ".join(processor.joint_names)}; this robot has {", ".join(joint_names)}'
-            )
+        if embodiment is not None:
+            try:
+                processor.check_robot(embodiment)
+            except ValueError as error:
+                raise ValueError(f'{folder}: {error}') from None
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         model, training = checkpoint.load(folder, dtype or _dtype(folder, device))
         policy = cls(
@@ -101,6 +92,7 @@ class Policy:
             processor,
             training,
             model_id=folder.resolve().name,
+            robot=embodiment,
             shortcuts=Shortcuts(compiled=torch.device(device).type == 'cuda'),
             prompt_folder=prompt_folder,
         )
@@ -109,9 +101,16 @@ class Policy:
 
     @classmethod
     def untrained(
-        cls, name: str, device: str = 'cpu', dtype: torch.dtype = torch.float32
-    ) -> Policy:
-        """The preset `name` with seeded random weights; its targets stay close to home."""
+        cls,
+        name: str,
+        device: str = 'cpu',
+        dtype: torch.dtype = torch.float32,
+        embodiment: Embodiment | None = None,
+    ) -> DiT4DiTPolicy:
+        """The preset `name` with seeded random weights, for this robot or `embodiment`.
+
+        Its targets stay close to home.
+        """
         config, default = preset(name), torch.get_default_dtype()
         try:
             torch.set_default_dtype(dtype)  # a large model never exists in float32
@@ -120,10 +119,31 @@ class Policy:
                 model = DiT4DiT(config)
         finally:
             torch.set_default_dtype(default)
-        return cls(model, near_home(config), {'trained': False}, model_id=f'{name}-untrained')
+        return cls(
+            model,
+            near_home(config, embodiment or load_embodiment()),
+            {'trained': False},
+            model_id=f'{name}-untrained',
+        )
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The robot it is for."""
+        return self.robot or self.processor.embodiment
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras it looks at."""
+        return self.processor.cameras
+
+    @property
+    def horizon(self) -> int:
+        """Targets of a chunk."""
+        return self.model.config.action.horizon
 
     @property
     def trained(self) -> bool:
+        """False where the weights are random."""
         return bool(self.training['trained'])
 
     @property
@@ -132,26 +152,22 @@ class Policy:
         return self.processor.step
 
     @property
-    def joint_names(self) -> tuple[str, ...]:
-        return self.processor.joint_names
-
-    @property
     def tasks(self) -> dict[str, str]:
         """The tasks trained on: name to instruction."""
         return self.processor.tasks
 
     @torch.no_grad()
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> NDArray[np.float64]:
-        """(horizon, joints) targets [rad, m]; row k is the target `k * step` after the observation.
+        """(horizon, A) targets [rad, m]; row k is the target `k * step` after the observation.
 
         With a `prefix` the chunk continues it: it begins with the frozen targets and is pulled
-        towards the others. ValueError where image, joint positions or prefix are not what
+        towards the others. ValueError where images, state or prefix are not what
         `Observation` and `Prefix` say. After Algorithm 2: the features of one denoising pass, then
         Euler steps of the actions.
         """
         clock = [self._now()]
-        image = self.processor.encode_image(observation.image)
-        state = self.processor.encode_state(observation.joint_positions)[None, None]
+        image = self.processor.encode_images(observation.images)
+        state = self.processor.encode_state(observation.state)[None, None]
         clock.append(self._now())
         condition = self._path.condition(image)
         clock.append(self._now())
@@ -159,13 +175,12 @@ class Policy:
         clock.append(self._now())
         velocity = self._path.velocity(features, state)
         if prefix is not None:
-            velocity = self._guided(velocity, prefix)
+            velocity = self._guided(velocity, prefix, observation.state)
         actions = self.model.sample_actions(velocity, self._action_noise)
         clock.append(self._now())
-        lead = self.processor.lead
-        targets = np.pad(
-            self.processor.decode_action(actions[0, lead:].cpu()), ((0, lead), (0, 0)), mode='edge'
-        )
+        shift = self.processor.action_shift
+        targets = self.processor.decode_action(actions[0, shift:].cpu(), observation.state)
+        targets = np.pad(targets, ((0, shift), (0, 0)), mode='edge')
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(self._now())
@@ -178,17 +193,17 @@ class Policy:
         }
         return targets
 
-    def _guided(self, velocity: Velocity, prefix: Prefix) -> Velocity:
-        wanted, lead = torch.zeros_like(self._action_noise), self.processor.lead
+    def _guided(self, velocity: Velocity, prefix: Prefix, state: NDArray[np.float64]) -> Velocity:
+        wanted, shift = torch.zeros_like(self._action_noise), self.processor.action_shift
         horizon, steps = wanted.shape[1], len(prefix.targets)
         if steps > horizon:
             raise ValueError(f'prefix: a chunk has {horizon} steps, got {steps}')
-        known = self.processor.encode_action(prefix.targets)
-        known = torch.cat([known[:1].expand(lead, -1), known])[:horizon]
+        known = self.processor.encode_action(prefix.targets, state)
+        known = torch.cat([known[:1].expand(shift, -1), known])[:horizon]
         wanted[0, : len(known)] = known
         weight = torch.zeros_like(wanted[0])
-        mask = soft_mask(min(prefix.frozen + lead, len(known)), len(known), horizon)
-        weight[:, : len(self.joint_names)] = mask[:, None]
+        mask = soft_mask(min(prefix.frozen + shift, len(known)), len(known), horizon)
+        weight[:, : len(self.processor.action_names)] = mask[:, None]
         return guided(velocity, wanted, weight)
 
     def _now(self) -> float:
@@ -203,41 +218,38 @@ def _dtype(folder: Path, device: str) -> torch.dtype:
     return torch.bfloat16 if size >= _LARGE else torch.float32
 
 
-def near_home(config: ModelConfig) -> Processor:
-    """For an untrained model: the targets of this robot stay close to its home."""
-    from g1_description import load_robot
-
-    robot = load_robot()
-    near = np.minimum(0.05, 0.05 * (robot.action_upper - robot.action_lower))
+def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
+    """For an untrained model: the robot's targets stay close to its home."""
+    lower, upper = embodiment.bounds(embodiment.action_names)
+    home = embodiment.home(embodiment.action_names)
+    near = np.minimum(0.05, 0.05 * (upper - lower))
+    state_lower, state_upper = embodiment.bounds(embodiment.state_names)
     return Processor(
-        joint_names=tuple(robot.action_joints),
-        state_lower=tuple(robot.action_lower),
-        state_upper=tuple(robot.action_upper),
-        action_lower=tuple(np.maximum(robot.home - near, robot.action_lower)),
-        action_upper=tuple(np.minimum(robot.home + near, robot.action_upper)),
+        embodiment=encoded_for(config, seen_by(embodiment, embodiment.model_cameras)),
+        state_lower=tuple(state_lower),
+        state_upper=tuple(state_upper),
+        action_lower=tuple(np.maximum(home - near, lower)),
+        action_upper=tuple(np.minimum(home + near, upper)),
         image=config.video.image,
         state_dim=config.action.state,
         action_dim=config.action.action,
-        state_encoding=config.state_encoding,
         tasks={},
     )
 
 
+def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
+    """The embodiment with its states encoded as a model of that configuration wants them."""
+    if config.state_encoding != 'sin_cos':
+        return embodiment
+    groups = tuple(replace(group, state_encoding='sin_cos') for group in embodiment.groups)
+    return replace(embodiment, groups=groups)
+
+
 def _check_fit(config: ModelConfig, processor: Processor) -> None:
-    expected = (
-        config.video.image,
-        config.action.state,
-        config.action.action,
-        config.state_encoding,
-    )
-    got = (
-        processor.image,
-        processor.state_dim,
-        processor.action_dim,
-        processor.state_encoding,
-    )
+    expected = (config.video.image, config.action.state, config.action.action)
+    got = (processor.image, processor.state_dim, processor.action_dim)
     if expected != got:
         raise ValueError(
-            'processor.json does not belong to config.json: image, state, action, state encoding '
-            f'are {got} there and {expected} here'
+            'processor.json does not belong to config.json: image, state and action are '
+            f'{got} there and {expected} here'
         )

@@ -1,11 +1,17 @@
-"""Images, joint states and actions: from the robot's units to the model's, and back."""
+"""Images, states and actions: from the robot's units to the model's, and back.
+
+Shapes: S numbers of a state and A of an action, as the embodiment names them; H, W of one camera's
+picture as the model takes it, V cameras side by side.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +19,35 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from g1_description import Camera, Embodiment, Group
+from g1_description.embodiment import read_embodiment
+
 Array = NDArray[np.float64]
-FORMAT = 1
+Picture = NDArray[np.uint8]
+FORMAT = 2
+
+#: States of a 'min_max' group may leave the range of the data by this share of it, no further.
+_LARGEST_STATE = 1.5
+#: Numbers that the model is given for one number of a state.
+_VALUES = {'min_max': 1, 'none': 1, 'sin_cos': 2, 'sin_cos_interleaved': 2}
 
 
 @dataclass(frozen=True)
 class Processor:
     """All that a checkpoint has to know about its robot and its data; `processor.json`.
 
-    `joint_names` is the order of every state and action vector [rad, m]. The four bounds, one value
-    a joint, map to [-1, 1]. A 'sin_cos' state is the sines of its joints and then the cosines, of
-    all together or of each of `state_groups` (numbers of joints that follow each other). `step` [s]
-    lies between two targets of a chunk, which are given `lead` steps early: a policy that sees a
-    pause as it was demonstrated would otherwise stay in it. Sampling starts from noise of the
-    standard deviation `noise`: at 0 it gives the middle of the chunks there are. `tasks` are names
-    and the instructions trained on. `dataset` says where the bounds come from: names, episodes and
-    a hash, or nothing for an untrained model.
+    embodiment: groups of numbers with their encodings, the cameras that the model sees side by
+    side, in this order, and the rate; see `seen_by`. state_*, action_*: bounds that 'min_max'
+    groups map to [-1, 1], one a number; those of relative actions are of target less state. image:
+    (H, W) of one camera's picture. state_dim, action_dim: of the model, the rest is padded with 0.
+    tasks: names and the instructions trained on. action_shift: targets are given so many steps
+    early: a policy that sees a pause as it was demonstrated would otherwise stay in it.
+    initial_noise_std: of the noise that sampling starts from; at 0 it gives the middle of the
+    chunks there are. dataset: where the bounds come from: names, episodes and a hash, or nothing
+    for an untrained model.
     """
 
-    joint_names: tuple[str, ...]
+    embodiment: Embodiment
     state_lower: tuple[float, ...]
     state_upper: tuple[float, ...]
     action_lower: tuple[float, ...]
@@ -39,89 +55,147 @@ class Processor:
     image: tuple[int, int]
     state_dim: int
     action_dim: int
-    state_encoding: Literal['min_max', 'sin_cos']
     tasks: dict[str, str]
-    cameras: tuple[str, ...] = ('head',)
-    step: float = 0.1
-    lead: int = 0
-    noise: float = 1.0
-    state_groups: tuple[int, ...] = ()
+    action_shift: int = 0
+    initial_noise_std: float = 1.0
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise ValueError(f'processor: expected format {FORMAT}, got {self.format}')
-        joints = len(self.joint_names)
-        if len(set(self.joint_names)) != joints:
-            raise ValueError(f'processor: a joint is named twice in {self.joint_names}')
-        if self.state_encoding not in ('min_max', 'sin_cos'):
+        if self.action_shift < 0 or self.initial_noise_std < 0:
             raise ValueError(
-                f'processor: state_encoding: expected min_max or sin_cos, got {self.state_encoding}'
+                'processor: expected action_shift and initial_noise_std of at least 0, got '
+                f'{self.action_shift}, {self.initial_noise_std}'
             )
-        if self.state_groups and (
-            self.state_encoding != 'sin_cos' or sum(self.state_groups) != joints
+        if not self.embodiment.cameras:
+            raise ValueError('processor: expected at least one camera, got none')
+        for kind, names in (('state', self.state_names), ('action', self.action_names)):
+            for side in ('lower', 'upper'):
+                bounds = getattr(self, f'{kind}_{side}')
+                if len(bounds) != len(names) or not np.all(np.isfinite(bounds)):
+                    raise ValueError(
+                        f'processor: {kind}_{side} needs {len(names)} finite values, one a number '
+                        f'of the {kind}, got {bounds}'
+                    )
+            scaled = self._scaled_state if kind == 'state' else self._scaled_action
+            rows = zip(
+                names, scaled, *(getattr(self, f'{kind}_{s}') for s in ('lower', 'upper')),
+                strict=True,
+            )  # fmt: skip
+            for name, matters, low, high in rows:
+                if matters and low >= high:
+                    raise ValueError(f'processor: {kind} of {name} has no range, {low} .. {high}')
+        values = sum(len(g.state) * _VALUES[g.state_encoding] for g in self.embodiment.groups)
+        actions = len(self.action_names)
+        if values > self.state_dim or actions > self.action_dim:
+            raise ValueError(
+                f'processor: {self.embodiment.name} needs {values} state and {actions} action '
+                f'values, the model has {self.state_dim} and {self.action_dim}'
+            )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the numbers of a state, in order."""
+        return self.embodiment.state_names
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the numbers of an action, in order."""
+        return self.embodiment.action_names
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that the model sees, from left to right in its frame."""
+        return tuple(self.embodiment.cameras)
+
+    @property
+    def step(self) -> float:
+        """Time between two targets of a chunk [s]."""
+        return self.embodiment.step
+
+    def check_robot(self, robot: Embodiment) -> None:
+        """ValueError where that robot's numbers or cameras are not those trained on.
+
+        The rate may be another: a chunk says when its targets are due.
+        """
+        for what, trained, there in (
+            ('state', self.state_names, robot.state_names),
+            ('action', self.action_names, robot.action_names),
         ):
-            raise ValueError(
-                f'processor: state_groups: expected numbers of sin_cos joints, {joints} in all, '
-                f'got {self.state_groups} of {self.state_encoding}'
-            )
-        if not self.step > 0:
-            raise ValueError(f'processor: step: expected a time above 0 s, got {self.step}')
-        if self.lead < 0 or self.noise < 0:
-            raise ValueError(
-                f'processor: expected lead and noise of at least 0, got {self.lead}, {self.noise}'
-            )
-        for name in ('state_lower', 'state_upper', 'action_lower', 'action_upper'):
-            bounds = getattr(self, name)
-            if len(bounds) != joints or not np.all(np.isfinite(bounds)):
+            if trained != there:
                 raise ValueError(
-                    f'processor: {name} needs {joints} finite values, one a joint, got {bounds}'
+                    f'{what}: the checkpoint was trained on {_listed(trained)} of '
+                    f'{self.embodiment.name}; {robot.name} has {_listed(there)}'
                 )
-        for kind in ('state', 'action') if self.state_encoding == 'min_max' else ('action',):
-            lower, upper = getattr(self, f'{kind}_lower'), getattr(self, f'{kind}_upper')
-            for joint, low, high in zip(self.joint_names, lower, upper, strict=True):
-                if low >= high:
-                    raise ValueError(f'processor: {kind} of {joint} has no range, {low} .. {high}')
-        values = joints * (2 if self.state_encoding == 'sin_cos' else 1)
-        if values > self.state_dim or joints > self.action_dim:
+        if missing := [name for name in self.cameras if name not in robot.cameras]:
             raise ValueError(
-                f'processor: {joints} joints need {values} state and {joints} action values, '
-                f'the model has {self.state_dim} and {self.action_dim}'
+                f'cameras: the checkpoint sees {_listed(self.cameras)}; {robot.name} has no '
+                f'{_listed(missing)}, it has {_listed(robot.cameras)}'
             )
 
-    def encode_image(self, image: NDArray[np.uint8]) -> Tensor:
-        """(3, H, W) in [0, 1] of an RGB image (any height, any width, 3) uint8."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    def encode_images(self, images: Mapping[str, Picture]) -> Tensor:
+        """(3, H, V W) in [0, 1] of RGB images by camera, each (any height, any width, 3) uint8."""
+        if missing := [name for name in self.cameras if name not in images]:
             raise ValueError(
-                f'image: expected (height, width, 3) uint8 RGB, got {image.shape} {image.dtype}'
+                f'images: expected those of {_listed(self.cameras)}, got {_listed(images)}; '
+                f'missing: {_listed(missing)}'
             )
-        return torch.from_numpy(resize(image, self.image)).permute(2, 0, 1).float() / 255
+        return as_tensor(self.frame({name: images[name] for name in self.cameras}))
 
-    def encode_state(self, positions: Array) -> Tensor:
-        """(..., state_dim) of joint positions (..., joints) [rad, m], zero-padded."""
-        joints = self._checked('joint positions', positions)
-        if self.state_encoding == 'sin_cos':
-            ends = np.cumsum(self.state_groups[:-1], dtype=int)
-            groups = np.split(joints, ends, axis=-1)
-            values = np.concatenate([f(g) for g in groups for f in (np.sin, np.cos)], axis=-1)
-        else:
-            values = _to_unit(joints, self.state_lower, self.state_upper).clip(-1.5, 1.5)
-        return _padded(values, self.state_dim)
+    def frame(self, images: Mapping[str, Picture]) -> Picture:
+        """(H, V W, 3): the pictures of all its cameras, cropped and resized, side by side."""
+        cameras = self.embodiment.cameras.values()
+        return side_by_side([view(images[camera.name], camera, self.image) for camera in cameras])
 
-    def encode_action(self, targets: Array) -> Tensor:
-        """(..., action_dim) in [-1, 1] of joint targets (..., joints) [rad, m], zero-padded."""
-        targets = self._checked('joint targets', targets)
-        return _padded(_to_unit(targets, self.action_lower, self.action_upper), self.action_dim)
+    def encode_state(self, state: Array) -> Tensor:
+        """(..., state_dim) of a state (..., S) [rad, m], zero-padded."""
+        state = _checked('state', state, self.state_names)
+        unit = self._state_unit(state)
+        parts = []
+        for group, place in self._groups(self.embodiment.state_slices()):
+            values = state[..., place]
+            match group.state_encoding:
+                case 'min_max':
+                    values = unit[..., place].clip(-_LARGEST_STATE, _LARGEST_STATE)
+                case 'sin_cos':
+                    values = np.concatenate([np.sin(values), np.cos(values)], axis=-1)
+                case 'sin_cos_interleaved':
+                    pairs = np.stack([np.sin(values), np.cos(values)], axis=-1)
+                    values = pairs.reshape(*pairs.shape[:-2], -1)
+            parts.append(values)
+        return _padded(np.concatenate(parts, axis=-1), self.state_dim)
 
-    def decode_action(self, actions: Tensor) -> Array:
-        """Joint targets (..., joints) [rad, m] of the model's actions (..., action_dim)."""
-        unit = actions[..., : len(self.joint_names)].double().numpy().clip(-1, 1)
-        lower, upper = np.array(self.action_lower), np.array(self.action_upper)
-        return lower + (unit + 1) / 2 * (upper - lower)
+    def encode_action(self, targets: Array, state: Array | None = None) -> Tensor:
+        """(..., action_dim) of targets (..., A) [rad, m], zero-padded; [-1, 1] where scaled.
+
+        `state` (..., S), of the observation, broadcasts against the targets; needed where actions
+        are relative to it.
+        """
+        targets = self.relative_to(_checked('targets', targets, self.action_names), state)
+        low, high = self._action_bounds
+        unit = np.where(self._scaled_action, 2 * (targets - low) / (high - low) - 1, targets)
+        return _padded(unit, self.action_dim)
+
+    def decode_action(self, actions: Tensor, state: Array | None = None) -> Array:
+        """Targets (..., A) [rad, m] of the model's actions (..., action_dim).
+
+        Scaled ones stay within what was demonstrated. `state` as of `encode_action`.
+        """
+        values = actions[..., : len(self.action_names)].double().numpy()
+        low, high = self._action_bounds
+        scaled = low + (values.clip(-1, 1) + 1) / 2 * (high - low)
+        targets = np.where(self._scaled_action, scaled, values)
+        targets = self._added(targets, state, 1)
+        return np.where(self._binary, targets >= 0.5, targets)
+
+    def relative_to(self, targets: Array, state: Array | None) -> Array:
+        """Targets (..., A), those of relative groups less the state (..., S)."""
+        return self._added(targets, state, -1)
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=2) + '\n')
+        """Writes `processor.json`."""
+        values = asdict(self) | {'embodiment': _record(self.embodiment)}
+        path.write_text(json.dumps(values, indent=2) + '\n')
 
     @classmethod
     def load(cls, path: Path) -> Processor:
@@ -130,6 +204,14 @@ class Processor:
             values = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f'{path}: not JSON: {error}') from None
+        found = values.get('format')
+        if found != FORMAT:
+            remedy = (
+                f'`dit4dit convert --upgrade {path.parent}` converts it'
+                if found == 1
+                else 'train or convert it with this version'
+            )
+            raise ValueError(f'{path}: expected format {FORMAT}, got {found}; {remedy}')
         known = {f.name: f.default is MISSING for f in fields(cls)}
         if missing := [name for name, needed in known.items() if needed and name not in values]:
             raise ValueError(f'{path}: {missing[0]} is missing; train or convert again')
@@ -137,35 +219,145 @@ class Processor:
             raise ValueError(f'{path}: unknown {unknown[0]}; known are {", ".join(known)}')
         entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            return cls(**entries)
+            return cls(**entries | {'embodiment': read_embodiment(values['embodiment'])})
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
 
-    def _checked(self, what: str, values: Array) -> Array:
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape[-1] != len(self.joint_names):
-            raise ValueError(
-                f'{what}: expected {len(self.joint_names)} values in the order '
-                f'{", ".join(self.joint_names)}, got shape {values.shape}'
+    def _groups(self, places: dict[str, slice]) -> Iterator[tuple[Group, slice]]:
+        return ((group, places[group.name]) for group in self.embodiment.groups)
+
+    def _state_unit(self, state: Array) -> Array:
+        low, high = np.array(self.state_lower), np.array(self.state_upper)
+        width = np.where(self._scaled_state, high - low, 1.0)
+        return 2 * (state - low) / width - 1
+
+    def _added(self, targets: Array, state: Array | None, sign: int) -> Array:
+        if not self._relative:
+            return targets
+        if state is None:
+            raise ValueError('state: some actions are relative to it, it has to be given')
+        state = _checked('state', state, self.state_names)
+        targets = np.array(np.broadcast_arrays(targets, state[..., :1])[0])
+        for action, place in self._relative:
+            targets[..., action] += sign * state[..., place]
+        return targets
+
+    @cached_property
+    def _relative(self) -> list[tuple[slice, slice]]:
+        """Places in the action and in the state of what is relative."""
+        action, state = self.embodiment.action_slices(), self.embodiment.state_slices()
+        return [(action[g.name], state[g.name]) for g in self.embodiment.groups if g.relative]
+
+    @cached_property
+    def _scaled_state(self) -> NDArray[np.bool_]:
+        groups = self.embodiment.groups
+        return np.array([g.state_encoding == 'min_max' for g in groups for _ in g.state])
+
+    @cached_property
+    def _scaled_action(self) -> NDArray[np.bool_]:
+        groups = self.embodiment.groups
+        return np.array([g.action_encoding == 'min_max' for g in groups for _ in g.action])
+
+    @cached_property
+    def _binary(self) -> NDArray[np.bool_]:
+        return np.array([g.binary for g in self.embodiment.groups for _ in g.action])
+
+    @cached_property
+    def _action_bounds(self) -> tuple[Array, Array]:
+        """Of numbers that are not scaled, 0 and 1, whatever the data's are."""
+        low, high = np.array(self.action_lower), np.array(self.action_upper)
+        return np.where(self._scaled_action, low, 0.0), np.where(self._scaled_action, high, 1.0)
+
+
+def seen_by(embodiment: Embodiment, cameras: tuple[str, ...]) -> Embodiment:
+    """What a model keeps of an embodiment: its groups and rate, and these cameras, in this order.
+
+    Topics, frames, mounts and limits are the robot's own. ValueError names the cameras there are.
+    """
+    return replace(
+        embodiment,
+        cameras={
+            camera.name: Camera(
+                camera.name, camera.key, camera.width, camera.height, crop=camera.crop
             )
-        if not np.all(np.isfinite(values)):
-            raise ValueError(f'{what}: not finite: {values}')
-        return values
+            for camera in embodiment.select_cameras(cameras)
+        },
+        limits={},
+    )
 
 
-def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def view(image: Picture, camera: Camera, size: tuple[int, int]) -> Picture:
+    """A camera's picture (any height, any width, 3) as the model takes it: cropped, at `size`.
+
+    The crop is stated at the camera's own resolution; on another it is scaled.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f'image of {camera.name}: expected (height, width, 3) uint8 RGB, got {image.shape} '
+            f'{image.dtype}'
+        )
+    if camera.crop is not None:
+        scale = np.array(image.shape[:2]) / (camera.height, camera.width)
+        top, left = np.rint(camera.crop[:2] * scale).astype(int)
+        height, width = np.rint(camera.crop[2:] * scale).astype(int)
+        image = image[top : top + height, left : left + width]
+    return resize(image, size)
+
+
+def side_by_side(views: list[Picture]) -> Picture:
+    """(..., H, V W, 3) of V pictures (..., H, W, 3)."""
+    return views[0] if len(views) == 1 else np.concatenate(views, axis=-2)
+
+
+def as_tensor(image: Picture) -> Tensor:
+    """(3, H, W) in [0, 1] of (H, W, 3) uint8."""
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+
+
+def resize(image: Picture, size: tuple[int, int]) -> Picture:
     """`image` (H, W, 3) at `size` (height, width), every pixel the mean of the area it covers."""
     if image.shape[:2] == size:
         return image
     return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
 
 
-def _to_unit(values: Array, lower: tuple[float, ...], upper: tuple[float, ...]) -> Array:
-    low, high = np.array(lower), np.array(upper)
-    return 2 * (values - low) / (high - low) - 1
+def _record(embodiment: Embodiment) -> dict[str, Any]:
+    """As `read_embodiment` reads it."""
+    groups = {group.name: asdict(group) for group in embodiment.groups}
+    return {
+        'name': embodiment.name,
+        'robot_type': embodiment.robot_type,
+        'rate': embodiment.rate,
+        'groups': {name: {k: v for k, v in g.items() if k != 'name'} for name, g in groups.items()},
+        'cameras': {
+            camera.name: {
+                'key': camera.key,
+                'width': camera.width,
+                'height': camera.height,
+                'crop': camera.crop,
+            }
+            for camera in embodiment.cameras.values()
+        },
+    }
+
+
+def _checked(what: str, values: Array, names: tuple[str, ...]) -> Array:
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape[-1:] != (len(names),):
+        raise ValueError(
+            f'{what}: expected {len(names)} values in the order {", ".join(names)}, got shape '
+            f'{values.shape}'
+        )
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f'{what}: not finite: {values}')
+    return values
 
 
 def _padded(values: Array, size: int) -> Tensor:
     out = np.zeros((*values.shape[:-1], size), dtype=np.float32)
     out[..., : values.shape[-1]] = values
     return torch.from_numpy(out)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ', '.join(names) or 'none'

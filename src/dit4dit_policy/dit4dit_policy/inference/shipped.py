@@ -1,21 +1,40 @@
-"""Which checkpoint is meant where none is named."""
+"""Checkpoints by name or folder, and the entry point `dit4dit` of `dit4dit.policies`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dit4dit_policy.inference.policy import Policy
+from dit4dit_policy.inference.policy import DiT4DiTPolicy
+from g1_description import Embodiment
 
-#: The folder of the checkpoint that ships with this package.
-SHIPPED = Path(__file__).parents[1] / 'checkpoints' / 'nano'
+#: Name of the checkpoint that is taken where none is named.
+DEFAULT = 'nano'
+
+_SHIPPED = Path(__file__).parents[1] / 'checkpoints'
 
 
-def load_policy(checkpoint: Path | None, joint_names: tuple[str, ...] | None = None) -> Policy:
-    """The policy in the folder `checkpoint`, else the one shipped with the suite.
+def load(checkpoint: str, embodiment: Embodiment) -> DiT4DiTPolicy:
+    """The policy of the checkpoint `checkpoint` for that robot; see `ChunkPolicy`."""
+    return load_policy(checkpoint, embodiment)
 
-    Where none is shipped, an untrained one. `joint_names` and errors as of `Policy.load`.
+
+def load_policy(
+    checkpoint: str | Path | None = None, embodiment: Embodiment | None = None
+) -> DiT4DiTPolicy:
+    """The policy of a checkpoint; `embodiment` and errors as of `DiT4DiTPolicy.load`."""
+    return DiT4DiTPolicy.load(checkpoint_folder(checkpoint), embodiment)
+
+
+def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
+    """The folder of a checkpoint: of one that ships with the suite by its name, or any.
+
+    Without one, the shipped one. A folder of a shipped one's name is meant by ./NAME.
     """
-    folder = checkpoint or SHIPPED
-    if checkpoint is None and not folder.is_dir():
-        return Policy.untrained('nano')
-    return Policy.load(folder, joint_names)
+    name = str(checkpoint or DEFAULT)
+    shipped = _SHIPPED / name
+    return shipped if name in shipped_names() else Path(name).expanduser()
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the checkpoints that ship with the suite."""
+    return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +50,7 @@ from g1_ros.rates import RateMeter
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.chunking import Continuation
-    from dit4dit_policy.inference.policy import Policy
+    from dit4dit_policy.inference.policy import DiT4DiTPolicy
 
 _TICK = 0.05  # [s] how soon a change shows in the status, and a task ends after its limit
 _STATUS_EVERY, _DIAGNOSTICS_EVERY = 4, 20  # ticks: 5 Hz and 1 Hz
@@ -143,7 +142,7 @@ class InferenceThread(threading.Thread):
 
     def __init__(
         self,
-        policy: Policy,
+        policy: DiT4DiTPolicy,
         parameters: PolicyParameters,
         match: Callable[[], tuple[Match[Image], float]],
         executing: Callable[[], bool],
@@ -193,15 +192,16 @@ class InferenceThread(threading.Thread):
             self._stop_asked.wait(start + period - time.monotonic())
 
     def _infer(self, task_run: TaskRun) -> None:
+        from dit4dit_policy.inference.chunk_policy import Observation
         from dit4dit_policy.inference.chunking import Continuation
-        from dit4dit_policy.inference.policy import Observation
 
         match, age = self._match()
         start = time.monotonic()
         observation = Observation(
-            image=rgb_array(match.image),
-            joint_positions=match.joint_positions,
+            images={'head': rgb_array(match.image)},
+            state=match.joint_positions,
             instruction=task_run.instruction,
+            stamp=match.stamp * 1e-9,
         )
         if task_run.continuation is None:
             task_run.continuation = Continuation(self._policy.step)
@@ -223,7 +223,7 @@ class PolicyNode(LifecycleNode):
         if task and task not in self._tasks:
             raise ValueError(f"parameter task: expected {_one_of(self._tasks)} or '', got '{task}'")
 
-        self._policy: Policy | None = None
+        self._policy: DiT4DiTPolicy | None = None
         self._problem = ''  # of the checkpoint; empty when it could be loaded
         self._observations: ObservationBuffer[Image] | None = None
         self._thread: InferenceThread | None = None
@@ -279,7 +279,7 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         assert self._policy is not None
         self._observations = ObservationBuffer(
-            self._policy.joint_names,
+            self._policy.embodiment.action_names,
             max_image_age=self.parameters.max_image_age,
             max_joint_state_gap=self.parameters.max_joint_state_gap,
         )
@@ -378,7 +378,7 @@ class PolicyNode(LifecycleNode):
                 task=task_run.task,
                 model_id=self._policy.model_id,
                 trajectory=trajectory_message(
-                    stamp, self._policy.joint_names, chunk.positions, self._policy.step
+                    stamp, self._policy.embodiment.action_names, chunk.positions, self._policy.step
                 ),
                 frozen_steps=chunk.frozen_steps,
                 inference_time=duration_message(chunk.duration),
@@ -550,17 +550,16 @@ class PolicyNode(LifecycleNode):
         )
 
 
-def load_policy(parameters: PolicyParameters) -> Policy:
+def load_policy(parameters: PolicyParameters) -> DiT4DiTPolicy:
     """The policy of the parameter `checkpoint`; ValueError when that is none."""
     from dit4dit_policy.inference import shipped
     from g1_description import load_robot
 
-    folder = Path(parameters.checkpoint).expanduser() if parameters.checkpoint else None
     try:
-        return shipped.load_policy(folder, load_robot().action_joints)
+        return shipped.load(parameters.checkpoint, load_robot().embodiment)
     except Exception as error:
         raise ValueError(
-            'parameter checkpoint: expected a folder written by `dit4dit train`, '
+            'parameter checkpoint: expected a folder written by `dit4dit train`, or nano, '
             f"got '{parameters.checkpoint}': {error}"
         ) from error
 

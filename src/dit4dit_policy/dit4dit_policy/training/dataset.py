@@ -18,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dit4dit_policy.inference.policy import encoded_for
 from dit4dit_policy.inference.processor import Processor, resize
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.model.video_backbone import VideoBackbone
 from g1_data.dataset import Dataset
 from g1_data.schema import ACTION_KEY, STATE_KEY
+from g1_description import Embodiment
 
 #: Wraps an iterable in a progress bar: (items, what they are, how many).
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -38,20 +40,18 @@ _ENCODED_AT_ONCE = 64  # frames
 class Demonstrations:
     """A mixture of datasets at the model's step; their videos are read when asked for.
 
-    weights: share of each dataset in what is trained on. joint_names: of all datasets together.
-    state, action (N, J) [rad, m]; of a joint that a dataset has not, `known` (datasets, J) is
-    False. `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
+    weights: share of each dataset in what is trained on. embodiment: with the cameras that are
+    used. state (N, S), action (N, A) [rad, m]; of a number that a dataset has not they are NaN.
+    `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
     episode.
     """
 
     sources: tuple[Dataset, ...]
     weights: tuple[float, ...]
-    step: float
-    joint_names: tuple[str, ...]
+    embodiment: Embodiment
     instructions: tuple[str, ...]
     state: NDArray[np.float64]
     action: NDArray[np.float64]
-    known: NDArray[np.bool_]
     dataset: NDArray[np.int64]
     episode: NDArray[np.int64]
     task: NDArray[np.int64]
@@ -61,31 +61,42 @@ class Demonstrations:
     def episodes(self) -> int:
         return int(self.episode[-1]) + 1
 
+    @property
+    def step(self) -> float:
+        """Time between two frames [s]."""
+        return self.embodiment.step
+
     @classmethod
-    def read(cls, mixture: Mapping[str, float], step: float) -> Demonstrations:
+    def read(cls, mixture: Mapping[str, float], embodiment: Embodiment) -> Demonstrations:
         """The LeRobot v2.x datasets in folders `mixture`, each with its weight.
 
-        ValueError where a weight is not positive, or `step` [s] does not fit a dataset.
+        `embodiment` says which numbers and cameras are used, and how many frames a second.
+        ValueError where a weight is not positive, or a dataset does not fit the embodiment.
         """
         if not mixture or min(mixture.values()) <= 0:
             raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
         sources = tuple(Dataset(root) for root in mixture)
-        names = tuple(dict.fromkeys(name for source in sources for name in source.action_names))
         instructions: dict[str, int] = {}
         columns: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')
         }
         count = number = 0
         for index, source in enumerate(sources):
-            stride = _stride(source, step)
-            places = [names.index(name) for name in source.action_names]
+            stride = _stride(source, embodiment.step)
+            places = {
+                'state': _places(source, 'state', source.state_names, embodiment.state_names),
+                'action': _places(source, 'action', source.action_names, embodiment.action_names),
+            }
             for episode in source.episodes:
                 read = source.read_finite(episode.index, (STATE_KEY, ACTION_KEY))
                 length = len(read[STATE_KEY][::stride])
                 count += length
                 for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
-                    values = np.full((length, len(names)), np.nan)
-                    values[:, places] = read[key][::stride]
+                    rows = read[key][::stride]
+                    values = np.full((length, len(places[name])), np.nan)
+                    for column, place in enumerate(places[name]):
+                        if place is not None:
+                            values[:, column] = rows[:, place]
                     columns[name].append(values)
                 task = instructions.setdefault(episode.task, len(instructions))
                 facts = {'dataset': index, 'episode': number, 'task': task, 'last': count - 1}
@@ -95,10 +106,8 @@ class Demonstrations:
         return cls(
             sources=sources,
             weights=tuple(mixture.values()),
-            step=step,
-            joint_names=names,
+            embodiment=embodiment,
             instructions=tuple(instructions),
-            known=np.array([[name in source.action_names for name in names] for source in sources]),
             **{name: np.concatenate(parts) for name, parts in columns.items()},
         )
 
@@ -114,11 +123,17 @@ class Demonstrations:
         }
 
     def processor(self, config: ModelConfig, tasks: dict[str, str]) -> Processor:
-        """Joint order, bounds and instructions as these demonstrations have them."""
-        state_lower, state_upper = _bounds(self.state, _SMALLEST_STATE_RANGE)
-        action_lower, action_upper = _bounds(self.action, _SMALLEST_ACTION_RANGE)
+        """Bounds and instructions as these demonstrations have them."""
+        state_lower, state_upper = _bounds([self.state], _SMALLEST_STATE_RANGE)
+        relative = self._relative
+        chunks = (
+            self.action[np.minimum(np.arange(len(self.last)) + k, self.last)]
+            - np.where(relative, self._state_of_action, 0.0)
+            for k in range(config.action.horizon if relative.any() else 1)
+        )
+        action_lower, action_upper = _bounds(chunks, _SMALLEST_ACTION_RANGE)
         return Processor(
-            joint_names=self.joint_names,
+            embodiment=encoded_for(config, self.embodiment),
             state_lower=state_lower,
             state_upper=state_upper,
             action_lower=action_lower,
@@ -126,11 +141,24 @@ class Demonstrations:
             image=config.video.image,
             state_dim=config.action.state,
             action_dim=config.action.action,
-            state_encoding=config.state_encoding,
             tasks={name: text for name, text in tasks.items() if text in self.instructions},
-            step=self.step,
             dataset=self.source,
         )
+
+    @property
+    def _relative(self) -> NDArray[np.bool_]:
+        """(A,) whether a number of an action is relative to the state."""
+        return np.array([g.relative for g in self.embodiment.groups for _ in g.action])
+
+    @property
+    def _state_of_action(self) -> NDArray[np.float64]:
+        """(N, A) the state of the number that an action is relative to; NaN of the others."""
+        names = self.embodiment.state_names
+        values = np.full((len(self.state), len(self.embodiment.action_names)), np.nan)
+        for number, name in enumerate(self.embodiment.action_names):
+            if self._relative[number]:
+                values[:, number] = self.state[:, names.index(name)]
+        return values
 
     def videos(self, index: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
         """Frames (T, H, W, 3) at `size` of each episode of the dataset `index`.
@@ -258,8 +286,10 @@ class Examples:
     config: ModelConfig
     latents: list[list[Tensor]]
     prompts: Tensor
+    processor: Processor
     state: Tensor
-    action: Tensor
+    raw_state: NDArray[np.float64]
+    raw_action: NDArray[np.float64]
     known: Tensor
     dataset: Tensor
     first: Tensor
@@ -277,20 +307,23 @@ class Examples:
     ) -> Examples:
         """`latents` of `LatentCache`; `prompts` (instructions, L, E) embed `data.instructions`.
 
-        A joint that a dataset has not is in the middle of its range, and its targets don't count.
+        A number that a dataset has not is in the middle of its range, and its targets don't count.
         """
-        known = np.zeros((len(data.sources), config.action.action), dtype=np.float32)
-        known[:, : len(data.joint_names)] = data.known
+        known = np.zeros((len(data.state), config.action.action), dtype=np.float32)
+        known[:, : data.action.shape[1]] = ~np.isnan(data.action)
+        state = _filled(data.state, processor.state_lower, processor.state_upper)
+        middle = 0.5 * (np.array(processor.action_lower) + np.array(processor.action_upper))
+        action = np.where(
+            np.isnan(data.action), middle + np.nan_to_num(data._state_of_action), data.action
+        )
         return cls(
             config=config,
             latents=latents,
             prompts=prompts,
-            state=processor.encode_state(
-                _filled(data.state, processor.state_lower, processor.state_upper)
-            ),
-            action=processor.encode_action(
-                _filled(data.action, processor.action_lower, processor.action_upper)
-            ),
+            processor=processor,
+            state=processor.encode_state(state),
+            raw_state=state,
+            raw_action=action,
             known=torch.from_numpy(known),
             dataset=torch.from_numpy(data.dataset),
             first=torch.searchsorted(
@@ -306,8 +339,10 @@ class Examples:
         chunk_BK = torch.minimum(
             start_B[:, None] + torch.arange(self.config.action.horizon), last_B1
         )
-        actions = self.action[chunk_BK]
-        known_B1A = self.known[self.dataset[start_B], None]
+        actions = self.processor.encode_action(
+            self.raw_action[chunk_BK], self.raw_state[start_B, None]
+        )
+        known_B1A = self.known[start_B, None]
         return Batch(
             latents=torch.stack(
                 [self._clip(*at) for at in zip(start_B.tolist(), variant_B.tolist(), strict=True)]
@@ -339,11 +374,28 @@ def _stride(source: Dataset, step: float) -> int:
     return stride
 
 
+def _places(
+    source: Dataset, kind: str, there: tuple[str, ...], names: tuple[str, ...]
+) -> list[int | None]:
+    """Where the dataset has each of `names`; None where it has not.
+
+    ValueError where it has numbers that the embodiment has not.
+    """
+    if unknown := [name for name in there if name not in names]:
+        raise ValueError(
+            f'{source.root}: its {kind} has {", ".join(unknown)}, which the embodiment has not; '
+            'name the one of its robot in `embodiment`'
+        )
+    return [there.index(name) if name in there else None for name in names]
+
+
 def _bounds(
-    values: NDArray[np.float64], smallest: float
+    parts: Iterable[NDArray[np.float64]], smallest: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Of each column; one that hardly changes gets the range `smallest`, below its largest."""
-    lower, upper = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    ends = [(np.nanmin(values, axis=0), np.nanmax(values, axis=0)) for values in parts]
+    lower = np.min([low for low, _ in ends], axis=0)
+    upper = np.max([high for _, high in ends], axis=0)
     return tuple(np.minimum(lower, upper - smallest).tolist()), tuple(upper.tolist())
 
 

@@ -29,13 +29,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from dit4dit_policy.inference import prompt_cache
-from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.processor import Processor, seen_by
 from dit4dit_policy.model import checkpoint, cosmos
 from dit4dit_policy.model.config import ModelConfig, preset
 from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache
 from dit4dit_policy.training.plots import plot_chunks, plot_losses
+from g1_description import load_embodiment
 from g1_ros.config import load_tasks
 
 _EVALUATED = 128  # held-out examples
@@ -63,7 +64,7 @@ class TrainConfig:
     feature_gradient: bool | None = None  # of the action loss into the video DiT; None: preset's
     seed: int = 0
     threads: int = 2
-    step: float = 0.1  # s between two targets of a chunk
+    embodiment: str = 'g1_aloha'  # of the datasets; a name, or a YAML file
     lead: int = 0  # steps by which the policy gives its targets early
     noise: float = 1.0  # standard deviation of the noise that the policy samples from
     held_out: float = 0.05  # share of the episodes that is kept for evaluation
@@ -130,10 +131,13 @@ def train(config: TrainConfig) -> Path:
         output.mkdir(parents=True, exist_ok=True)
         if accelerator.is_main_process:
             (output / 'config.yaml').write_text(yaml.safe_dump(asdict(config)))
-        data = Demonstrations.read(config.datasets, config.step)
+        robot = load_embodiment(config.embodiment)
+        data = Demonstrations.read(config.datasets, seen_by(robot, robot.model_cameras))
         model, before = _start(config, data, output, log)
         processor = replace(
-            data.processor(model.config, config.tasks), lead=config.lead, noise=config.noise
+            data.processor(model.config, config.tasks),
+            action_shift=config.lead,
+            initial_noise_std=config.noise,
         )
         progress = partial(_track, log)
         model.video.to(accelerator.device)
@@ -305,23 +309,27 @@ class Run:
         seen = objective(self._on_device(batch))
         unseen = objective(self._on_device(shuffled))
         if self.accelerator.is_main_process:
+            some, state = rows[:_PLOTTED], self.examples.raw_state[rows[:_PLOTTED], None]
             predicted, true = (
-                self.processor.decode_action(a[:_PLOTTED].float().cpu())
+                self.processor.decode_action(a[: len(some)].float().cpu(), state)
                 for a in (seen['actions'], batch.actions)
             )
-            names, step = self.processor.joint_names, self.processor.step
+            names, step = self.processor.action_names, self.processor.step
             plot_chunks(predicted, true, names, step, output / 'chunks.png')
         return {
-            'error': self._error(seen['actions'], batch),
-            'error_wrong_image': self._error(unseen['actions'], batch),
-            'error_state_only': self._error(self._nearest(batch).actions, batch),
+            'error': self._error(seen['actions'], batch, rows),
+            'error_wrong_image': self._error(unseen['actions'], batch, rows),
+            'error_state_only': self._error(self._nearest(batch).actions, batch, rows),
             'held_out_video': float(seen['video']),
         }
 
-    def _error(self, actions: Tensor, batch: Batch) -> float:
-        decode: Any = self.processor.decode_action
-        known: NDArray[np.bool_] = batch.mask[..., : len(self.processor.joint_names)].numpy() > 0
-        return float(np.abs(decode(actions.float().cpu()) - decode(batch.actions))[known].mean())
+    def _error(self, actions: Tensor, batch: Batch, rows: Tensor) -> float:
+        state = self.examples.raw_state[rows, None]
+        guess, true = (
+            self.processor.decode_action(a, state) for a in (actions.float().cpu(), batch.actions)
+        )
+        known: NDArray[np.bool_] = batch.mask[..., : true.shape[-1]].numpy() > 0
+        return float(np.abs(guess - true)[known].mean())
 
     def _nearest(self, batch: Batch) -> Batch:
         rows = torch.cat(self.training)
