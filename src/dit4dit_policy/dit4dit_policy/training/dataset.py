@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit4dit_policy.inference.policy import encoded_for
-from dit4dit_policy.inference.processor import Processor, resize
+from dit4dit_policy.inference.processor import Processor, side_by_side, view
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.model.video_backbone import VideoBackbone
-from g1_data.dataset import Dataset
+from g1_data.dataset import Dataset, Episode
 from g1_data.schema import ACTION_KEY, STATE_KEY
-from g1_description import Embodiment
+from g1_description import Camera, Embodiment
 
 #: Wraps an iterable in a progress bar: (items, what they are, how many).
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -161,20 +161,31 @@ class Demonstrations:
         return values
 
     def videos(self, index: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-        """Frames (T, H, W, 3) at `size` of each episode of the dataset `index`.
+        """Frames (T, H, V W, 3) of each episode of the dataset `index`, the cameras side by side.
 
-        ValueError where an episode has not as many images as states.
+        size: (H, W) of a camera's picture. ValueError where an episode has not as many images as
+        states.
         """
         source = self.sources[index]
-        stride = _stride(source, self.step)
         for episode in source.episodes:
-            images = [image for image in source.frames(episode.index)][::stride]
-            if len(images) != (expected := len(range(0, episode.length, stride))):
-                raise ValueError(
-                    f'{source.root}: episode {episode.index} has {len(images)} images for '
-                    f'{expected} states; record it again'
-                )
-            yield np.stack([resize(image, size) for image in images])
+            cameras = self.embodiment.cameras.values()
+            yield side_by_side([self._video(source, episode, camera, size) for camera in cameras])
+
+    def _video(
+        self, source: Dataset, episode: Episode, camera: Camera, size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        stride = _stride(source, self.step)
+        images = [
+            view(image, camera, size)
+            for number, image in enumerate(source.frames(episode.index, camera))
+            if number % stride == 0
+        ]
+        if len(images) != (expected := len(range(0, episode.length, stride))):
+            raise ValueError(
+                f'{source.root}: episode {episode.index} has {len(images)} images of '
+                f'{camera.name} for {expected} states; record it again'
+            )
+        return np.stack(images)
 
 
 def augmented(frames: NDArray[np.uint8], episode: int, variant: int) -> Tensor:
@@ -244,6 +255,7 @@ class LatentCache:
         facts = {
             'data': data.sources[index].content_hash(),
             'step': data.step,
+            'cameras': [astuple(camera) for camera in data.embodiment.cameras.values()],
             'image': config.image,
             'clip': config.clip_offsets if config.vae.temporal_compression > 1 else None,
             'vae': asdict(config.vae),
