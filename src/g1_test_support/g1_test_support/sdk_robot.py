@@ -1,6 +1,6 @@
 """control_node between Unitree's SDK and a test: the processes, and the operator's end of ROS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -32,8 +32,11 @@ def answering(name: str, *arguments: str) -> Program:
     return program
 
 
-def control_node(**changes: object) -> Program:
-    """control_node as its parameter files have it; `changes` are parameters."""
+def control_node(variables: Mapping[str, str] | None = None, **changes: object) -> Program:
+    """control_node as its parameter files have it; `changes` are parameters.
+
+    variables: of its environment, beside those of the test.
+    """
     files = [str(config_path(name)) for name in ('control.yaml', 'safety.yaml')]
     return Program(
         node(
@@ -41,7 +44,8 @@ def control_node(**changes: object) -> Program:
             '--ros-args',
             *(word for file in files for word in ('--params-file', file)),
             *(word for name in changes for word in ('-p', f'{name}:={changes[name]}')),
-        )
+        ),
+        variables=variables,
     )
 
 
