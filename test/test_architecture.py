@@ -141,3 +141,15 @@ def test_all_modules_parse_on_the_oldest_python():
     assert sys.version_info >= (3, 10)
     for path in SRC.rglob('*.py'):
         ast.parse(path.read_text(), feature_version=(3, 10))
+
+
+def test_timers_go_on_whatever_happens_to_the_system_clock():
+    """`create_timer` is the node's clock; g1_ros/timers.py is the one place that may call it."""
+    found = [
+        relative(m)
+        for package in PYTHON_PACKAGES
+        if package != 'g1_test_support'
+        for m in modules(package)
+        if '.create_timer(' in m.read_text() and m.name != 'timers.py'
+    ]
+    assert found == []

@@ -22,7 +22,6 @@ from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from rclpy.task import Future
@@ -47,6 +46,7 @@ from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, SENSOR_DATA, STATUS
 from g1_ros.rates import RateMeter
+from g1_ros.timers import steady_timer
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.chunking import Continuation
@@ -250,7 +250,7 @@ class PolicyNode(LifecycleNode):
             cancel_callback=lambda _goal: CancelResponse.ACCEPT,
         )
         # On a steady clock: the status has to come also where simulated time stands still.
-        self.create_timer(_TICK, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(self, _TICK, self._tick)
 
     # --- lifecycle ---
 

@@ -19,6 +19,7 @@ from g1_ros.diagnostics import diagnostic
 from g1_ros.main import run
 from g1_ros.qos import COMMAND, SENSOR_DATA
 from g1_ros.stamps import seconds
+from g1_ros.timers import steady_timer
 
 
 class ShadowNode(Node):
@@ -33,7 +34,7 @@ class ShadowNode(Node):
         self.create_subscription(ActionChunk, 'shadow/action_chunk', self._on_chunk, COMMAND)
         self.create_subscription(JointState, 'joint_states', self._on_state, SENSOR_DATA)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(1.0, self._report)
+        steady_timer(self, 1.0, self._report)
         self.get_logger().info('watching: chunks are compared with the robot and not executed')
 
     def destroy_node(self) -> None:

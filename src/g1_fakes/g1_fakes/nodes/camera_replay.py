@@ -16,6 +16,7 @@ from g1_fakes.footage import Footage
 from g1_ros.camera import CameraPublisher
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
+from g1_ros.timers import steady_timer
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class CameraReplay(Node):
         self._footage = Footage(parameters.path, parameters.rate, camera.width, camera.height)
         self._publisher = CameraPublisher(self, camera)
         self._start = time.monotonic()
-        self.create_timer(1 / parameters.rate, self._show)
+        steady_timer(self, 1 / parameters.rate, self._show)
 
     def _show(self) -> None:
         pixels = self._footage.at(time.monotonic() - self._start)

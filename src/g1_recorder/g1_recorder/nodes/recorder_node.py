@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -24,6 +23,7 @@ from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import STATUS
+from g1_ros.timers import steady_timer
 
 _POLL = 0.01  # [s] between two looks at what has come
 _STATUS = 0.5  # [s] between two reports when nothing changes
@@ -106,7 +106,7 @@ class RecorderNode(Node):
             ('discard', self._discard),
         ):
             self.create_service(Trigger, f'recorder/{name}', callback)
-        self.create_timer(_POLL, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(self, _POLL, self._step)
         for path in self._writer.set_aside:
             self.get_logger().warning(f'left by an interrupted recording, set aside: {path}')
         self.get_logger().info(

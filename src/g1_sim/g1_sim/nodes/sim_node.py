@@ -26,6 +26,7 @@ from g1_ros.parameters import declare, parameter
 from g1_ros.polling import Unserved, never_served
 from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
+from g1_ros.timers import steady_timer
 from g1_sim.nodes.camera_process import run_cameras
 from g1_sim.replay import Log
 from g1_sim.shared_state import SharedState
@@ -108,7 +109,7 @@ class SimNode(Node):
         self._seed_publisher.publish(Int64(data=self._seed))
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(1.0, self._on_diagnostics)
+        steady_timer(self, 1.0, self._on_diagnostics)
 
         self._steps, self._refused = 0, 0
         self._state_rate, self._command_rate = RateMeter(), RateMeter()
