@@ -13,9 +13,10 @@ setup(
         ('bin', ['bin/dit4dit']),
     ],
     install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
-    maintainer_email='maintainers@dit4dit.invalid',
+    maintainer_email='maintainers@example.com',
     description='The DiT4DiT video-action model: inference, training, evaluation, policy node.',
     license='Apache-2.0',
     entry_points={

@@ -13,9 +13,10 @@ setup(
         ('bin', ['bin/g1']),
     ],
     install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
-    maintainer_email='maintainers@dit4dit.invalid',
+    maintainer_email='maintainers@example.com',
     description='What a person looks at and presses: the command g1, plan markers, shadow report.',
     license='Apache-2.0',
     entry_points={

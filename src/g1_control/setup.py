@@ -12,9 +12,10 @@ setup(
         ('share/' + package_name, ['package.xml']),
     ],
     install_requires=['setuptools'],
+    extras_require={'test': ['pytest']},
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',
-    maintainer_email='maintainers@dit4dit.invalid',
+    maintainer_email='maintainers@example.com',
     description='Turns action chunks into safe motion of the G1 arms and grippers.',
     license='Apache-2.0',
     entry_points={
