@@ -45,7 +45,7 @@ NEVER = {
     'g1_teleop': _ROBOT | {'matplotlib', 'g1_recorder'},
     'g1_recorder': _ROBOT | {'matplotlib', 'g1_teleop'},
     'g1_sim': _NETWORKS | _ENDS | {'g1_teleop', 'g1_fakes', 'g1_console'},
-    'g1_fakes': _NETWORKS | _ENDS | {'dit4dit_policy', 'g1_console', 'g1_sim'},
+    'g1_fakes': _NETWORKS | _ENDS | {'dit4dit_policy', 'g1_console'},
     'g1_console': _NETWORKS | _ENDS | {'mujoco', 'g1_sim'},
     'g1_bench': _NETWORKS | {'g1_test_support'},
     'g1_bringup': _NETWORKS | {'mujoco', 'g1_bench', 'g1_test_support'},
