@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from g1_data import layout
 from g1_data.dataset import Dataset
+from g1_data.mapping import ColumnMap
 from g1_data.packets import probe
-from g1_data.schema import INDEX_COLUMNS, Schema, Video
-from g1_data.statistics import ImageStatistics, Statistics, column_statistics
+from g1_data.repair import complete_statistics
+from g1_data.schema import Schema, Video, difference
 from g1_data.writer import DatasetWriter
 
 #: An episode of a dataset, by its index there.
@@ -27,18 +29,29 @@ Pick = tuple[Dataset, int]
 Track = Callable[[Iterable[Pick]], Iterable[Pick]]
 
 
-def merge(parts: Sequence[str | Path], out: str | Path, track: Track = iter) -> Dataset:
+def merge(
+    parts: Sequence[str | Path],
+    out: str | Path,
+    track: Track = iter,
+    mapping: ColumnMap | None = None,
+) -> Dataset:
     """Writes the episodes of all parts, in order, as one dataset at `out`.
+
+    `mapping` says which of their columns are what, where they are not called as ours.
 
     Raises:
         ValueError: `out` exists, there are no parts, or they differ in rate, joints or image shape.
     """
-    datasets = [Dataset(part) for part in parts]
+    datasets = [Dataset(part, mapping) for part in parts]
     return assemble([(d, e.index) for d in datasets for e in d.episodes], out, track)
 
 
 def split(
-    root: str | Path, share: float, outs: tuple[str | Path, str | Path], track: Track = iter
+    root: str | Path,
+    share: float,
+    outs: tuple[str | Path, str | Path],
+    track: Track = iter,
+    mapping: ColumnMap | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Puts about `share` of every task's episodes, drawn at random, in the second of two datasets.
 
@@ -46,7 +59,7 @@ def split(
     """
     if not 0 < share < 1:
         raise ValueError(f'the share of the second dataset lies between 0 and 1, got {share}')
-    dataset = Dataset(root)
+    dataset = Dataset(root, mapping)
     rng = np.random.default_rng(0)
     chosen: set[int] = set()
     for task in dataset.tasks:
@@ -61,10 +74,14 @@ def split(
 
 
 def drop(
-    root: str | Path, episodes: Sequence[int], out: str | Path, track: Track = iter
+    root: str | Path,
+    episodes: Sequence[int],
+    out: str | Path,
+    track: Track = iter,
+    mapping: ColumnMap | None = None,
 ) -> Dataset:
     """Writes all episodes but these; ValueError names those that there are not."""
-    dataset = Dataset(root)
+    dataset = Dataset(root, mapping)
     known = {episode.index for episode in dataset.episodes}
     if unknown := sorted(set(episodes) - known):
         raise ValueError(
@@ -88,31 +105,21 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
         for dataset, index in picks:
             if dataset not in schemas:
                 schemas[dataset] = as_stored(dataset, index)
-                try:
-                    DatasetWriter.create(new, schemas[dataset]).close()
-                except ValueError as error:
-                    raise ValueError(f'{dataset.root} does not fit {first.root}: {error}') from None
+                if found := difference(schemas[dataset], schemas[first]):
+                    raise ValueError(_misfit(dataset, first, *found))
         with DatasetWriter.create(new, schemas[first]) as writer:
             for dataset, index in track(picks):
                 _copy(dataset, index, writer)
     return Dataset(out)
 
 
-def episode_statistics(
-    columns: Mapping[str, np.ndarray], images: Mapping[str, Iterable[np.ndarray]]
-) -> dict[str, Statistics]:
-    """Of an episode's columns that are no bookkeeping, and of the images of each camera."""
-    statistics = {
-        name: column_statistics(values)
-        for name, values in columns.items()
-        if name not in INDEX_COLUMNS
-    }
-    for key, frames in images.items():
-        pictures = ImageStatistics()
-        for frame in frames:
-            pictures.add(frame)
-        statistics[key] = pictures.result()
-    return statistics
+def _misfit(dataset: Dataset, first: Dataset, what: str, own: Any, others: Any) -> str:
+    remedy = 'a mapping file (--map) can rename and leave out columns'
+    if 'codec' in what or 'pix_fmt' in what:
+        remedy = (
+            'the videos of a dataset are encoded alike: encode one as the other, or train on both'
+        )
+    return f'{dataset.root} does not fit {first.root}: its {what} is {own}, expected {others}; {remedy}'
 
 
 def _check(picks: Sequence[Pick], out: Path) -> None:
@@ -130,17 +137,14 @@ def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
             f'{dataset.data_path(index)}: expected the {episode.length} rows of episodes.jsonl, '
             f'got {len(columns["task_index"])}'
         )
-    videos, unknown = {}, {}
-    known = dataset.image_statistics(index)
+    videos = {}
     for number, video in enumerate(writer.schema.videos.values()):
         source = dataset.video_path(index, video.key)
         check_video(source, video, dataset.fps)
         videos[video.key] = writer.root / f'copy_{number}.mp4'
         shutil.copyfile(source, videos[video.key])
         layout.sync(videos[video.key])
-        if video.key not in known:
-            unknown[video.key] = dataset.frames(index, video.key)
-    statistics = episode_statistics(columns, unknown) | known
+    statistics = complete_statistics(dataset, index, columns)
     tasks = dataset.frame_tasks(index, columns['task_index'])
     writer.commit(columns, videos, tasks, statistics, episode.health)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from g1_data import assemble, version3
 from g1_data.contact_sheet import contact_sheet
 from g1_data.dataset import Dataset
+from g1_data.mapping import ColumnMap
 from g1_data.repair import rewrite_statistics
 from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_data.validate import validate
@@ -30,46 +31,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         'robot (g1 dataset replay --help).',
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    info = commands.add_parser('info', help='table of what a dataset holds')
-    info.add_argument('root', type=Path, help='folder of the dataset')
+    info = _command(commands, 'info', 'table of what a dataset holds', _info)
     info.add_argument('--picture', type=Path, help='also write a contact sheet of the episodes')
-    info.set_defaults(run=lambda a: _info(a.root, a.picture))
-    check = commands.add_parser('validate', help='check every rule of the format')
-    check.add_argument('root', type=Path, help='folder of the dataset')
-    check.set_defaults(run=lambda a: _validate(a.root))
-    join = commands.add_parser('merge', help='write several datasets as one new one')
+    info.add_argument('--hash', action='store_true', help='also the SHA-256 over all of its files')
+    _command(commands, 'validate', 'check every rule of the format', _validate)
+    join = _command(commands, 'merge', 'write several datasets as one new one', _merge)
     join.add_argument('parts', type=Path, nargs='+', help='folders of the datasets to join')
-    join.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
-    join.set_defaults(run=lambda a: _merge(a.parts, a.out))
-    divide = commands.add_parser('split', help='write a dataset as two new ones')
-    divide.add_argument('root', type=Path, help='folder of the dataset')
+    divide = _command(commands, 'split', 'write a dataset as two new ones', _split)
     divide.add_argument('share', type=float, help="part of every task's episodes, 0 to 1")
     divide.add_argument('--rest', type=Path, required=True, help='new dataset of the other ones')
-    divide.add_argument('--out', type=Path, required=True, help='new dataset of that part')
-    divide.set_defaults(run=lambda a: _split(a.root, a.share, a.rest, a.out))
-    leave = commands.add_parser('drop', help='write a dataset without some of its episodes')
-    leave.add_argument('root', type=Path, help='folder of the dataset')
+    leave = _command(commands, 'drop', 'write a dataset without some of its episodes', _drop)
     leave.add_argument('episodes', type=int, nargs='+', help='episodes to leave out')
-    leave.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
-    leave.set_defaults(run=lambda a: _drop(a.root, a.episodes, a.out))
-    count = commands.add_parser('stats', help='compute the statistics from the data again')
-    count.add_argument('root', type=Path, help='folder of the dataset; the old file is kept')
-    count.set_defaults(run=lambda a: _stats(a.root))
-    turn = commands.add_parser('convert', help='write a dataset in the other LeRobot format')
-    turn.add_argument('root', type=Path, help='folder of the dataset, v2.1 or v3.0')
+    _command(commands, 'stats', 'compute the statistics from the data again', _stats)
+    turn = _command(commands, 'convert', 'write a dataset in the other LeRobot format', _convert)
     turn.add_argument('--to', choices=('v2.1', 'v3.0'), required=True, help='format to write')
-    turn.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
-    turn.set_defaults(run=lambda a: _convert(a.root, a.to, a.out))
+    for command in (join, divide, leave, turn):
+        command.add_argument('--out', type=Path, required=True, help='folder of the new dataset')
     arguments = parser.parse_args(argv)
     try:
-        return arguments.run(arguments)
+        mapping = ColumnMap.read(arguments.map) if getattr(arguments, 'map', None) else None
+        return int(arguments.run(arguments, mapping))
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
 
 
-def _info(root: Path, picture: Path | None) -> int:
-    dataset = Dataset(root)
+def _command(
+    commands: Any, name: str, what: str, run: Callable[[Any, ColumnMap | None], int]
+) -> argparse.ArgumentParser:
+    """A command that `run` does; all but those that change a dataset or take several take a map."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
+    if name != 'merge':
+        parser.add_argument('root', type=Path, help='folder of the dataset')
+    if name != 'stats':
+        parser.add_argument(
+            '--map',
+            type=Path,
+            help="YAML file that says which of somebody else's columns are what (see "
+            'g1_data.mapping)',
+        )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _info(arguments: Any, mapping: ColumnMap | None) -> int:
+    root: Path = arguments.root
+    dataset = Dataset(root, mapping)
     frames = sum(episode.length for episode in dataset.episodes)
     size = sum(path.stat().st_size for path in root.rglob('*') if path.is_file())
     table = Table(title=str(root), show_header=False)
@@ -83,23 +90,24 @@ def _info(root: Path, picture: Path | None) -> int:
             for name, video in dataset.schema.videos.items()
         ),
         ('size', f'{size / 1e6:.1f} MB'),
-        ('hash', dataset.content_hash(lambda files: _track(files, 'hashing'))[:16]),
+        *([('hash', dataset.content_hash(_hashing)[:16])] if arguments.hash else ()),
     ):
         table.add_row(name, value)
     console = Console()
     console.print(table)
     for episode in dataset.episodes:
-        if episode.health and not episode.health['healthy']:
-            console.print(f'[yellow]episode {episode.index}: {episode.health["text"]}')
+        if episode.health and not episode.health.get('healthy', True):
+            text = f'episode {episode.index}: {episode.health.get("text", "")}'
+            console.print(text, style='yellow', markup=False)
     if dataset.episodes:
         console.print(_tasks(dataset))
         try:
             console.print(_joints(dataset))
         except ValueError as error:
-            console.print(f'[yellow]{error}', soft_wrap=True)
-    if picture is not None:
-        contact_sheet(dataset, picture, lambda episodes: _track(episodes, 'drawing'))
-        console.print(f'contact sheet: {picture}')
+            console.print(str(error), style='yellow', markup=False, soft_wrap=True)
+    if arguments.picture is not None:
+        contact_sheet(dataset, arguments.picture, lambda episodes: _track(episodes, 'drawing'))
+        console.print(f'contact sheet: {arguments.picture}')
     return 0
 
 
@@ -135,47 +143,61 @@ def _joints(dataset: Dataset) -> Table:
     return table
 
 
-def _validate(root: Path) -> int:
-    console = Console()
-    faults = validate(root, lambda episodes: _track(episodes, 'checking'))
+def _validate(arguments: Any, mapping: ColumnMap | None) -> int:
+    console, root = Console(), arguments.root
+    faults = validate(root, lambda episodes: _track(episodes, 'checking'), mapping)
     for fault in faults:
         console.print(fault, markup=False, highlight=False, soft_wrap=True)
     if faults:
         console.print(f'[red]{root}: {len(faults)} faults', soft_wrap=True)
         return 1
-    console.print(f'[green]{root}: valid, {len(Dataset(root).episodes)} episodes', soft_wrap=True)
+    episodes = len(Dataset(root, mapping).episodes)
+    console.print(f'[green]{root}: valid, {episodes} episodes', soft_wrap=True)
     return 0
 
 
-def _merge(parts: list[Path], out: Path) -> int:
-    merged = assemble.merge(parts, out, lambda picks: _track(picks, 'copying'))
+def _merge(arguments: Any, mapping: ColumnMap | None) -> int:
+    parts, out = arguments.parts, arguments.out
+    merged = assemble.merge(parts, out, _copying, mapping)
     print(f'{out}: {len(merged.episodes)} episodes of {len(parts)} datasets')
     return 0
 
 
-def _split(root: Path, share: float, rest: Path, out: Path) -> int:
-    for made in assemble.split(root, share, (rest, out), lambda picks: _track(picks, 'copying')):
+def _split(arguments: Any, mapping: ColumnMap | None) -> int:
+    outs = arguments.rest, arguments.out
+    for made in assemble.split(arguments.root, arguments.share, outs, _copying, mapping):
         print(f'{made.root}: {len(made.episodes)} episodes')
     return 0
 
 
-def _drop(root: Path, episodes: list[int], out: Path) -> int:
-    left = assemble.drop(root, episodes, out, lambda picks: _track(picks, 'copying'))
-    print(f'{out}: {len(left.episodes)} of the {len(Dataset(root).episodes)} episodes')
+def _drop(arguments: Any, mapping: ColumnMap | None) -> int:
+    root, out = arguments.root, arguments.out
+    left = assemble.drop(root, arguments.episodes, out, _copying, mapping)
+    print(f'{out}: {len(left.episodes)} of the {len(Dataset(root, mapping).episodes)} episodes')
     return 0
 
 
-def _stats(root: Path) -> int:
+def _stats(arguments: Any, _mapping: ColumnMap | None) -> int:
+    root = arguments.root
     kept = rewrite_statistics(root, lambda episodes: _track(episodes, 'computing'))
     print(f'{root}: statistics written; the old ones are kept in {kept}')
     return 0
 
 
-def _convert(root: Path, version: str, out: Path) -> int:
-    convert = version3.to_version3 if version == version3.VERSION else version3.from_version3
-    convert(root, out, lambda episodes: _track(episodes, 'converting'))
-    print(f'{out}: written as LeRobot {version}')
+def _convert(arguments: Any, mapping: ColumnMap | None) -> int:
+    to_version3 = arguments.to == version3.VERSION
+    convert = version3.to_version3 if to_version3 else version3.from_version3
+    convert(arguments.root, arguments.out, lambda rows: _track(rows, 'converting'), mapping)
+    print(f'{arguments.out}: written as LeRobot {arguments.to}')
     return 0
+
+
+def _hashing(files: Iterable[Path]) -> Iterable[Path]:
+    return _track(files, 'hashing')
+
+
+def _copying(picks: Iterable[assemble.Pick]) -> Iterable[assemble.Pick]:
+    return _track(picks, 'copying')
 
 
 def _track(items: Iterable[Any], what: str) -> Iterable[Any]:

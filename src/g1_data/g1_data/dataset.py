@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from g1_data import json_lines, layout
-from g1_data.columns import read_column, refuse_nan
-from g1_data.schema import INDEX_COLUMNS, TOTALS, Extra, Schema, expect, read_schema
+from g1_data.columns import read_column, read_columns, refuse_nan
+from g1_data.mapping import ColumnMap
+from g1_data.schema import INDEX_COLUMNS, TOTALS, Extra, Schema, expect
 from g1_data.statistics import Statistics, aggregate, from_json
 from g1_data.video import decode
 from g1_description import Camera
@@ -48,11 +49,12 @@ class Dataset:
         root: the dataset's folder.
         info: content of meta/info.json.
         schema: what every frame holds.
+        mapped: where in the files it is.
         episodes: the episodes, in order.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        """Opens the dataset at `root`.
+    def __init__(self, root: str | Path, mapping: ColumnMap | None = None) -> None:
+        """Opens the dataset at `root`; `mapping` says which of its columns are what.
 
         Raises:
             FileNotFoundError: `root` is no dataset.
@@ -61,7 +63,9 @@ class Dataset:
         self.root = Path(root)
         self.info = layout.read_info(self.root)
         try:
-            self.schema: Schema = read_schema(self.info, layout.read_modality(self.root))
+            modality = layout.read_modality(self.root)
+            self.mapped = (mapping or ColumnMap()).apply(self.info, modality)
+            self.schema: Schema = self.mapped.schema
             self._totals = {name: _count(self.info.get(name), name) for name in TOTALS}
         except ValueError as error:
             raise ValueError(f'{self.root}/meta/info.json: {error}') from None
@@ -116,7 +120,7 @@ class Dataset:
         if index >= len(self._statistics_at):
             raise ValueError(f'{path}: no statistics of episode {index}; {_COMPUTE}')
         line = json_lines.read_at(path, self._statistics_at[index])
-        return from_json(line.get('stats'), f'{path}, line {index + 1}')
+        return self._ours(from_json(line.get('stats'), f'{path}, line {index + 1}'))
 
     def image_statistics(self, index: int) -> dict[str, Statistics]:
         """Feature of each camera to the statistics of its images, where they are there."""
@@ -154,8 +158,10 @@ class Dataset:
         if not count:
             raise ValueError(f'{self.root} has no episodes, so it has no statistics')
         lines = (line.get('stats') for line in json_lines.read(path, count))
+        columns = self.mapped.columns
+        theirs = [columns[name].column if name in columns else name for name in features]
         try:
-            return aggregate(lines, count, features)
+            return self._ours(aggregate(lines, count, theirs))
         except ValueError as error:
             raise ValueError(f'{path}: {error}; {_COMPUTE}') from None
 
@@ -169,13 +175,18 @@ class Dataset:
         """
         path = self._path(self.data_path(index))
         names = (*self.schema.columns, *INDEX_COLUMNS) if columns is None else tuple(columns)
+        sources = self.mapped.columns
+        theirs = {name: sources[name].column if name in sources else name for name in names}
         try:
-            table = pq.read_table(path, columns=list(names))
+            table = pq.read_table(path, columns=list(theirs.values()))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f'{path}: not a parquet file: {error}') from None
-        wanted = self.schema.columns | {name: (1, dtype) for name, dtype in INDEX_COLUMNS.items()}
-        read = {name: read_column(table, name, *wanted[name], path) for name in names}
-        return {name: v[:, 0] if name in INDEX_COLUMNS else v for name, v in read.items()}
+        if missing := [name for name in theirs.values() if name not in table.column_names]:
+            raise ValueError(f'{path}: column {missing[0]} is missing')
+        read = read_columns(table, self.mapped, path)
+        for name in set(names) & INDEX_COLUMNS.keys():
+            read[name] = read_column(table, name, 1, INDEX_COLUMNS[name], path)[:, 0]
+        return {name: read[name] for name in names}
 
     def read_finite(
         self, index: int, columns: Iterable[str] | None = None
@@ -207,7 +218,7 @@ class Dataset:
 
     def video_path(self, index: int, camera: Camera | str | None = None) -> Path:
         """The video of an episode; cameras as of `frames`."""
-        return self.root / layout.video_path(index, self.video_key(camera))
+        return self.root / layout.video_path(index, self.mapped.videos[self.video_key(camera)])
 
     def video_key(self, camera: Camera | str | None = None) -> str:
         """The feature of a camera; cameras as of `frames`."""
@@ -239,6 +250,21 @@ class Dataset:
         return self._hash
 
     _hash: str | None = None
+
+    def _ours(self, statistics: dict[str, Statistics]) -> dict[str, Statistics]:
+        """Statistics of the files as those of the schema's columns and videos."""
+        found = {name: statistics[name] for name in INDEX_COLUMNS if name in statistics}
+        for ours, theirs in self.mapped.videos.items():
+            if theirs in statistics:
+                found[ours] = statistics[theirs]
+        for name, source in self.mapped.columns.items():
+            given = statistics.get(source.column)
+            if given is not None and source.whole:
+                found[name] = given
+            elif given is not None and given['mean'].shape == (source.size,):
+                pick = list(source.pick)
+                found[name] = {k: v if k == 'count' else v[pick] for k, v in given.items()}
+        return found
 
     @property
     def _statistics_path(self) -> Path:

@@ -1,15 +1,15 @@
-"""Makes a dataset's statistics those of its data again; what was there before is kept."""
+"""Statistics of data that lacks them or has wrong ones; what was there before is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from g1_data import json_lines, layout
-from g1_data.assemble import episode_statistics
 from g1_data.dataset import Dataset, Episode
-from g1_data.schema import INDEX_COLUMNS
-from g1_data.statistics import Statistics, column_statistics, to_json
+from g1_data.statistics import ImageStatistics, Statistics, column_statistics, to_json
 
 
 def rewrite_statistics(
@@ -25,7 +25,7 @@ def rewrite_statistics(
     with layout.locked(Path(root)):
         dataset = Dataset(root)
         lines = [
-            {'episode_index': episode.index, 'stats': to_json(_statistics(dataset, episode))}
+            {'episode_index': episode.index, 'stats': to_json(_computed(dataset, episode.index))}
             for episode in track(dataset.episodes)
         ]
         kept = layout.aside(dataset.root, path.name)
@@ -35,9 +35,30 @@ def rewrite_statistics(
     return kept
 
 
-def _statistics(dataset: Dataset, episode: Episode) -> dict[str, Statistics]:
-    columns = dataset.read_finite(episode.index)
-    videos = dataset.schema.videos_by_key
-    images = {key: dataset.frames(episode.index, key) for key in videos}
-    statistics = episode_statistics(columns, images)
-    return statistics | {name: column_statistics(columns[name]) for name in INDEX_COLUMNS}
+def _computed(dataset: Dataset, index: int) -> dict[str, Statistics]:
+    images = {key: dataset.frames(index, key) for key in dataset.schema.videos_by_key}
+    return computed_statistics(dataset.read_finite(index), images)
+
+
+def complete_statistics(
+    dataset: Dataset, index: int, columns: Mapping[str, np.ndarray]
+) -> dict[str, Statistics]:
+    """Of an episode with these columns: of its images those that it has, else computed anew."""
+    known = dataset.image_statistics(index)
+    unknown = {
+        key: dataset.frames(index, key) for key in dataset.schema.videos_by_key if key not in known
+    }
+    return {**computed_statistics(columns, unknown), **known}
+
+
+def computed_statistics(
+    columns: Mapping[str, np.ndarray], images: Mapping[str, Iterable[np.ndarray]]
+) -> dict[str, Statistics]:
+    """Of an episode's columns, and of the images of each camera."""
+    statistics = {name: column_statistics(values) for name, values in columns.items()}
+    for key, frames in images.items():
+        pictures = ImageStatistics()
+        for frame in frames:
+            pictures.add(frame)
+        statistics[key] = pictures.result()
+    return statistics

@@ -219,6 +219,28 @@ def read_schema(info: Mapping[str, Any], modality: Any = None) -> Schema:
     )
 
 
+def difference(one: Schema, other: Schema) -> tuple[str, Any, Any] | None:
+    """What keeps two schemas out of one dataset: what it is, and what each of them has of it."""
+    for key in ('fps', 'robot_type'):
+        if getattr(one, key) != getattr(other, key):
+            return key, getattr(one, key), getattr(other, key)
+    tables = one.features(), other.features()
+    for name in sorted({*tables[0], *tables[1]}):
+        a, b = (_facts(table.get(name, {})) for table in tables)
+        for key in dict.fromkeys((*a, *b)):
+            if a.get(key) != b.get(key):
+                return f'{name}: {key}', a.get(key, 'none'), b.get(key, 'none')
+    return None
+
+
+def _facts(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """What counts of a feature."""
+    about = feature.get('info', {})
+    return {key: feature[key] for key in ('dtype', 'shape', 'names') if key in feature} | {
+        key: about[key] for key in ('video.codec', 'video.pix_fmt') if key in about
+    }
+
+
 def whole_rate(fps: Any) -> int:
     """Frames per second as a whole number, also of 10.0; ValueError where it is none."""
     if isinstance(fps, bool) or not isinstance(fps, (int, float)):

@@ -9,7 +9,8 @@ from typing import Any
 
 from g1_data import json_lines, layout
 from g1_data.dataset import Dataset, Episode
-from g1_data.schema import INDEX_COLUMNS, TOTALS, read_schema
+from g1_data.mapping import ColumnMap
+from g1_data.schema import INDEX_COLUMNS, TOTALS
 from g1_data.validate_episode import check_data, check_videos
 
 _LISTS = {'tasks.jsonl': 'total_tasks', 'episodes.jsonl': 'total_episodes'}
@@ -17,21 +18,26 @@ _LISTS['episodes_stats.jsonl'] = 'total_episodes'
 
 
 def validate(
-    root: str | Path, track: Callable[[Iterable[Episode]], Iterable[Episode]] = iter
+    root: str | Path,
+    track: Callable[[Iterable[Episode]], Iterable[Episode]] = iter,
+    mapping: ColumnMap | None = None,
 ) -> list[str]:
     """Faults of the dataset at `root`, each a line naming file and rule; none if it is valid.
 
-    `track` wraps the episodes while they are checked, for a progress bar.
+    With a `mapping` its columns are those that the mapping says. `track` wraps the episodes while
+    they are checked, for a progress bar.
     """
     root = Path(root)
-    faults = list(_check_info(root)) or list(_check_lists(root))
+    mapping = mapping or ColumnMap()
+    faults = list(_check_info(root, mapping)) or list(_check_lists(root))
     if not faults:
         try:
-            dataset = Dataset(root)
+            dataset = Dataset(root, mapping)
             _ = dataset.tasks
         except (ValueError, OSError) as error:
             faults.append(str(error))
         else:
+            faults += _check_modality(dataset) if mapping == ColumnMap() else ()
             faults += _check_dataset(dataset, track)
     return [fault.replace(f'{root}/', '') for fault in faults]
 
@@ -39,7 +45,6 @@ def validate(
 def _check_dataset(
     dataset: Dataset, track: Callable[[Iterable[Episode]], Iterable[Episode]]
 ) -> Iterator[str]:
-    yield from _check_modality(dataset)
     yield from _check_totals(dataset)
     start = 0
     for number, episode in enumerate(track(dataset.episodes)):
@@ -50,7 +55,7 @@ def _check_dataset(
     yield from _check_strangers(dataset)
 
 
-def _check_info(root: Path) -> Iterator[str]:
+def _check_info(root: Path, mapping: ColumnMap) -> Iterator[str]:
     """Without faults here everything else can be read."""
     where = 'meta/info.json'
     if not (root / where).is_file():
@@ -77,7 +82,7 @@ def _check_info(root: Path) -> Iterator[str]:
         if type(info[name]) is not int or info[name] < 0:
             yield f'{where}: {name}: expected a whole number of at least 0, got {info[name]!r}'
     try:
-        read_schema(info)
+        mapping.apply(info)
     except ValueError as error:
         yield f'{where}: {error}'
         return
@@ -167,8 +172,9 @@ def _check_totals(dataset: Dataset) -> Iterator[str]:
 def _check_strangers(dataset: Dataset) -> Iterator[str]:
     """Files that no episode owns."""
     owned = {dataset.data_path(e.index) for e in dataset.episodes}
-    for key in dataset.schema.videos_by_key:
-        owned |= {dataset.video_path(e.index, key) for e in dataset.episodes}
+    features = dataset.info['features'].items()
+    for key in (k for k, feature in features if feature.get('dtype') == 'video'):
+        owned |= {dataset.root / layout.video_path(e.index, key) for e in dataset.episodes}
     for folder in ('data', 'videos'):
         for path in sorted((dataset.root / folder).rglob('*')):
             if path.is_file() and path not in owned:

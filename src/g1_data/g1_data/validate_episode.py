@@ -59,8 +59,8 @@ def check_data(dataset: Dataset, episode: Episode, start: int) -> Iterator[str]:
 def check_videos(dataset: Dataset, episode: Episode) -> Iterator[str]:
     """Faults of an episode's videos."""
     for video in dataset.schema.videos.values():
-        name = layout.video_path(episode.index, video.key)
-        path = dataset.root / name
+        path = dataset.video_path(episode.index, video.key)
+        name = path.relative_to(dataset.root)
         if not path.is_file():
             yield f'{name}: missing'
             continue
@@ -73,7 +73,9 @@ def check_videos(dataset: Dataset, episode: Episode) -> Iterator[str]:
 
 
 def _check_types(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[str]:
-    wanted = dataset.schema.columns | {key: (1, dtype) for key, dtype in INDEX_COLUMNS.items()}
+    wanted = {key: (1, dtype) for key, dtype in INDEX_COLUMNS.items()}
+    for key, source in dataset.mapped.columns.items():
+        wanted[source.column] = source.size, dataset.schema.columns[key][1]
     for column, (size, dtype) in wanted.items():
         if column not in schema.names:
             yield f'{name}: column {column} is missing'
@@ -158,7 +160,7 @@ def _check_statistics(
 
 
 def _check_video(dataset: Dataset, episode: Episode, video: Video, path: Path) -> Iterator[str]:
-    name = layout.video_path(episode.index, video.key)
+    name = path.relative_to(dataset.root)
     facts = probe(path)
     if facts.rate is None or not math.isclose(float(facts.rate), dataset.fps, rel_tol=1e-3):
         yield f'{name}: expected {dataset.fps} frames a second, got {facts.rate}'

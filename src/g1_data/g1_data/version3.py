@@ -25,12 +25,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from g1_data import layout
-from g1_data.assemble import as_stored, check_video, episode_statistics
-from g1_data.columns import read_column, refuse_nan
+from g1_data.assemble import as_stored, check_video
+from g1_data.columns import arrow_table, read_column, read_columns, refuse_nan
 from g1_data.dataset import Dataset, Episode
+from g1_data.mapping import ColumnMap, Mapped
 from g1_data.packets import VideoFacts, VideoJoiner, probe
-from g1_data.schema import INDEX_COLUMNS, Schema, read_schema
-from g1_data.statistics import to_json
+from g1_data.repair import complete_statistics, computed_statistics
+from g1_data.schema import Schema
+from g1_data.statistics import aggregate, to_json
 from g1_data.video import decode
 from g1_data.writer import DatasetWriter
 
@@ -44,21 +46,27 @@ _DATA_MB, _VIDEO_MB = 100, 200  # of one file, as LeRobot writes them
 Track = Callable[[Iterable[Any]], Iterable[Any]]
 
 
-def to_version3(root: str | Path, out: str | Path, track: Track = iter) -> None:
-    """Writes the v2.1 dataset at `root` as a v3.0 dataset at `out`, which must not exist yet."""
-    dataset, out = Dataset(root), Path(out)
+def to_version3(
+    root: str | Path, out: str | Path, track: Track = iter, mapping: ColumnMap | None = None
+) -> None:
+    """Writes the v2.1 dataset at `root` as a v3.0 dataset at `out`, which must not exist yet.
+
+    `mapping` says which of its columns are what.
+    """
+    dataset, out = Dataset(root, mapping), Path(out)
     if not dataset.episodes:
         raise ValueError(f'{dataset.root} has no episodes to convert')
     schema = as_stored(dataset, 0)
     with layout.appearing(out) as new:
         rows: list[dict[str, Any]] = []
+        statistics: list[dict[str, Any]] = []
         start = 0
         for number, group in enumerate(_groups(dataset)):
             place = {'chunk_index': number // layout.CHUNK_SIZE}
             place['file_index'] = number % layout.CHUNK_SIZE
             data = _folder_of(new / DATA_PATH.format(**place))
-            tables = [_table(dataset, episode.index) for episode in group]
-            pq.write_table(pa.concat_tables(tables), data)
+            columns = {episode.index: dataset.read_finite(episode.index) for episode in group}
+            pq.write_table(pa.concat_tables(map(arrow_table, columns.values())), data)
             first_frame = 0
             with ExitStack() as files:
                 joiners = {
@@ -74,59 +82,72 @@ def to_version3(root: str | Path, out: str | Path, track: Track = iter) -> None:
                         path = dataset.video_path(episode.index, key)
                         check_video(path, schema.videos_by_key[key], dataset.fps)
                         joiner.append(path, 0, episode.length)
-                    rows.append(_episode_row(dataset, episode, start, first_frame, place))
+                    own = complete_statistics(dataset, episode.index, columns[episode.index])
+                    statistics.append(to_json(own))
+                    row = _episode_row(dataset, episode, start, first_frame, place)
+                    rows.append(row | _flat(statistics[-1]))
                     start += episode.length
                     first_frame += episode.length
         _folder_of(new / _EPISODES)
         pq.write_table(pa.Table.from_pylist(rows), new / _EPISODES)
         _write_tasks(dataset.tasks, new / 'meta/tasks.parquet')
-        statistics = layout.json_text(to_json(dataset.statistics()))
-        layout.write_atomically(new / 'meta/stats.json', statistics)
+        joined = layout.json_text(to_json(aggregate(statistics, len(statistics))))
+        layout.write_atomically(new / 'meta/stats.json', joined)
         layout.write_atomically(new / 'meta/modality.json', layout.json_text(schema.modality()))
         info = layout.json_text(_info3(dataset, schema))
         layout.write_atomically(new / 'meta/info.json', info)
 
 
-def from_version3(root: str | Path, out: str | Path, track: Track = iter) -> Dataset:
+def from_version3(
+    root: str | Path, out: str | Path, track: Track = iter, mapping: ColumnMap | None = None
+) -> Dataset:
     """Writes the v3.0 dataset at `root` as a v2.1 dataset at `out`, which must not exist yet.
 
-    An episode of several tasks keeps them, each frame its own.
+    `mapping` says which of its columns are what. An episode of several tasks keeps them, each frame
+    its own.
 
     Raises:
         ValueError: `root` is not a v3.0 dataset, or its files do not hold what its metadata say.
     """
     root, out = Path(root), Path(out)
     try:
-        schema = read_schema(layout.read_info(root, VERSION), layout.read_modality(root))
+        info, modality = layout.read_info(root, VERSION), layout.read_modality(root)
+        mapped = (mapping or ColumnMap()).apply(info, modality)
     except ValueError as error:
         raise ValueError(f'{root}: {error}') from None
     tasks = _read_tasks(root / 'meta/tasks.parquet')
-    rows = _episode_rows(root, schema)
+    schema = mapped.schema
+    rows = _episode_rows(root, mapped)
     videos = {}
     for name, video in schema.videos.items():
-        facts = probe(_source(root, rows[0], video.key))
+        facts = probe(_source(root, rows[0], mapped.videos[video.key]))
         videos[name] = replace(video, codec=facts.codec, pix_fmt=facts.pix_fmt)
     with (
         layout.appearing(out) as new,
         DatasetWriter.create(new, replace(schema, videos=videos)) as writer,
     ):
         for row in track(rows):
-            _convert_back(root, row, tasks, writer)
+            _convert_back(root, mapped, row, tasks, writer)
     return Dataset(out)
 
 
 def _convert_back(
-    root: Path, row: Mapping[str, Any], tasks: Mapping[int, str], writer: DatasetWriter
+    root: Path,
+    mapped: Mapped,
+    row: Mapping[str, Any],
+    tasks: Mapping[int, str],
+    writer: DatasetWriter,
 ) -> None:
     index, length, schema = row['episode_index'], row['length'], writer.schema
-    columns, task_index = _read_rows(root, row, schema)
+    columns, task_index = _read_rows(root, row, mapped)
     videos = {}
     for number, (key, video) in enumerate(schema.videos_by_key.items()):
-        source = _source(root, row, key)
+        theirs = mapped.videos[key]
+        source = _source(root, row, theirs)
         check_video(source, video, schema.fps)
         videos[key] = writer.root / f'converted_{number}.mp4'
         with VideoJoiner(videos[key], schema.fps) as joiner:
-            first = round(row[f'videos/{key}/from_timestamp'] * schema.fps)
+            first = round(row[f'videos/{theirs}/from_timestamp'] * schema.fps)
             joiner.append(source, first, length)
         layout.sync(videos[key])
     unknown = sorted(set(task_index) - tasks.keys())
@@ -136,12 +157,12 @@ def _convert_back(
             f'{index} are of'
         )
     images = {key: decode(path) for key, path in videos.items()}
-    statistics = episode_statistics(columns, images)
+    statistics = computed_statistics(columns, images)
     writer.commit(columns, videos, [tasks[k] for k in task_index], statistics)
 
 
 def _read_rows(
-    root: Path, row: Mapping[str, Any], schema: Schema
+    root: Path, row: Mapping[str, Any], mapped: Mapped
 ) -> tuple[dict[str, np.ndarray], list[int]]:
     """Columns of an episode, and the task of each of its frames."""
     index, length = row['episode_index'], row['length']
@@ -153,12 +174,11 @@ def _read_rows(
         raise ValueError(f'{path}: cannot be read: {error}') from None
     if len(table) != length:
         raise ValueError(f'{path}: expected {length} rows of episode {index}, got {len(table)}')
-    columns = {
-        name: read_column(table, name, size, dtype, path)
-        for name, (size, dtype) in schema.columns.items()
-    }
+    columns = read_columns(table, mapped, path)
+    if missing := sorted(mapped.schema.columns.keys() - columns.keys()):
+        raise ValueError(f'{path}: column {mapped.columns[missing[0]].column} is missing')
     for name, values in columns.items():
-        refuse_nan(values, f'{path}: episode {index}', name, schema)
+        refuse_nan(values, f'{path}: episode {index}', name, mapped.schema)
     return columns, read_column(table, 'task_index', 1, 'int64', path)[:, 0].tolist()
 
 
@@ -166,13 +186,6 @@ def _source(root: Path, row: Mapping[str, Any], key: str) -> Path:
     """The file that holds an episode's pictures of a camera."""
     place = {k: row[f'videos/{key}/{k}'] for k in ('chunk_index', 'file_index')}
     return root / VIDEO_PATH.format(video_key=key, **place)
-
-
-def _table(dataset: Dataset, index: int) -> pa.Table:
-    """Rows of an episode as they are; ValueError names a number that is not finite."""
-    dataset.read_finite(index)
-    names = [*dataset.schema.columns, *INDEX_COLUMNS]
-    return pq.read_table(dataset.data_path(index), columns=names)
 
 
 def _groups(dataset: Dataset) -> Iterator[list[Episode]]:
@@ -215,17 +228,24 @@ def _episode_row(
         row |= {f'videos/{key}/{name}': index for name, index in place.items()}
         row[f'videos/{key}/from_timestamp'] = first_frame / dataset.fps
         row[f'videos/{key}/to_timestamp'] = (first_frame + episode.length) / dataset.fps
-    for feature, values in to_json(dataset.episode_statistics(episode.index)).items():
-        row |= {f'stats/{feature}/{name}': value for name, value in values.items()}
     return row | {'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0}
 
 
-def _episode_rows(root: Path, schema: Schema) -> list[dict[str, Any]]:
+def _flat(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """Statistics as columns of meta/episodes."""
+    return {
+        f'stats/{feature}/{name}': value
+        for feature, values in statistics.items()
+        for name, value in values.items()
+    }
+
+
+def _episode_rows(root: Path, mapped: Mapped) -> list[dict[str, Any]]:
     """Of every episode, in order: length, and where its rows and pictures are."""
     kinds: dict[str, tuple[type, ...]] = dict.fromkeys(
         ('episode_index', 'length', 'data/chunk_index', 'data/file_index'), (int,)
     )
-    for key in schema.videos_by_key:
+    for key in mapped.videos.values():
         kinds |= dict.fromkeys(
             (f'videos/{key}/chunk_index', f'videos/{key}/file_index'), (int,)
         ) | {f'videos/{key}/from_timestamp': (int, float)}
@@ -279,20 +299,19 @@ def _read_tasks(path: Path) -> dict[int, str]:
 
 def _info3(dataset: Dataset, schema: Schema) -> dict[str, Any]:
     info = {k: v for k, v in dataset.info.items() if k not in ('total_chunks', 'total_videos')}
-    known = schema.features()
-    info |= {
+    return info | {
         'codebase_version': VERSION,
+        'robot_type': schema.robot_type,
         'fps': schema.fps,
         'data_path': DATA_PATH,
         'video_path': VIDEO_PATH,
         'data_files_size_in_mb': _DATA_MB,
         'video_files_size_in_mb': _VIDEO_MB,
         'features': {
-            name: known[name] if value['dtype'] == 'video' else value | {'fps': schema.fps}
-            for name, value in dataset.info['features'].items()
+            name: value if value['dtype'] == 'video' else value | {'fps': schema.fps}
+            for name, value in schema.features().items()
         },
     }
-    return info
 
 
 def _folder_of(path: Path) -> Path:

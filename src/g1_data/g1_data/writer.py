@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from g1_data import json_lines, layout
+from g1_data.columns import arrow_table
 from g1_data.episode_writer import STAGING, EpisodeWriter
-from g1_data.schema import INDEX_COLUMNS, STATE_KEY, Schema, expect, read_schema
+from g1_data.schema import INDEX_COLUMNS, STATE_KEY, Schema, difference, expect, read_schema
 from g1_data.statistics import Statistics, column_statistics, to_json
 
 _log = logging.getLogger(__name__)
@@ -194,7 +194,8 @@ class DatasetWriter:
             moves[raw] = layout.raw_path(index)
         ends = dict(self._ends)
         try:
-            _write_parquet(parquet, table)
+            pq.write_table(arrow_table(table), parquet)
+            layout.sync(parquet)
             for source, target in moves.items():
                 layout.move(source, self.root / target)
             for name, more in lines.items():
@@ -264,45 +265,15 @@ def _beyond(root: Path, total: int) -> Iterator[Path]:
 def _refuse_other(root: Path, info: dict[str, Any], schema: Schema) -> None:
     """Raises ValueError naming the first difference between the dataset at `root` and `schema`."""
     try:
-        there = read_schema(info)
+        found = difference(read_schema(info), schema)
     except ValueError as error:
         raise ValueError(f'{root}/meta/info.json: {error}') from None
-    for key in ('fps', 'robot_type'):
-        _refuse(root, f'{key} {getattr(there, key)}', f'{key} {getattr(schema, key)}')
-    have, want = there.features(), schema.features()
-    for name in sorted({*have, *want}):
-        for key in ('dtype', 'shape', 'names', 'info'):
-            got, wanted = (
-                table[name].get(key) if name in table else None for table in (have, want)
-            )
-            if got != wanted and key == 'info' and got and wanted:
-                key = 'video.codec' if got['video.codec'] != wanted['video.codec'] else 'info'
-                got, wanted = got.get(key, got), wanted.get(key, wanted)
-            if got != wanted:
-                raise ValueError(
-                    f'{root} is a dataset whose {name} has {key} {got}, which cannot take '
-                    f'episodes with {key} {wanted}; choose another folder'
-                )
-
-
-def _refuse(root: Path, there: str, wanted: str) -> None:
-    if there != wanted:
+    if found:
+        what, there, wanted = found
         raise ValueError(
-            f'{root} is a dataset with {there}, which cannot take episodes with '
+            f'{root} is a dataset with {what} {there}, which cannot take episodes with {what} '
             f'{wanted}; choose another folder'
         )
-
-
-def _write_parquet(path: Path, table: Mapping[str, np.ndarray]) -> None:
-    """Columns (T,) and (T, n) as LeRobot has them."""
-    arrays = {
-        name: pa.array(values)
-        if values.ndim == 1
-        else pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-        for name, values in table.items()
-    }
-    pq.write_table(pa.table(arrays), path)
-    layout.sync(path)
 
 
 def _remove(path: Path) -> None:

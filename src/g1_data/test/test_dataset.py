@@ -219,10 +219,10 @@ def test_a_wrong_frame_is_refused_with_the_reason(
     ('changes', 'message'),
     [
         ({'fps': 30}, 'fps 10, which cannot take episodes with fps 30'),
-        ({'images': {'head': (96, 128)}}, r'observation.images.ego_view has shape \[48, 64, 3\]'),
+        ({'images': {'head': (96, 128)}}, r'ego_view: shape \[48, 64, 3\]'),
         (
             {'embodiment': replace(ROBOT, groups=(Group('all', NAMES[::-1], NAMES),))},
-            'has names',
+            'observation.state: names',
         ),
         (
             {'embodiment': replace(ROBOT, robot_type='other')},
