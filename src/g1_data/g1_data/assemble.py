@@ -119,7 +119,8 @@ def _misfit(dataset: Dataset, first: Dataset, what: str, own: Any, others: Any) 
         remedy = (
             'the videos of a dataset are encoded alike: encode one as the other, or train on both'
         )
-    return f'{dataset.root} does not fit {first.root}: its {what} is {own}, expected {others}; {remedy}'
+    got = f'its {what} is {own}, expected {others}'
+    return f'{dataset.root} does not fit {first.root}: {got}; {remedy}'
 
 
 def _check(picks: Sequence[Pick], out: Path) -> None:
