@@ -21,6 +21,7 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main'],
+        'dit4dit.backbones': ['cosmos = dit4dit_policy.model.cosmos.backbone:CosmosBackbone'],
         'dit4dit.policies': ['dit4dit = dit4dit_policy.inference.shipped:load'],
     },
 )

@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
-from dit4dit_policy.model.config import preset
+from dit4dit_policy.model.cosmos.config import CosmosConfig
+from dit4dit_policy.model.presets import preset
 
 _STAGES = {
     'vae': 'VAE',
@@ -47,7 +48,8 @@ class Side:
 def bench(name: str, rounds: int | None) -> None:
     """Prints what `compare` finds for the preset `name`, with random weights."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    large = preset(name).video.text.encoder != 'bytes'
+    backbone = preset(name).backbone
+    large = isinstance(backbone, CosmosConfig) and backbone.text.encoder != 'bytes'
     dtype = torch.bfloat16 if large or device == 'cuda' else torch.float32
     rounds = (3 if large else 20) if rounds is None else rounds
     if rounds < 1:
@@ -58,7 +60,8 @@ def bench(name: str, rounds: int | None) -> None:
     plain = replace(untrained, shortcuts=replace(PLAIN, prompt_once=large))
     fast = replace(untrained, shortcuts=Shortcuts(compiled=device == 'cuda'))
     if large:  # its text encoder has 7 billion weights more: the embedding is given
-        text = fast.model.config.video.text
+        assert isinstance(backbone, CosmosConfig)
+        text = backbone.text
         embedding = torch.randn(1, text.tokens, text.width, dtype=dtype, device=device)
         for policy in (plain, fast):
             policy.prompts[_INSTRUCTION] = embedding

@@ -14,9 +14,11 @@ import torch
 from dit4dit_policy.inference.policy import encoded_for, near_home
 from dit4dit_policy.inference.processor import Processor, seen_by
 from dit4dit_policy.inference.upgrade import upgrade_processor
-from dit4dit_policy.model import checkpoint, cosmos, released
-from dit4dit_policy.model.config import preset
+from dit4dit_policy.model import checkpoint, released
+from dit4dit_policy.model.cosmos import pretrained
+from dit4dit_policy.model.cosmos.config import CosmosConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 from dit4dit_policy.model.weights import Stored
 from g1_description import Embodiment, load_embodiment
 
@@ -68,10 +70,12 @@ def main(arguments: argparse.Namespace) -> int:
 def convert_cosmos(folder: Path, out: Path) -> None:
     """Cosmos-Predict2.5-2B as a `g1` policy whose action DiT is still to be trained."""
     torch.manual_seed(0)
-    model = cosmos.load(folder, preset('g1'), None)
+    robot = load_embodiment()
+    config = preset('g1').with_views(len(robot.model_cameras))
+    model = checkpoint.from_pretrained(folder, config, None)
     _write(
         model,
-        near_home(model.config, load_embodiment()),
+        near_home(config, robot),
         {'trained': False, 'cosmos': folder.name},
         out,
     )
@@ -95,11 +99,12 @@ def convert_released(
     says what is missing or does not fit.
     """
     source = released.read(path, embodiment)
+    source = replace(source, model=source.model.with_views(len(robot.model_cameras)))
     processor = _processor(source, path, step, robot)
     if frozen is not None:
         _check_same_vae(source, frozen, path)
     model = source.load(None)
-    model.video.frozen_folder = frozen
+    model.backbone.frozen_folder = frozen
     _write(model, processor, {'trained': True, 'released': path.name}, out)
     parts = {
         prefix.rstrip('.'): {n: s for n, s in source.weights.items() if n.startswith(prefix)}
@@ -134,9 +139,9 @@ def _processor(source: released.Released, path: Path, step: float, robot: Embodi
     return Processor(
         embodiment=encoded_for(config, robot),
         **bounds,
-        image=config.video.image,
-        state_dim=config.action.state,
-        action_dim=config.action.action,
+        image=config.backbone.image,
+        state_dim=config.action.state_dim,
+        action_dim=config.action.action_dim,
         tasks={},
         dataset={
             'datasets': [path.name],
@@ -148,8 +153,9 @@ def _processor(source: released.Released, path: Path, step: float, robot: Embodi
 
 
 def _check_same_vae(source: released.Released, frozen: Path, path: Path) -> None:
-    for name, tensor in cosmos.vae_weights(frozen, source.model.video.vae).items():
-        theirs = source.weights.get(f'video.vae.{name}')
+    assert isinstance(source.model.backbone, CosmosConfig)
+    for name, tensor in pretrained.vae_weights(frozen, source.model.backbone.vae).items():
+        theirs = source.weights.get(f'backbone.vae.{name}')
         if theirs is not None:
             weights = theirs.read(None)
             if not torch.equal(weights, tensor.read(weights.dtype)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.backbone import count_parameters
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_description import Group
 
@@ -41,26 +41,13 @@ def show(folder: Path) -> int:
 def _model(folder: Path, record: checkpoint.Record) -> dict[str, str]:
     with torch.device('meta'):
         model = DiT4DiT(record.model)
-    video, action = record.model.video, record.model.action
+    action = record.model.action
     stored = checkpoint.stored_weights(folder)
     kinds = Counter(str(tensor.dtype) for tensor in stored.values())
-    where = f'in {record.frozen}' if record.frozen else 'included'
-    hook = 'mean of all' if video.hook == 'mean' else f'block {video.hook + 1} of'
-    frames = len(video.clip_offsets) - 1
-    if video.text.encoder == 'bytes':
-        text = 'bytes, untrained, included'
-    else:
-        text = f'Qwen2.5-VL {where}' if record.frozen else 'Qwen2.5-VL, not here: prompts cached'
     size = (folder / 'model.safetensors').stat().st_size
     return {
-        'video DiT': f'{_count(model.video.transformer)}, {video.transformer.num_layers} blocks of '
-        f'{video.transformer.width}',
-        'action DiT': f'{_count(model.action)}, {action.layers} blocks of {action.width}',
-        'VAE (frozen)': f'{_count(model.video.vae)}, {where}',
-        'text encoder (frozen)': text,
-        'features': f'{hook} {video.transformer.num_layers} blocks, at flow time '
-        f'{video.feature_time:.4g}, after {video.feature_steps} denoising pass(es)',
-        'image': f'{video.image[1]} x {video.image[0]}, imagines {frames} frames ahead',
+        **model.backbone.describe(record.frozen),
+        'action DiT': f'{count_parameters(model.action)}, {action.layers} blocks of {action.width}',
         'chunk': f'{action.horizon} actions in {action.euler_steps} Euler steps, '
         f'{action.future_tokens} future tokens',
         'weights': f'{size / 1e6:,.1f} MB, {", ".join(kinds)}',
@@ -120,9 +107,3 @@ def _short(value: Any) -> str:
         return ', '.join(_short(v) for v in value)
     text = str(value)
     return text if len(text) < 64 else f'{text[:12]}…'
-
-
-def _count(part: Any) -> str:
-    count = sum(p.numel() for p in part.parameters())
-    unit, digits = ('M', count / 1e6) if count < 1e9 else ('B', count / 1e9)
-    return f'{digits:.{max(0, 2 - int(math.log10(max(digits, 1))))}f} {unit} parameters'

@@ -19,15 +19,15 @@ from torch import Tensor
 
 from dit4dit_policy.model import flow, released
 from dit4dit_policy.model.action_dit import ActionDiT
-from dit4dit_policy.model.config import (
+from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
+from dit4dit_policy.model.cosmos.config import (
+    CosmosConfig,
     TextConfig,
     TransformerConfig,
     VaeConfig,
-    VideoConfig,
-    preset,
 )
 from dit4dit_policy.model.dit4dit import DiT4DiT
-from dit4dit_policy.model.video_backbone import VideoBackbone
+from dit4dit_policy.model.presets import preset
 from dit4dit_policy.model.weights import Stored, assign, safetensors_file
 
 # --- recorded outputs -----------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def _action_head(recorded: _Recorded) -> Iterator[tuple[str, Tensor]]:
 
 
 def _video_backbone(recorded: _Recorded) -> Iterator[tuple[str, Tensor]]:
-    video = VideoBackbone(_video_config(recorded))
+    video = CosmosBackbone(_video_config(recorded))
     assign(video, recorded.weights, torch.float32)
     video.eval()
     # What enters the transformer is seen where it enters.
@@ -196,7 +196,7 @@ def _video_backbone(recorded: _Recorded) -> Iterator[tuple[str, Tensor]]:
     yield 'decode_latents', video.decode(recorded_latents).transpose(1, 2)
 
 
-def _video_config(recorded: _Recorded) -> VideoConfig:
+def _video_config(recorded: _Recorded) -> CosmosConfig:
     noise, prompt = recorded.input('noise'), recorded.input('prompt_embeds')
     values: dict[str, Any] = {
         name: {k: tuple(v) if isinstance(v, list) else v for k, v in recorded.setting(name).items()}
@@ -208,17 +208,17 @@ def _video_config(recorded: _Recorded) -> VideoConfig:
     except TypeError as error:
         raise ValueError(f'{recorded.path}: its metadata does not fit: {error}') from None
     tau = recorded.input('sigma_first').item()
-    return VideoConfig(
+    return CosmosConfig(
         transformer=transformer,
         vae=vae,
         text=TextConfig('qwen2_5_vl', layers=1, hidden=prompt.shape[2], tokens=prompt.shape[1]),
         image=(noise.shape[3] * vae.spatial_compression, noise.shape[4] * vae.spatial_compression),
-        hook=recorded.setting('extract_layer'),
+        feature_layer=recorded.setting('extract_layer'),
         latent_frames=noise.shape[2],
         feature_time=tau,
         feature_times=(tau,),
         condition_time=float(recorded.setting('conditional_frame_timestep')),
-        scale=preset('released').video.scale,
+        latent_scaling='multiply_by_std',  # as the released code does
     )
 
 

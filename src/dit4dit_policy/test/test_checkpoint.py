@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dit4dit_policy.model import checkpoint, cosmos
+from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
@@ -42,7 +42,9 @@ def test_weights_survive_the_file(folder):
     assert training == PROOF
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert {n for n, p in model.named_parameters() if not p.requires_grad} == {
-        n for n, _ in model.named_parameters() if n.startswith(('video.vae', 'video.text_encoder'))
+        n
+        for n, _ in model.named_parameters()
+        if n.startswith(('backbone.vae', 'backbone.text_encoder'))
     }
 
 
@@ -53,9 +55,9 @@ def test_a_loaded_model_does_what_the_saved_one_did(folder):
         fresh.load_state_dict(model.state_dict())
         batch = toy.batch(model.config)
         for each in (model, fresh):
-            each.prompt = each.video.embed([toy.INSTRUCTION])
-            each.clip = each.video.encode(torch.ones(1, 3, 1, 32, 48) / 3)
-            each.out = each.video.velocity(batch.latents, batch.prompt, torch.rand(4) * 0 + 0.5)
+            each.prompt = each.backbone.embed([toy.INSTRUCTION])
+            each.clip = each.backbone.encode(torch.ones(1, 3, 1, 32, 48) / 3)
+            each.out = each.backbone.velocity(batch.latents, batch.prompt, torch.rand(4) * 0 + 0.5)
     assert torch.equal(model.prompt, fresh.prompt)
     assert torch.equal(model.clip, fresh.clip)
     assert torch.equal(model.out, fresh.out)
@@ -66,7 +68,7 @@ def test_weights_load_in_the_precision_asked_for(folder):
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
     stored, _ = checkpoint.load(folder, None)
     _equal(stored.state_dict(), half.state_dict())
-    assert half.video.latents_mean.dtype == torch.float32
+    assert half.backbone.latents_mean.dtype == torch.float32
 
 
 def test_writing_over_a_checkpoint_leaves_the_loaded_model_alone(folder):
@@ -79,25 +81,25 @@ def test_writing_over_a_checkpoint_leaves_the_loaded_model_alone(folder):
 def test_cosmos_gives_the_video_dit_and_the_vae(cosmos_folder, tmp_path):
     from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
-    model = cosmos.load(cosmos_folder, toy.with_qwen())
+    model = checkpoint.from_pretrained(cosmos_folder, toy.with_qwen())
     assert len(list((cosmos_folder / 'transformer').glob('*.safetensors'))) > 1  # it is in shards
     for name, kind in (('transformer', CosmosTransformer3DModel), ('vae', AutoencoderKLWan)):
         expected = kind.from_pretrained(cosmos_folder / name).state_dict()
-        _equal(getattr(model.video, name).state_dict(), expected)
+        _equal(getattr(model.backbone, name).state_dict(), expected)
     assert all(p.isfinite().all() for p in model.parameters())
-    text = model.config.video.text
-    assert model.video.embed(['Do it.']).shape == (1, text.tokens, text.width)
+    text = model.config.backbone.text
+    assert model.backbone.embed(['Do it.']).shape == (1, text.tokens, text.width)
 
 
 def test_frozen_parts_of_cosmos_are_referred_to_not_copied(cosmos_folder, tmp_path):
-    model = cosmos.load(cosmos_folder, toy.with_qwen())
+    model = checkpoint.from_pretrained(cosmos_folder, toy.with_qwen())
     checkpoint.save(model, tmp_path, PROOF, torch.float32)
     assert not [n for n in load_file(tmp_path / 'model.safetensors') if not n.startswith(
-        ('video.transformer.', 'action.')
+        ('backbone.transformer.', 'action.')
     )]  # fmt: skip
     again, _ = checkpoint.load(tmp_path)
     _equal(again.state_dict(), model.state_dict())
-    assert again.video.frozen_folder == cosmos_folder
+    assert again.backbone.frozen_folder == cosmos_folder
     _json(tmp_path / 'config.json', frozen='/nowhere')
     with pytest.raises(FileNotFoundError, match=r'frozen parts are expected in /nowhere: .*put'):
         checkpoint.load(tmp_path)
@@ -105,13 +107,13 @@ def test_frozen_parts_of_cosmos_are_referred_to_not_copied(cosmos_folder, tmp_pa
 
 def test_another_architecture_than_the_presets_is_refused(cosmos_folder):
     config = toy.with_qwen()
-    video = config.video
+    video = config.backbone
     deeper = replace(video, transformer=replace(video.transformer, num_layers=5))
     with pytest.raises(ValueError, match=r'transformer/config.json: num_layers is 3, expected 5'):
-        cosmos.load(cosmos_folder, replace(config, video=deeper))
+        checkpoint.from_pretrained(cosmos_folder, replace(config, backbone=deeper))
     wider = replace(video, vae=replace(video.vae, base_dim=16))
     with pytest.raises(ValueError, match=r'vae/config.json: base_dim is 8, expected 16'):
-        cosmos.load(cosmos_folder, replace(config, video=wider))
+        checkpoint.from_pretrained(cosmos_folder, replace(config, backbone=wider))
 
 
 def test_an_incomplete_cosmos_folder_is_refused(tmp_path):
@@ -119,17 +121,17 @@ def test_an_incomplete_cosmos_folder_is_refused(tmp_path):
     shards = sorted((folder / 'transformer').glob('*.safetensors'))
     hidden = shards[0].rename(folder / 'hidden')
     with pytest.raises(FileNotFoundError, match=rf'no {shards[0].name} in .*, which .* lists'):
-        cosmos.load(folder, config)
+        checkpoint.from_pretrained(folder, config)
     hidden.rename(shards[0])
     weights = load_file(shards[0])
     weights.pop(sorted(weights)[0])
     save_file(weights, shards[0])
     with pytest.raises(ValueError, match=r'index\.json: lists .*, which .* does not hold'):
-        cosmos.load(folder, config)
+        checkpoint.from_pretrained(folder, config)
     with pytest.raises(
         FileNotFoundError, match=r'no config\.json in .*expected a folder of Cosmos'
     ):
-        cosmos.load(folder / 'tokenizer', config)
+        checkpoint.from_pretrained(folder / 'tokenizer', config)
 
 
 def _json(path, **changes):
@@ -154,9 +156,9 @@ TABLE = 'action.position_embedding.weight'
     [
         (lambda f: (f / 'config.json').unlink(), FileNotFoundError, r'no config\.json in'),
         (lambda f: (f / 'config.json').write_text('{'), ValueError, r'config\.json: not JSON'),
-        (lambda f: _json(f / 'config.json', format=7), ValueError, 'expected format 1, got 7'),
+        (lambda f: _json(f / 'config.json', format=7), ValueError, 'expected format 2, got 7'),
         (
-            lambda f: (f / 'config.json').write_text('{"format": 1}'),
+            lambda f: (f / 'config.json').write_text('{"format": 2}'),
             ValueError,
             'expected model and training, model is missing',
         ),

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dit4dit_policy.model import checkpoint
-from dit4dit_policy.model.config import preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 
 LOAD = """
 import resource, sys, time

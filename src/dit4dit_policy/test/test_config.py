@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.cosmos.config import TextConfig
+from dit4dit_policy.model.presets import preset
 
 G1 = preset('g1')
-VIDEO, ACTION = G1.video, G1.action
+VIDEO, ACTION = G1.backbone, G1.action
 NET, VAE, TEXT = VIDEO.transformer, VIDEO.vae, VIDEO.text
 
 
@@ -18,34 +20,41 @@ def test_config_survives_json():
 
 def test_a_config_with_an_entry_too_many_or_too_few_is_refused():
     values = G1.to_dict()
-    with pytest.raises(ValueError, match=r"model.video.vae: unknown \['colour'\]; known are"):
+    backbone = values['backbone']
+    with pytest.raises(ValueError, match=r"model.backbone.vae: unknown \['colour'\]; known are"):
         ModelConfig.from_dict(
-            values | {'video': values['video'] | {'vae': values['video']['vae'] | {'colour': 1}}}
+            values | {'backbone': backbone | {'vae': backbone['vae'] | {'colour': 1}}}
         )
     with pytest.raises(ValueError, match=r"model: .*missing 1 required .* 'action'"):
-        ModelConfig.from_dict({'video': values['video']})
+        ModelConfig.from_dict({'backbone': backbone})
 
 
 def test_the_presets_are_the_paper_and_the_released_code():
     released = preset('released')
     for config in (G1, released):
-        assert config.video.hook == 17
-        assert config.video.latent_shape == (16, 3, 28, 28)
-        assert config.video.clip_offsets == tuple(range(0, 17, 2))
-        assert config.video.feature_time == pytest.approx(0.995, abs=1e-4)
+        assert config.backbone.feature_layer == 17
+        assert config.backbone.latent_shape == (16, 3, 28, 28)
+        assert config.backbone.clip_offsets == tuple(range(0, 17, 2))
+        assert config.backbone.feature_time == pytest.approx(0.995, abs=1e-4)
         assert config.state_encoding == 'sin_cos'
     assert (G1.action.future_tokens, released.action.future_tokens) == (32, 0)
-    assert (G1.action.time, released.action.time) == ('paper', 'released')
+    assert (G1.action.time_convention, released.action.time_convention) == ('paper', 'released')
     assert (G1.feature_gradient, released.feature_gradient) == (True, False)
-    assert (G1.video.time, released.video.time) == ('uniform', 'logit_normal')
-    assert (G1.video.scale, released.video.scale) == ('divide_by_std', 'multiply_by_std')
+    assert (G1.backbone.time_distribution, released.backbone.time_distribution) == (
+        'uniform',
+        'logit_normal',
+    )
+    assert (G1.backbone.latent_scaling, released.backbone.latent_scaling) == (
+        'divide_by_std',
+        'multiply_by_std',
+    )
     with pytest.raises(ValueError, match='there are: nano, g1, released'):
         preset('huge')
 
 
-def test_the_hook_says_how_many_blocks_run():
+def test_the_feature_layer_says_how_many_blocks_run():
     assert VIDEO.feature_blocks == 18
-    assert replace(VIDEO, hook='mean').feature_blocks == 28
+    assert replace(VIDEO, feature_layer='mean').feature_blocks == 28
 
 
 @pytest.mark.parametrize(
@@ -72,8 +81,8 @@ def test_the_hook_says_how_many_blocks_run():
         (TEXT, {'encoder': 't5'}, "encoder: expected 'qwen2_5_vl' or 'bytes', got 't5'"),
         (TEXT, {'tokens': 0}, 'tokens: expected 1 or more, got 0'),
         (TextConfig('bytes', 2, 64, 64), {'hidden': 50}, 'heads of the byte encoder are 32 wide'),
-        (VIDEO, {'hook': 28}, r"hook: expected a block from 0 to 27 or 'mean', got 28"),
-        (VIDEO, {'hook': 'all'}, r"hook: .* got 'all'"),
+        (VIDEO, {'feature_layer': 28}, r"a block from 0 to 27 or 'mean', got 28"),
+        (VIDEO, {'feature_layer': 'all'}, r"feature_layer: .* got 'all'"),
         (VIDEO, {'text': replace(TEXT, layers=2)}, '2 x 3584 = 7168 channels, got 100352'),
         (VIDEO, {'vae': replace(VAE, z_dim=8, latents_mean=(0.0,) * 8, latents_std=(1.0,) * 8)},
          'expected in_channels 9 and out_channels 8, got 17 and 16'),
@@ -85,19 +94,19 @@ def test_the_hook_says_how_many_blocks_run():
         (VIDEO, {'feature_time': 0.0}, r'feature_time: expected flow times in \(0, 1\]'),
         (VIDEO, {'feature_times': ()}, 'feature_times: expected flow times'),
         (VIDEO, {'condition_time': 0.999}, 'condition_time: .* got 0.999'),
-        (VIDEO, {'time': 'beta'}, "time: expected 'uniform' or 'logit_normal', got 'beta'"),
-        (VIDEO, {'scale': 'none'}, "scale: expected .*, got 'none'"),
+        (VIDEO, {'time_distribution': 'beta'}, "expected 'uniform' or 'logit_normal', got 'beta'"),
+        (VIDEO, {'latent_scaling': 'none'}, "latent_scaling: expected .*, got 'none'"),
         (ACTION, {'heads': 7}, 'action width 768 does not divide into 7 heads'),
         (ACTION, {'layers': 5}, 'cross- and self-attention alternate, expected an even number'),
-        (ACTION, {'horizon': 2000}, r'horizon: 2000 actions .* there are 1024 \(positions\)'),
+        (ACTION, {'horizon': 2000}, r'horizon: 2000 actions .* there are 1024 \(max_positions\)'),
         (ACTION, {'future_tokens': -1}, 'future_tokens: expected 0 or more, got -1'),
         (ACTION, {'dropout': 1.0}, 'dropout: expected 0 to below 1, got 1.0'),
         (ACTION, {'beta': (1.5, 0.0)}, 'beta: expected two positive parameters'),
         (ACTION, {'euler_steps': 0}, 'euler_steps: expected 1 or more, got 0'),
-        (ACTION, {'time': 'never'}, "time: expected 'paper' or 'released', got 'never'"),
+        (ACTION, {'time_convention': 'never'}, "expected 'paper' or 'released', got 'never'"),
         (G1, {'video_weight': -1.0}, 'video_weight: expected 0 or more, got -1.0'),
         (G1, {'state_encoding': 'raw'}, "state_encoding: expected .*, got 'raw'"),
-        (G1, {'action': replace(ACTION, features=64)}, 'the video DiT gives 2048, got 64'),
+        (G1, {'action': replace(ACTION, feature_dim=64)}, 'the backbone gives 2048, got 64'),
     ],
 )  # fmt: skip
 def test_an_impossible_configuration_is_refused_with_the_reason(part, changes, message):

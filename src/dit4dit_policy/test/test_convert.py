@@ -13,8 +13,7 @@ import yaml
 from dit4dit_policy import cli
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
-from dit4dit_policy.model import checkpoint, cosmos, released
-from dit4dit_policy.model import config as model_config
+from dit4dit_policy.model import checkpoint, presets, released
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_description import load_embodiment
 
@@ -26,13 +25,13 @@ LIMBS = {'left_arm': 7, 'right_arm': 7, 'left_gripper': 1, 'right_gripper': 1}
 
 
 @pytest.fixture(autouse=True)
-def presets(monkeypatch):
+def tiny_presets(monkeypatch):
     """`released` and `g1` in toy size: the same code, another width and heads of DiT-B."""
     config = toy.with_qwen()
-    action = replace(config.action, future_tokens=0, state=40, action=20)
+    action = replace(config.action, future_tokens=0, state_dim=40, action_dim=20)
     config = replace(config, action=action, state_encoding='sin_cos')
-    monkeypatch.setitem(model_config._PRESETS, 'released', config)
-    monkeypatch.setitem(model_config._PRESETS, 'g1', config)
+    monkeypatch.setitem(presets.PRESETS, 'released', config)
+    monkeypatch.setitem(presets.PRESETS, 'g1', config)
     monkeypatch.setitem(released._ACTION_DITS, 'DiT-B', (action.width, action.heads))
     return config
 
@@ -43,16 +42,16 @@ def cosmos_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def settings(presets):
+def settings(tiny_presets):
     """What a `config.yaml` says; it lists only entries that the authors' training read."""
-    action = presets.action
+    action = tiny_presets.action
     return {
         'framework': {
             'cosmos25': {'extract_layer': 2, 'training': 'joint'},
             'action_model': {
-                'action_model_type': 'DiT-B', 'hidden_size': action.hidden, 'action_dim': 20,
+                'action_model_type': 'DiT-B', 'hidden_size': action.hidden_dim, 'action_dim': 20,
                 'state_dim': 40, 'num_target_vision_tokens': 32,
-                'diffusion_model_cfg': {'cross_attention_dim': action.features, 'num_layers': 2},
+                'diffusion_model_cfg': {'cross_attention_dim': action.feature_dim, 'num_layers': 2},
             },
         },
         'datasets': {
@@ -65,7 +64,7 @@ def settings(presets):
 
 
 @pytest.fixture
-def file(tmp_path, settings, presets, cosmos_folder):
+def file(tmp_path, settings, tiny_presets, cosmos_folder):
     """`run/checkpoints/steps_1_pytorch_model.pt`, its VAE that of the Cosmos folder."""
     run = tmp_path / 'run'
     (run / 'checkpoints').mkdir(parents=True)
@@ -74,8 +73,9 @@ def file(tmp_path, settings, presets, cosmos_folder):
     statistics = {'state': bounds, 'action': bounds, 'num_trajectories': 5, 'num_transitions': 700}
     (run / 'dataset_statistics.json').write_text(json.dumps({'new_embodiment': statistics}))
     torch.manual_seed(3)
-    model = DiT4DiT(presets)
-    model.video.vae.load_state_dict(cosmos.load(cosmos_folder, presets).video.vae.state_dict())
+    model = DiT4DiT(tiny_presets)
+    cosmos = checkpoint.from_pretrained(cosmos_folder, tiny_presets)
+    model.backbone.vae.load_state_dict(cosmos.backbone.vae.state_dict())
     back = {ours: theirs for theirs, ours in released.PREFIXES.items()}
     weights = {}
     for name, tensor in model.state_dict().items():
@@ -124,21 +124,21 @@ def test_a_released_checkpoint_becomes_ours_and_infers(file, cosmos_folder, caps
     assert 'steps_1_pytorch_model.pt' in capsys.readouterr().out
 
 
-def test_without_a_cosmos_folder_the_vae_is_included(file, presets):
+def test_without_a_cosmos_folder_the_vae_is_included(file):
     code, out = _convert(file, '--step', 0.05)
     assert code == 0
     assert checkpoint.read_config(out).frozen is None
-    assert any(name.startswith('video.vae.') for name in checkpoint.stored_weights(out))
+    assert any(name.startswith('backbone.vae.') for name in checkpoint.stored_weights(out))
     model, _ = checkpoint.load(out, None)
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
 def test_its_yaml_says_what_the_model_is(file, settings):
     model = released.read(file).model
-    assert model.video.hook == 2
-    assert model.video.frame_step == 8
-    assert model.video.latent_frames == 2
-    assert model.video.image == (32, 48)
+    assert model.backbone.feature_layer == 2
+    assert model.backbone.frame_step == 8
+    assert model.backbone.latent_frames == 2
+    assert model.backbone.image == (32, 48)
     assert model.action.layers == 2
 
 
@@ -146,7 +146,7 @@ def test_its_yaml_says_what_the_model_is(file, settings):
     ('entry', 'value', 'message'),
     [
         ('cosmos25.training', 'video', 'there is no action head'),
-        ('cosmos25.extract_layer', 9, r'hook: expected a block from 0 to 2 .* got 9'),
+        ('cosmos25.extract_layer', 9, r'feature_layer: expected a block from 0 to 2 .* got 9'),
         ('cosmos25.future_loss_type', 'pixel_l1', 'is pixel_l1, only flow_matching can be'),
         ('cosmos25.flow_matching.high_sigma_ratio', 0.5, 'is 0.5, only 0.05 can be represented'),
         ('action_model.action_model_type', 'DiT-X', 'is DiT-X, expected DiT-B or DiT-L'),
@@ -234,7 +234,7 @@ def test_cosmos_becomes_the_start_of_a_training(cosmos_folder, tmp_path, capsys)
     assert cli.main(['convert', '--cosmos', str(cosmos_folder), '--out', str(out)]) == 0
     policy = DiT4DiTPolicy.load(out, load_embodiment())
     assert not policy.trained
-    assert policy.model.video.frozen_folder == cosmos_folder
+    assert policy.model.backbone.frozen_folder == cosmos_folder
     observation = Observation({'head': np.zeros((32, 48, 3), np.uint8)}, np.zeros(16), 'Do it.')
     assert policy.infer(observation).shape == (16, 16)
     assert cli.main(['convert', '--out', str(out)]) == 2

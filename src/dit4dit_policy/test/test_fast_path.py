@@ -1,7 +1,7 @@
 """Shortcuts of inference: each alone and all together give the chunk of the path without any."""
 
 import importlib.util
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +11,34 @@ import torch
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
-from dit4dit_policy.model.config import preset
+from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(toy)
 
-ALONE = [f.name for f in fields(Shortcuts) if f.name != 'compiled']
+OWN = CosmosBackbone.shortcuts
+ALONE = [*OWN, 'prompt_once', 'task_once', 'image_once', 'euler_once']
 
 
 def _as_released(future_tokens=0, **video):
     """Tiny, with the parts of the `released` preset: three latents of nine frames, sines, masks."""
     tiny, released = toy.tiny(), preset('released')
     transformer = replace(
-        tiny.video.transformer,
+        tiny.backbone.transformer,
         rope_scale=(1.0, 3.0, 3.0),
         concat_padding_mask=True,
         extra_pos_embed_type=None,
     )
-    vae = replace(released.video.vae, base_dim=4, num_res_blocks=1)
+    vae = replace(released.backbone.vae, base_dim=4, num_res_blocks=1)
     return replace(
         tiny,
-        video=replace(
-            tiny.video, transformer=transformer, vae=vae, latent_frames=3, frame_step=2, **video
+        backbone=replace(
+            tiny.backbone, transformer=transformer, vae=vae, latent_frames=3, frame_step=2, **video
         ),
-        action=replace(tiny.action, state=64, action=32, future_tokens=future_tokens),
+        action=replace(tiny.action, state_dim=64, action_dim=32, future_tokens=future_tokens),
         state_encoding='sin_cos',
     )
 
@@ -45,7 +47,7 @@ CONFIGS = {
     'nano': preset('nano'),
     'tiny': toy.tiny(),
     'released': _as_released(),
-    'future tokens, mean of all blocks': _as_released(future_tokens=3, hook='mean'),
+    'future tokens, mean of all blocks': _as_released(future_tokens=3, feature_layer='mean'),
     'three denoising steps': _as_released(feature_steps=3),
 }
 
@@ -78,7 +80,12 @@ def plain(policy):
 
 @pytest.mark.parametrize('name', [*ALONE, 'all'])
 def test_a_shortcut_does_not_change_the_chunk(policy, plain, name):
-    shortcuts = Shortcuts() if name == 'all' else replace(PLAIN, **{name: True})
+    if name == 'all':
+        shortcuts = Shortcuts()
+    elif name in OWN:
+        shortcuts = replace(PLAIN, backbone=frozenset({name}))
+    else:
+        shortcuts = replace(PLAIN, **{name: True})
     np.testing.assert_allclose(_chunks(policy, shortcuts), plain, atol=5e-6)
     assert np.abs(plain[0] - plain[1]).max() > 1e-4  # what is compared depends on what is seen
 
@@ -87,7 +94,7 @@ class _Calls:
     """Counts what runs in a model."""
 
     def __init__(self, model):
-        net, action = model.video.transformer, model.action.model.transformer_blocks
+        net, action = model.backbone.transformer, model.action.model.transformer_blocks
         parts = {
             'blocks': net.transformer_blocks,
             'text keys': [b.attn2.to_k for b in net.transformer_blocks],
@@ -101,8 +108,8 @@ class _Calls:
             for name, modules in parts.items()
             for module in modules
         ]
-        encode = model.video.encode
-        model.video.encode = lambda x: self.frames.append(x.shape[2]) or encode(x)
+        encode = model.backbone.encode
+        model.backbone.encode = lambda x: self.frames.append(x.shape[2]) or encode(x)
 
     def _count(self, name):
         self.counts[name] += 1

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dit4dit_policy.model.config import preset
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -25,78 +25,78 @@ def batch():
 
 
 def test_shapes(model, batch):
-    channels, frames, height, width = model.config.video.latent_shape
+    channels, frames, height, width = model.config.backbone.latent_shape
     image = torch.rand(4, 3, 1, 32, 48)
-    assert model.video.encode(image).shape == (4, channels, 1, height, width)
-    assert model.video.decode(batch.latents).shape == (4, 3, frames, 32, 48)
-    assert model.video.velocity(batch.latents, batch.prompt, torch.rand(4)).shape == (
+    assert model.backbone.encode(image).shape == (4, channels, 1, height, width)
+    assert model.backbone.decode(batch.latents).shape == (4, 3, frames, 32, 48)
+    assert model.backbone.velocity(batch.latents, batch.prompt, torch.rand(4)).shape == (
         batch.latents.shape
     )
-    features = model.video.features(
+    features = model.backbone.features(
         batch.latents[:, :, :1], batch.latents, batch.prompt, torch.rand(4)
     )
-    assert features.shape == (4, frames * height * width // 4, model.config.action.features)
+    assert features.shape == (4, frames * height * width // 4, model.config.action.feature_dim)
     velocity = model.action.velocity(features, batch.state)
     assert model.sample_actions(velocity, batch.actions).shape == (4, 16, 16)
 
 
-def test_features_are_what_the_hooked_block_gives_in_the_whole_pass(model, batch):
+def test_features_are_what_the_feature_layer_gives_in_the_whole_pass(model, batch):
     seen = []
-    block = model.video.transformer.transformer_blocks[model.config.video.hook]
+    block = model.backbone.transformer.transformer_blocks[model.config.backbone.feature_layer]
     hook = block.register_forward_hook(lambda _m, _i, out: seen.append(out))
     tau = torch.full((4,), 0.7)
-    model.video.velocity(batch.latents, batch.prompt, tau)
+    model.backbone.velocity(batch.latents, batch.prompt, tau)
     hook.remove()
-    features = model.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
+    features = model.backbone.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
     assert torch.equal(features, seen[0])
 
 
 def test_features_can_be_the_mean_over_all_blocks(model, batch):
     seen = []
-    blocks = model.video.transformer.transformer_blocks
+    blocks = model.backbone.transformer.transformer_blocks
     hooks = [b.register_forward_hook(lambda _m, _i, out: seen.append(out)) for b in blocks]
     tau = torch.full((4,), 0.7)
-    model.video.velocity(batch.latents, batch.prompt, tau)
+    model.backbone.velocity(batch.latents, batch.prompt, tau)
     for hook in hooks:
         hook.remove()
-    mean = _with(model, hook='mean')
-    features = mean.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
+    mean = _with(model, feature_layer='mean')
+    features = mean.backbone.features(batch.latents[:, :, :1], batch.latents, batch.prompt, tau)
     torch.testing.assert_close(features, sum(seen) / len(seen))
 
 
 def test_features_after_several_denoising_steps_are_those_of_a_partly_denoised_clip(model, batch):
     condition, tau = batch.latents[:, :, :1], torch.full((4,), 0.9)
     with torch.no_grad():
-        velocity = model.video.velocity(batch.latents, batch.prompt, tau)
+        velocity = model.backbone.velocity(batch.latents, batch.prompt, tau)
     later = batch.latents - 0.3 * velocity
     steps = _with(model, feature_steps=3)
     with torch.no_grad():
-        velocity = model.video.velocity(
+        velocity = model.backbone.velocity(
             torch.cat([condition, later[:, :, 1:]], dim=2), batch.prompt, tau - 0.3
         )
-    expected = model.video.features(condition, later - 0.3 * velocity, batch.prompt, tau - 0.6)
-    features = steps.video.features(condition, batch.latents, batch.prompt, tau)
+    expected = model.backbone.features(condition, later - 0.3 * velocity, batch.prompt, tau - 0.6)
+    features = steps.backbone.features(condition, batch.latents, batch.prompt, tau)
     torch.testing.assert_close(features, expected)
     features.sum().backward()
-    assert 'video.transformer.patch_embed.proj.weight' in _reached(steps)
+    assert 'backbone.transformer.patch_embed.proj.weight' in _reached(steps)
 
 
 def _with(model, **changes):
     """The same weights with another video configuration."""
-    config = replace(model.config, video=replace(model.config.video, **changes))
+    config = replace(model.config, backbone=replace(model.config.backbone, **changes))
     other = DiT4DiT(config).eval()
     other.load_state_dict(model.state_dict())
     return other
 
 
-def test_blocks_after_the_hook_are_not_run_for_features(model, batch):
+def test_blocks_after_the_feature_layer_are_not_run_for_features(model, batch):
     ran = []
-    blocks = model.video.transformer.transformer_blocks
+    blocks = model.backbone.transformer.transformer_blocks
     hooks = [b.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, b in enumerate(blocks)]
-    model.video.features(batch.latents[:, :, :1], batch.latents, batch.prompt, torch.ones(4))
+    model.backbone.features(batch.latents[:, :, :1], batch.latents, batch.prompt, torch.ones(4))
     for hook in hooks:
         hook.remove()
-    assert ran == list(range(model.config.video.hook + 1))
+    assert ran == list(range(model.config.backbone.feature_layer + 1))
 
 
 def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
@@ -104,12 +104,12 @@ def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
     from diffusers import CosmosTransformer3DModel
     from diffusers.models.transformers.transformer_cosmos import CosmosAdaLayerNormZero
 
-    plain = CosmosTransformer3DModel(**dict(model.video.transformer.config)).eval()
+    plain = CosmosTransformer3DModel(**dict(model.backbone.transformer.config)).eval()
     assert any(type(m) is CosmosAdaLayerNormZero for m in plain.modules())
-    plain.load_state_dict(model.video.transformer.state_dict())
+    plain.load_state_dict(model.backbone.transformer.state_dict())
     tau = torch.rand(4)
     times = tau[:, None].repeat(1, batch.latents.shape[2])
-    times[:, 0] = model.config.video.condition_time
+    times[:, 0] = model.config.backbone.condition_time
     mask = torch.zeros_like(batch.latents[:, :1])
     mask[:, :, 0] = 1
     with torch.no_grad():
@@ -120,14 +120,14 @@ def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
             condition_mask=mask,
             return_dict=False,
         )[0]
-        got = model.video.velocity(batch.latents, batch.prompt, tau)
+        got = model.backbone.velocity(batch.latents, batch.prompt, tau)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_one_frame_encodes_as_the_first_frame_of_a_clip_does():
-    from dit4dit_policy.model.video_backbone import make_vae
+    from dit4dit_policy.model.cosmos.layers import make_vae
 
-    vae = make_vae(replace(preset('released').video.vae, base_dim=4, num_res_blocks=1)).eval()
+    vae = make_vae(replace(preset('released').backbone.vae, base_dim=4, num_res_blocks=1)).eval()
     clip = torch.rand(1, 3, 5, 32, 32)
     with torch.no_grad():
         whole = vae.encode(clip).latent_dist.mean
@@ -136,7 +136,7 @@ def test_one_frame_encodes_as_the_first_frame_of_a_clip_does():
 
 
 def test_every_instruction_gets_its_own_embedding(model):
-    one, other, again = model.video.embed(['Pick it up.', 'Put it down.', 'Pick it up.'])
+    one, other, again = model.backbone.embed(['Pick it up.', 'Put it down.', 'Pick it up.'])
     assert torch.equal(one, again)
     assert (one - other).abs().max() > 0.1
 
@@ -145,11 +145,11 @@ def _reached(module):
     return {n for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
 
 
-def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_hook(model, batch):
+def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_feature_layer(model, batch):
     model.zero_grad()
     model.action_loss(batch).backward()
-    video = _reached(model.video)
-    assert any('transformer_blocks.1.' in n for n in video)  # the hooked one
+    video = _reached(model.backbone)
+    assert any('transformer_blocks.1.' in n for n in video)  # the feature layer
     assert not any('transformer_blocks.2.' in n or 'proj_out' in n for n in video)
     assert not any(n.startswith(('vae', 'text_encoder')) for n in video)
     assert len(_reached(model.action)) == len(list(model.action.parameters()))
@@ -158,14 +158,14 @@ def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_hook(mode
 def test_action_loss_leaves_the_video_dit_alone_where_features_are_detached(batch):
     model = DiT4DiT(toy.tiny(feature_gradient=False))
     model.action_loss(batch).backward()
-    assert not _reached(model.video)
+    assert not _reached(model.backbone)
     assert _reached(model.action)
 
 
 def test_video_loss_trains_the_whole_video_dit_only(model, batch):
     model.zero_grad()
-    model.video_loss(batch).backward()
-    reached = _reached(model.video)
+    model.backbone_loss(batch).backward()
+    reached = _reached(model.backbone)
     assert any('transformer_blocks.2.' in n for n in reached)
     assert not any(n.startswith(('vae', 'text_encoder')) for n in reached)
     assert not _reached(model.action)
@@ -192,7 +192,7 @@ def test_what_is_predicted_for_masked_dimensions_does_not_matter(batch):
 def test_same_seed_same_loss_and_same_actions(model, batch):
     def run(seed):
         g = torch.Generator().manual_seed(seed)
-        return model.action_loss(batch, 2, g).item(), model.video_loss(batch, g).item()
+        return model.action_loss(batch, 2, g).item(), model.backbone_loss(batch, g).item()
 
     assert run(1) == run(1)
     assert run(1) != run(2)
@@ -201,7 +201,7 @@ def test_same_seed_same_loss_and_same_actions(model, batch):
 def test_overfits_one_batch():
     """The joint loss starts at the variance of noise and targets."""
     config = toy.tiny()
-    config = replace(config, action=replace(config.action, width=128, hidden=128, heads=4))
+    config = replace(config, action=replace(config.action, width=128, hidden_dim=128, heads=4))
     torch.manual_seed(0)
     model, g = DiT4DiT(config), torch.Generator().manual_seed(0)
     batch = toy.batch(config, 2)
@@ -209,7 +209,7 @@ def test_overfits_one_batch():
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     losses = []
     for _ in range(100):
-        loss = model.action_loss(batch, 8, g) + 0.1 * model.video_loss(batch, g)
+        loss = model.action_loss(batch, 8, g) + 0.1 * model.backbone_loss(batch, g)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -220,6 +220,6 @@ def test_overfits_one_batch():
 
 def test_imagined_video_keeps_the_condition_frame(model, batch):
     condition = batch.latents[:, :, :1]
-    video = model.sample_video(condition, batch.prompt, torch.randn_like(batch.latents), steps=2)
+    video = model.backbone.imagine(condition, batch.prompt, torch.randn_like(batch.latents), 2)
     assert torch.equal(video[:, :, :1], condition)
     assert video.isfinite().all()

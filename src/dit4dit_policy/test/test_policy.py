@@ -65,7 +65,7 @@ def test_an_instruction_is_embedded_once(folder, monkeypatch):
     def embed(_prompts):
         raise AssertionError('embedded again')
 
-    monkeypatch.setattr(policy.model.video, 'embed', embed)
+    monkeypatch.setattr(policy.model.backbone, 'embed', embed)
     policy.infer(_observation(1))
 
 

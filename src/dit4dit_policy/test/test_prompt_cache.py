@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
-from dit4dit_policy.model.video_backbone import VideoBackbone
+from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -23,7 +23,7 @@ def cosmos(tmp_path_factory):
 
 def _video(cosmos=None, dtype=torch.float32):
     torch.manual_seed(0)
-    video = VideoBackbone(toy.with_qwen().video).to(dtype)
+    video = CosmosBackbone(toy.with_qwen().backbone).to(dtype)
     video.frozen_folder = cosmos
     return video
 

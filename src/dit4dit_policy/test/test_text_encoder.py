@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dit4dit_policy.model.text_encoder import QwenTextEncoder
-from dit4dit_policy.model.video_backbone import VideoBackbone
+from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
+from dit4dit_policy.model.cosmos.text_encoder import QwenTextEncoder
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -54,7 +54,7 @@ def test_every_layer_has_mean_zero_and_deviation_one(encoder):
 
 
 def test_the_backbone_loads_it_when_it_first_has_to_and_is_not_saved_with_it(folder):
-    video = VideoBackbone(toy.with_qwen().video)
+    video = CosmosBackbone(toy.with_qwen().backbone)
     assert video.text_encoder is None
     with pytest.raises(FileNotFoundError, match='no embedding at hand, and no folder of Cosmos'):
         video.embed(PROMPTS)

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from dit4dit_policy import cli
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
-from dit4dit_policy.model import config as model_config
-from dit4dit_policy.model.video_backbone import VideoBackbone
+from dit4dit_policy.model import presets
+from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 from dit4dit_policy.training import train as training
 from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache, augmented
 from dit4dit_policy.training.train import TrainConfig, train
@@ -42,7 +42,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def settings(recorded, tmp_path, monkeypatch):
-    monkeypatch.setitem(model_config._PRESETS, 'tiny', toy.tiny())
+    monkeypatch.setitem(presets.PRESETS, 'tiny', toy.tiny())
     return TrainConfig(
         preset='tiny', embodiment=str(toy.embodiment_file(tmp_path / 'toy.yaml')),
         datasets={str(recorded): 1.0}, output=str(tmp_path / 'run'),
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(settings, tmp_path):
 
 def _train_until_killed(settings):
     """Dies in the third step, without a chance to clean up."""
-    model_config._PRESETS['tiny'] = toy.tiny()
+    presets.PRESETS['tiny'] = toy.tiny()
     advance = training.Run.advance
 
     def advance_or_die(run):
@@ -131,8 +131,8 @@ def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
 ):
     first = train(settings)
     tiny = toy.tiny()
-    wider = replace(tiny, action=replace(tiny.action, state=20, action=18))
-    monkeypatch.setitem(model_config._PRESETS, 'wider', wider)
+    wider = replace(tiny, action=replace(tiny.action, state_dim=20, action_dim=18))
+    monkeypatch.setitem(presets.PRESETS, 'wider', wider)
     other = replace(
         settings, preset='wider', init_from=str(first), steps=2, video_rate=0.0, action_rate=0.0,
         output=str(tmp_path / 'second'),
@@ -151,9 +151,9 @@ def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
 @pytest.mark.parametrize(
     ('mode', 'gradient', 'trained'),
     [
-        ('joint', True, {'action', 'video.transformer'}),
-        ('video', True, {'video.transformer'}),
-        ('action', True, {'action', 'video.transformer'}),
+        ('joint', True, {'action', 'backbone.transformer'}),
+        ('video', True, {'backbone.transformer'}),
+        ('action', True, {'action', 'backbone.transformer'}),
         ('action', False, {'action'}),
     ],
 )
@@ -166,9 +166,9 @@ def test_modes_train_what_they_should_and_only_that(settings, mode, gradient, tr
     )  # fmt: skip
     before, after = (load_file(f / 'model.safetensors') for f in (first, train(other)))
     changed = {name for name in after if not torch.equal(after[name], before[name])}
-    assert {n.rsplit('.', n.count('.') - ('video' in n))[0] for n in changed} == trained
-    if mode == 'action' and gradient:  # blocks after the hook have no part in the features
-        assert not any('transformer_blocks.2' in name for name in changed if 'video' in name)
+    assert {n.rsplit('.', n.count('.') - ('backbone' in n))[0] for n in changed} == trained
+    if mode == 'action' and gradient:  # blocks after the feature layer have no part in the features
+        assert not any('transformer_blocks.2' in name for name in changed if 'backbone' in name)
 
 
 def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
@@ -219,7 +219,7 @@ def test_joints_that_a_dataset_has_not_do_not_count(recorded, tmp_path, cache):
     names = ('thumb', *toy.JOINTS[:15])
     other = toy.record(tmp_path / 'other', 2, seed=1, joints=names)
     tiny = toy.tiny()
-    config = replace(tiny, action=replace(tiny.action, state=18, action=18))
+    config = replace(tiny, action=replace(tiny.action, state_dim=18, action_dim=18))
     examples, data, processor = _examples(
         config,
         {str(recorded): 1.0, str(other): 3.0},
@@ -252,10 +252,10 @@ def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
     recorded, cache, monkeypatch
 ):
     config = toy.tiny()
-    first, second = VideoBackbone(config.video).eval(), VideoBackbone(config.video).eval()
+    first, second = CosmosBackbone(config.backbone).eval(), CosmosBackbone(config.backbone).eval()
     a, _, _ = _examples(config, {str(recorded): 1.0}, cache, first)
     files = set(cache.folder.iterdir())
-    monkeypatch.setattr(VideoBackbone, 'encode', None)
+    monkeypatch.setattr(CosmosBackbone, 'encode', None)
     b, _, _ = _examples(config, {str(recorded): 1.0}, cache, first)
     assert torch.equal(a.latents[0][0], b.latents[0][0])
     monkeypatch.undo()
@@ -266,11 +266,11 @@ def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
 
 def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
     tiny = toy.tiny()
-    vae = replace(tiny.video.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))
-    config = replace(tiny, video=replace(tiny.video, vae=vae, frame_step=1, image=(32, 64)))
-    video = VideoBackbone(config.video).eval()
+    vae = replace(tiny.backbone.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))
+    config = replace(tiny, backbone=replace(tiny.backbone, vae=vae, frame_step=1, image=(32, 64)))
+    video = CosmosBackbone(config.backbone).eval()
     examples, data, _ = _examples(config, {str(recorded): 1.0}, cache, video)
-    frames = next(data.videos(0, config.video.image))
+    frames = next(data.videos(0, config.backbone.image))
     clip = torch.from_numpy(frames[[20, 21, 22, 23, 23]]).permute(3, 0, 1, 2).float()[None] / 255
     got = examples.batch(torch.tensor([20]), torch.tensor([0])).latents
     torch.testing.assert_close(got, video.encode(clip), rtol=0.05, atol=0.05)

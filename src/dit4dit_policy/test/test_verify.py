@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from dit4dit_policy import cli
 from dit4dit_policy.model import flow, released
 from dit4dit_policy.model.action_dit import ActionDiT
-from dit4dit_policy.model.config import TransformerConfig, VaeConfig, preset
+from dit4dit_policy.model.cosmos.config import TransformerConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -200,7 +201,7 @@ def test_every_difference_of_names_and_shapes_is_told(keys, tmp_path, capsys):
     out = capsys.readouterr().out
     assert 'missing: action.position_embedding.weight' in out
     assert 'left over: action.future_tokens.weight' in out
-    assert 'video.vae.encoder.conv_in.bias: (96,) here, (97,) there' in out
+    assert 'backbone.vae.encoder.conv_in.bias: (96,) here, (97,) there' in out
     path.write_text(json.dumps({'lm_head.weight': [1]}))
     assert cli.main(['verify', '--keys', str(path)]) == 2
     assert 'unknown weight lm_head.weight' in capsys.readouterr().err

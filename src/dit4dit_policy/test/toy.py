@@ -8,9 +8,11 @@ import torch
 import yaml
 
 from dit4dit_policy.inference.processor import Processor, seen_by
-from dit4dit_policy.model.config import ModelConfig, TextConfig, preset
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.cosmos.config import TextConfig
+from dit4dit_policy.model.cosmos.layers import make_transformer, make_vae
 from dit4dit_policy.model.dit4dit import Batch
-from dit4dit_policy.model.video_backbone import make_transformer, make_vae
+from dit4dit_policy.model.presets import preset
 from g1_data import DatasetWriter, Schema
 from g1_description import Camera, Embodiment, Group
 
@@ -24,29 +26,33 @@ def tiny(**changes: object) -> ModelConfig:
     """`nano`, as small as its parts allow."""
     nano = preset('nano')
     transformer = replace(
-        nano.video.transformer, num_attention_heads=1, num_layers=3, adaln_lora_dim=8, mlp_ratio=2.0
+        nano.backbone.transformer,
+        num_attention_heads=1,
+        num_layers=3,
+        adaln_lora_dim=8,
+        mlp_ratio=2.0,
     )
     video = replace(
-        nano.video,
+        nano.backbone,
         transformer=transformer,
-        vae=replace(nano.video.vae, base_dim=8),
+        vae=replace(nano.backbone.vae, base_dim=8),
         image=(32, 48),
     )
     action = replace(
-        nano.action, width=32, heads=2, layers=2, hidden=32, features=32, future_tokens=2
+        nano.action, width=32, heads=2, layers=2, hidden_dim=32, feature_dim=32, future_tokens=2
     )
-    return replace(nano, video=video, action=action, **changes)
+    return replace(nano, backbone=video, action=action, **changes)
 
 
 def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
     g = torch.Generator().manual_seed(seed)
-    action, text = config.action, config.video.text
+    action, text = config.action, config.backbone.text
     return Batch(
-        latents=torch.randn(size, *config.video.latent_shape, generator=g),
+        latents=torch.randn(size, *config.backbone.latent_shape, generator=g),
         prompt=torch.randn(size, text.tokens, text.width, generator=g),
-        state=torch.randn(size, 1, action.state, generator=g),
-        actions=torch.rand(size, action.horizon, action.action, generator=g) * 2 - 1,
-        mask=torch.ones(size, action.horizon, action.action),
+        state=torch.randn(size, 1, action.state_dim, generator=g),
+        actions=torch.rand(size, action.horizon, action.action_dim, generator=g) * 2 - 1,
+        mask=torch.ones(size, action.horizon, action.action_dim),
     )
 
 
@@ -57,9 +63,9 @@ def processor(config: ModelConfig) -> Processor:
         state_upper=(1.0,) * 16,
         action_lower=(-0.5,) * 16,
         action_upper=(1.5,) * 16,
-        image=config.video.image,
-        state_dim=config.action.state,
-        action_dim=config.action.action,
+        image=config.backbone.image,
+        state_dim=config.action.state_dim,
+        action_dim=config.action.action_dim,
         tasks={'touch': INSTRUCTION},
     )
 
@@ -119,14 +125,14 @@ def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = J
 def with_qwen() -> ModelConfig:
     """`tiny` with the text encoder of `qwen`."""
     config = tiny()
-    video = config.video
+    video = config.backbone
     transformer = replace(video.transformer, crossattn_proj_in_channels=QWEN.width)
-    return replace(config, video=replace(video, text=QWEN, transformer=transformer))
+    return replace(config, backbone=replace(video, text=QWEN, transformer=transformer))
 
 
 def cosmos(root: Path) -> Path:
     """A folder of Cosmos-Predict2.5 with the sizes of `with_qwen`, its video DiT in shards."""
-    video = with_qwen().video
+    video = with_qwen().backbone
     torch.manual_seed(1)
     make_transformer(video.transformer).save_pretrained(root / 'transformer', max_shard_size='99KB')
     make_vae(video.vae).save_pretrained(root / 'vae')

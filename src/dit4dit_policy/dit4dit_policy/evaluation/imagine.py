@@ -113,20 +113,22 @@ def imagine(
     """
     import torch
 
-    model, video = policy.model, policy.model.video
-    weight = next(video.transformer.parameters())
-    prompt = policy.prompts[instruction].to(weight.device, weight.dtype)
+    model, video = policy.model, policy.model.backbone
+    if not video.generates_video:
+        raise ValueError(
+            f'{policy.model_id}: its backbone, {video.config.kind}, imagines nothing; expected the '
+            'checkpoint of one that generates video, as cosmos'
+        )
+    prompt = policy.prompts[instruction]
     generator = torch.Generator().manual_seed(seed)
     offsets = np.array(video.config.clip_offsets) * policy.step
     first = policy.processor.encode_images(dict.fromkeys(policy.cameras, image))
     times, pictures = [0.0], [first]
     for _ in range(clips):
-        latest = pictures[-1].to(weight.device, weight.dtype)
-        condition = video.encode(latest[None, :, None])
-        noise = torch.randn(1, *video.config.latent_shape, generator=generator)
-        sample = model.sample(
-            condition, prompt, noise.to(condition), video_steps=steps, on_step=on_step
-        )
+        latest = pictures[-1].to(video.device, video.dtype)
+        observed = video.encode(latest[None, :, None])
+        noise = video.draw_noise(1, generator).to(observed)
+        sample = model.sample(observed, prompt, noise, video_steps=steps, on_step=on_step)
         assert sample.latents is not None
         times += (times[-1] + offsets[1:]).tolist()
         pictures += video.decode(sample.latents)[0].float().cpu().unbind(1)[1:]

@@ -19,8 +19,9 @@ from dit4dit_policy.inference.processor import Processor, seen_by
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.action_dit import Velocity
-from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 from g1_description import Embodiment, load_embodiment
 
 #: Weights of this size [bytes] and above run on a CPU in bfloat16.
@@ -53,14 +54,14 @@ class DiT4DiTPolicy:
     def __post_init__(self) -> None:
         _check_fit(self.model.config, self.processor)
         generator = torch.Generator().manual_seed(self.seed)
-        action = self.model.config.action
-        video_noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator)
-        action_noise = torch.randn(1, action.horizon, action.action, generator=generator)
-        self._device = self.model.video.transformer.device
+        action, backbone = self.model.config.action, self.model.backbone
+        noise = backbone.draw_noise(1, generator)
+        action_noise = torch.randn(1, action.horizon, action.action_dim, generator=generator)
+        self._device = backbone.device
         self._action_noise = self.processor.initial_noise_std * action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
-        self.prompts = PromptCache(self.model.video, self.prompt_folder or default_folder())
-        self._path = FastPath(self.model, self.prompts, video_noise, self.shortcuts)
+        self.prompts = PromptCache(backbone, self.prompt_folder or default_folder())
+        self._path = FastPath(self.model, self.prompts, noise, self.shortcuts)
 
     @classmethod
     def load(
@@ -111,7 +112,9 @@ class DiT4DiTPolicy:
 
         Its targets stay close to home.
         """
-        config, default = preset(name), torch.get_default_dtype()
+        embodiment = embodiment or load_embodiment()
+        config = preset(name).with_views(len(embodiment.model_cameras))
+        default = torch.get_default_dtype()
         try:
             torch.set_default_dtype(dtype)  # a large model never exists in float32
             with torch.random.fork_rng(), torch.device(device):
@@ -121,7 +124,7 @@ class DiT4DiTPolicy:
             torch.set_default_dtype(default)
         return cls(
             model,
-            near_home(config, embodiment or load_embodiment()),
+            near_home(config, embodiment),
             {'trained': False},
             model_id=f'{name}-untrained',
         )
@@ -230,9 +233,9 @@ def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
         state_upper=tuple(state_upper),
         action_lower=tuple(np.maximum(home - near, lower)),
         action_upper=tuple(np.minimum(home + near, upper)),
-        image=config.video.image,
-        state_dim=config.action.state,
-        action_dim=config.action.action,
+        image=config.backbone.image,
+        state_dim=config.action.state_dim,
+        action_dim=config.action.action_dim,
         tasks={},
     )
 
@@ -246,10 +249,12 @@ def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
 
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:
-    expected = (config.video.image, config.action.state, config.action.action)
-    got = (processor.image, processor.state_dim, processor.action_dim)
+    backbone, action = config.backbone, config.action
+    expected = (backbone.views, backbone.image, action.state_dim, action.action_dim)
+    views = len(processor.embodiment.cameras)
+    got = (views, processor.image, processor.state_dim, processor.action_dim)
     if expected != got:
         raise ValueError(
-            'processor.json does not belong to config.json: image, state and action are '
+            'processor.json does not belong to config.json: cameras, image, state and action are '
             f'{got} there and {expected} here'
         )

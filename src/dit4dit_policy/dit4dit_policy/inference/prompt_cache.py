@@ -12,15 +12,15 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dit4dit_policy.model.video_backbone import VideoBackbone
+from dit4dit_policy.model.backbone import Backbone
 
 _log = logging.getLogger(__name__)
 
@@ -37,66 +37,52 @@ class PromptCache:
     quicker than the disk and may differ from checkpoint to checkpoint.
     """
 
-    def __init__(self, video: VideoBackbone, folder: Path) -> None:
+    def __init__(self, backbone: Backbone, folder: Path) -> None:
         """`folder` is made with the first file; what is in it may be deleted any time."""
-        self._video, self._folder = video, folder
-        self._on_disk = video.config.text.encoder != 'bytes'
+        self._backbone, self._folder = backbone, folder
         self._embeddings: dict[str, Tensor] = {}
 
     def __getitem__(self, text: str) -> Tensor:
-        """(1, L, E) on the model's device. FileNotFoundError where a needed encoder is missing."""
+        """(1, L, ...) on the model's device; FileNotFoundError where its encoder is missing."""
         if text not in self._embeddings:
-            self[text] = self._read(text) if self._on_disk else self._video.embed([text])
+            label = self._backbone.prompt_label
+            self[text] = self._backbone.embed([text]) if label is None else self._read(text, label)
         return self._embeddings[text]
 
     def embed(self, texts: Iterable[str]) -> None:
         """Has the embeddings of `texts` at hand; lets go of an encoder that it had to load."""
         for text in texts:
             self[text]
-        if self._on_disk:
-            self._video.text_encoder = None
+        self._backbone.release_text_encoder()
 
     def __setitem__(self, text: str, embedding: Tensor) -> None:
-        net = self._video.transformer
-        self._embeddings[text] = embedding.to(net.device, net.dtype)
+        self._embeddings[text] = embedding.to(self._backbone.device)
 
-    def _read(self, text: str) -> Tensor:
-        path, labels = self._file(text)
+    def _read(self, text: str, encoder: dict[str, Any]) -> Tensor:
+        labels = {'text': text, 'encoder': json.dumps(encoder, sort_keys=True)}
+        name = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:32]
+        path = self._folder / f'{name}.safetensors'
         try:
-            return _load(path, labels, self._shape)
+            return _load(path, labels)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, SafetensorError) as error:
             _log.warning('%s is computed again: %s', path, error)
-        embedding = self._video.embed([text]).cpu()
+        embedding = self._backbone.embed([text]).cpu()
         try:
             _save(path, labels, embedding)
         except OSError as error:
             _log.warning('prompt embedding not kept, the next start computes it again: %s', error)
         return embedding
 
-    @property
-    def _shape(self) -> tuple[int, int, int]:
-        text = self._video.config.text
-        return 1, text.tokens, text.width
 
-    def _file(self, text: str) -> tuple[Path, dict[str, str]]:
-        """Where the embedding of `text` is, and what the file has to say it is."""
-        encoder = asdict(self._video.config.text) | {'dtype': str(self._video.transformer.dtype)}
-        labels = {'text': text, 'encoder': json.dumps(encoder, sort_keys=True)}
-        name = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:32]
-        return self._folder / f'{name}.safetensors', labels
-
-
-def _load(path: Path, labels: dict[str, str], shape: tuple[int, ...]) -> Tensor:
+def _load(path: Path, labels: dict[str, str]) -> Tensor:
     """FileNotFoundError where it is missing, ValueError or SafetensorError where not whole."""
     with safe_open(path, 'pt') as file:
         found = file.metadata() or {}
         embedding = file.get_tensor('embedding').clone()  # not the file's own pages
     if found != labels | {'sha256': _digest(embedding)}:
         raise ValueError('its label is of other contents')
-    if embedding.shape != shape:
-        raise ValueError(f'expected shape {shape}, got {tuple(embedding.shape)}')
     return embedding
 
 

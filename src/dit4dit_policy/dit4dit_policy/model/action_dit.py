@@ -1,8 +1,8 @@
 """The action DiT: state, future tokens and noisy actions in, their velocity out (Section 4.3).
 
 Built of `diffusers` layers and named as in the released checkpoints. Blocks alternate: even ones
-look at the video features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A action,
-S state, W width, N feature tokens.
+look at the backbone's features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A
+action, S state, W width, N feature tokens, D their width.
 """
 
 from __future__ import annotations
@@ -21,12 +21,29 @@ from torch import Tensor, nn
 
 from dit4dit_policy.model.config import ActionConfig
 
-#: Keys and values (B, heads, N, W / heads) of the cross-attention blocks: computed once, used by
-#: every Euler step.
-Context = list[tuple[Tensor, Tensor]]
-
 #: The velocity (B, K, A) at noisy actions (B, K, A) and a flow time tau.
 Velocity = Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the cross-attention blocks need of the features, once for every Euler step.
+
+    Keys and values (B, heads, N, W / heads) of each block; `mask` (B, 1, 1, N) is True where a
+    feature token counts, None where all do.
+    """
+
+    keys_values: list[tuple[Tensor, Tensor]]
+    mask: Tensor | None = None
+
+    def repeated(self, times: int) -> Context:
+        """Each example `times` times in a row."""
+
+        def repeat(x: Tensor) -> Tensor:
+            return x.repeat_interleave(times, 0)
+
+        mask = None if self.mask is None else repeat(self.mask)
+        return Context([(repeat(k), repeat(v)) for k, v in self.keys_values], mask)
 
 
 @dataclass(frozen=True)
@@ -44,23 +61,23 @@ class ActionDiT(nn.Module):
     def __init__(self, config: ActionConfig) -> None:
         super().__init__()
         self.config = config
-        self.state_encoder = _Mlp(config.state, config.hidden, config.width)
-        self.action_encoder = _ActionEncoder(config.action, config.width)
-        self.action_decoder = _Mlp(config.hidden, config.hidden, config.action)
-        self.position_embedding = nn.Embedding(config.positions, config.width)
+        self.state_encoder = _Mlp(config.state_dim, config.hidden_dim, config.width)
+        self.action_encoder = _ActionEncoder(config.action_dim, config.width)
+        self.action_decoder = _Mlp(config.hidden_dim, config.hidden_dim, config.action_dim)
+        self.position_embedding = nn.Embedding(config.max_positions, config.width)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
         if config.future_tokens:
             self.future_tokens = nn.Embedding(config.future_tokens, config.width)
             nn.init.normal_(self.future_tokens.weight, std=0.02)
         self.model = _Transformer(config)
 
-    def context(self, features_BND: Tensor) -> Context:
-        """What the cross-attention blocks need of the video features (B, N, D)."""
-        return [
-            block.keys_values(features_BND)
-            for block in self.model.transformer_blocks
-            if block.crosses
-        ]
+    def context(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Context:
+        """What the cross-attention blocks need of features (B, N, D); `mask_BN`: which count."""
+        blocks = (block for block in self.model.transformer_blocks if block.crosses)
+        return Context(
+            [block.keys_values(features_BND) for block in blocks],
+            None if mask_BN is None else mask_BN[:, None, None],
+        )
 
     def tokens(self, state_B1S: Tensor) -> Tensor:
         """The tokens in front of the actions (B, 1 + future, W); they don't change with tau."""
@@ -86,9 +103,11 @@ class ActionDiT(nn.Module):
         out = self.model(torch.cat([tokens_BNW, actions_BKW], dim=1), modulation, context)
         return self.action_decoder(out[:, -horizon:])
 
-    def velocity(self, features_BND: Tensor, state_B1S: Tensor) -> Velocity:
-        """The field that actions follow, given video features (B, N, D) and a state (B, 1, S)."""
-        context, tokens = self.context(features_BND), self.tokens(state_B1S)
+    def velocity(
+        self, features_BND: Tensor, state_B1S: Tensor, mask_BN: Tensor | None = None
+    ) -> Velocity:
+        """The field that actions follow, given features (B, N, D) and a state (B, 1, S)."""
+        context, tokens = self.context(features_BND, mask_BN), self.tokens(state_B1S)
 
         def velocity(actions_BKA: Tensor, tau: float) -> Tensor:
             tau_B = torch.full((len(actions_BKA),), tau, device=actions_BKA.device)
@@ -107,7 +126,7 @@ class _Transformer(nn.Module):
         )
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.proj_out_1 = nn.Linear(width, 2 * width)
-        self.proj_out_2 = nn.Linear(width, config.hidden)
+        self.proj_out_2 = nn.Linear(width, config.hidden_dim)
 
     def modulation(
         self, timestep_B: Tensor
@@ -119,9 +138,12 @@ class _Transformer(nn.Module):
         return blocks, (scale, shift)
 
     def forward(self, x_BNW: Tensor, modulation: Modulation, context: Context) -> Tensor:
-        features = iter(context)
+        features = iter(context.keys_values)
         for block, (scale, shift) in zip(self.transformer_blocks, modulation.blocks, strict=True):
-            x_BNW = block(x_BNW, scale, shift, next(features) if block.crosses else None)
+            if block.crosses:
+                x_BNW = block(x_BNW, scale, shift, next(features), context.mask)
+            else:
+                x_BNW = block(x_BNW, scale, shift)
         scale, shift = modulation.out
         return self.proj_out_2(self.norm_out(x_BNW) * (1 + scale) + shift)
 
@@ -135,7 +157,7 @@ class _Block(nn.Module):
         self.norm1 = _AdaLayerNorm(config.width)
         self.attn1 = Attention(
             query_dim=config.width,
-            cross_attention_dim=config.features if crosses else None,
+            cross_attention_dim=config.feature_dim if crosses else None,
             heads=config.heads,
             dim_head=config.width // config.heads,
             bias=True,
@@ -157,12 +179,14 @@ class _Block(nn.Module):
         x_BNW: Tensor,
         scale_B1W: Tensor,
         shift_B1W: Tensor,
-        context: tuple[Tensor, Tensor] | None,
+        features: tuple[Tensor, Tensor] | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         h_BNW = self.norm1(x_BNW, scale_B1W, shift_B1W)
-        keys, values = context if context is not None else self.keys_values(h_BNW)
+        keys, values = features if features is not None else self.keys_values(h_BNW)
         queries = self._heads(self.attn1.to_q(h_BNW))
-        h_BNW = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
+        h_BNW = F.scaled_dot_product_attention(queries, keys, values, mask)
+        h_BNW = h_BNW.transpose(1, 2).flatten(2)
         for layer in self.attn1.to_out:
             h_BNW = layer(h_BNW)
         x_BNW = x_BNW + h_BNW

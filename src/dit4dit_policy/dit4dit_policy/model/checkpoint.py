@@ -1,8 +1,8 @@
 """Checkpoints of ours: a folder with `config.json`, `model.safetensors` and `processor.json`.
 
 `config.json` says what the model is, how it was trained, and where its frozen parts are: in a
-folder of Cosmos-Predict2.5-2B (`frozen`), or, without that, in `model.safetensors` with the rest.
-`model.cosmos` and `model.released` read the two other kinds of weights there are.
+folder of published weights (`frozen`), or, without that, in `model.safetensors` with the rest.
+`from_pretrained` and `model.released` read the two other kinds of weights there are.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from dit4dit_policy.model import cosmos
+from dit4dit_policy.model import format1
+from dit4dit_policy.model.action_dit import ActionDiT
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.weights import Stored, assign, safetensors_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Record:
     model: ModelConfig
     training: dict[str, Any]
     frozen: Path | None
+    format: int = FORMAT
 
 
 def save(
@@ -40,15 +42,16 @@ def save(
 ) -> None:
     """Writes the weights, as `dtype` (None: as they are), and `config.json`.
 
-    `training` says how they came to be; `trained` in it is true or false. A VAE of
-    Cosmos-Predict2.5 is not written but referred to.
+    `training` says how they came to be; `trained` in it is true or false. Frozen parts of published
+    weights, as the VAE of Cosmos-Predict2.5, are not written but referred to.
     """
-    frozen = model.video.frozen_folder
+    frozen = model.backbone.frozen_folder
+    referred = tuple(f'backbone.{part}' for part in model.backbone.frozen_parts)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         name: tensor.to(dtype or tensor.dtype).contiguous()
         for name, tensor in model.state_dict().items()
-        if frozen is None or not name.startswith('video.vae.')
+        if frozen is None or not name.startswith(referred)
     }
     save_file(weights, folder / 'model.safetensors')
     config = {
@@ -67,18 +70,21 @@ def read_config(folder: Path) -> Record:
         values = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not JSON: {error}') from None
-    if values.get('format') != FORMAT:
+    if values.get('format') not in (1, FORMAT):
         raise ValueError(
             f'{path}: expected format {FORMAT}, got {values.get("format")!r}; '
             'train or convert the checkpoint again with this version'
         )
     if missing := [name for name in ('model', 'training') if name not in values]:
         raise ValueError(f'{path}: expected model and training, {missing[0]} is missing')
-    frozen = values.get('frozen')
+    frozen, entries = values.get('frozen'), values['model']
+    if values['format'] == 1:
+        entries = format1.model_entries(entries)
     return Record(
-        ModelConfig.from_dict(values['model']),
+        ModelConfig.from_dict(entries),
         values['training'],
         None if frozen is None else Path(frozen),
+        values['format'],
     )
 
 
@@ -91,20 +97,39 @@ def load(folder: Path, dtype: torch.dtype | None = torch.float32) -> tuple[DiT4D
     """
     record = read_config(folder)
     stored = stored_weights(folder)
+    if record.format == 1:
+        stored = {format1.weight_name(name): tensor for name, tensor in stored.items()}
     with torch.device('meta'):
         model = DiT4DiT(record.model)
     if record.frozen is not None:
         try:
-            vae = cosmos.vae_weights(record.frozen, record.model.video.vae)
+            frozen = model.backbone.frozen_weights(record.frozen)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'{folder}: its frozen parts are expected in {record.frozen}: {error}; put '
-                'Cosmos-Predict2.5-2B there, or its place into `frozen` of config.json'
+                f'{folder}: its frozen parts are expected in {record.frozen}: {error}; put the '
+                'published weights there, or their place into `frozen` of config.json'
             ) from None
-        stored |= {f'video.vae.{name}': tensor for name, tensor in vae.items()}
-        model.video.frozen_folder = record.frozen
+        stored |= {f'backbone.{name}': tensor for name, tensor in frozen.items()}
+        model.backbone.frozen_folder = record.frozen
     assign(model, stored, dtype)
     return model.eval(), record.training
+
+
+def from_pretrained(
+    folder: Path, config: ModelConfig, dtype: torch.dtype | None = torch.float32
+) -> DiT4DiT:
+    """A model of `config` whose backbone has the published weights in `folder`.
+
+    Its action DiT is random; a text encoder is loaded when a prompt has to be embedded.
+    FileNotFoundError or ValueError says what is missing, or differs between the folder and
+    `config`.
+    """
+    with torch.device('meta'):
+        model = DiT4DiT(config)
+    assign(model.backbone, model.backbone.pretrained_weights(folder), dtype)
+    model.action = ActionDiT(config.action).to(dtype or model.backbone.dtype)
+    model.backbone.frozen_folder = folder
+    return model.eval()
 
 
 def stored_weights(folder: Path) -> dict[str, Stored]:

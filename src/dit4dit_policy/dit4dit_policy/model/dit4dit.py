@@ -1,4 +1,4 @@
-"""DiT4DiT: the joint loss (Algorithm 1) and the sampling of actions and video (Algorithm 2)."""
+"""DiT4DiT: the losses of Algorithm 1 and the sampling of actions of Algorithm 2."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from dit4dit_policy.model import flow
 from dit4dit_policy.model.action_dit import ActionDiT, Velocity
+from dit4dit_policy.model.backbone import Backbone, backbone_class
 from dit4dit_policy.model.config import ModelConfig
-from dit4dit_policy.model.video_backbone import VideoBackbone
 
 
 @dataclass(frozen=True)
 class Batch:
     """Training examples. Everything is normalised; masks are 1 where a value counts.
 
-    latents (B, C, T, h, w): current frame first. prompt (B, L, E). state (B, 1, S). actions, mask
-    (B, K, A).
+    latents (B, C, T, h, w): clips as the backbone encodes them, current frame first. prompt (B, L,
+    ...) as it embeds them. state (B, 1, S). actions, mask (B, K, A).
     """
 
     latents: Tensor
@@ -29,24 +29,28 @@ class Batch:
     mask: Tensor
 
     def first(self, count: int) -> Batch:
+        """The first `count` examples."""
         return Batch(*(getattr(self, f.name)[:count] for f in fields(self)))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Actions (B, K, A) and latents of a clip (B, C, T, h, w), normalised; None: not asked for."""
+    """Actions (B, K, A) and an encoded clip (B, C, T, h, w), normalised; None: not asked for."""
 
     actions: Tensor | None
     latents: Tensor | None
 
 
 class DiT4DiT(nn.Module):
-    """The video DiT and the action DiT that reads its hidden features."""
+    """A backbone, in the paper a video DiT, and the action DiT that reads its features."""
+
+    backbone: Backbone
+    action: ActionDiT
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.video = VideoBackbone(config.video)
+        self.backbone = backbone_class(config.backbone.kind)(config.backbone)
         self.action = ActionDiT(config.action)
 
     def action_loss(
@@ -60,27 +64,19 @@ class DiT4DiT(nn.Module):
         features = self._features(batch, generator)
         if not self.config.feature_gradient:
             features = features.detach()
-        context = [
-            (k.repeat_interleave(draws, 0), v.repeat_interleave(draws, 0))
-            for k, v in self.action.context(features)
-        ]
+        mask = self.backbone.mask(batch.prompt)
+        context = self.action.context(features, mask).repeated(draws)
         tokens = self.action.tokens(batch.state).repeat_interleave(draws, 0)
-        actions, mask = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
+        actions, counts = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
         tau = self._action_times(actions, generator)
         noise = torch.randn(actions.shape, generator=generator, device=actions.device)
         noisy, modulation = flow.interpolate(actions, noise, tau), self.action.modulation(tau)
         predicted = self.action(noisy, modulation, tokens, context)
-        return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), mask)
+        return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), counts)
 
-    def video_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
-        """Flow-matching loss of the future frames; the condition frame stays clean, uncounted."""
-        latents = batch.latents
-        tau = self._video_times(latents, generator)
-        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-        noisy = flow.interpolate(latents, noise, tau)
-        noisy = torch.cat([latents[:, :, :1], noisy[:, :, 1:]], dim=2)
-        predicted = self.video.velocity(noisy, batch.prompt, tau)
-        return (predicted - flow.velocity_target(latents, noise))[:, :, 1:].square().mean()
+    def backbone_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """The backbone's own loss, of the video; ValueError where it has none."""
+        return self.backbone.loss(batch.latents, batch.prompt, generator)
 
     @torch.no_grad()
     def sample_actions(self, velocity: Velocity, noise: Tensor) -> Tensor:
@@ -88,30 +84,9 @@ class DiT4DiT(nn.Module):
         return flow.euler(velocity, noise, self.config.action.euler_steps)
 
     @torch.no_grad()
-    def sample_video(
-        self,
-        condition: Tensor,
-        prompt: Tensor,
-        noise: Tensor,
-        steps: int,
-        on_step: Callable[[], object] = lambda: None,
-    ) -> Tensor:
-        """Latents (B, C, T, h, w) of the imagined future of a condition frame (B, C, 1, h, w)."""
-
-        def velocity(x: Tensor, tau: float) -> Tensor:
-            clip = torch.cat([condition, x[:, :, 1:]], dim=2)
-            times = torch.full((len(x),), tau, device=x.device)
-            velocity = self.video.velocity(clip, prompt, times)
-            on_step()
-            return velocity
-
-        future = flow.euler(velocity, noise, steps)
-        return torch.cat([condition, future[:, :, 1:]], dim=2)
-
-    @torch.no_grad()
     def sample(
         self,
-        condition: Tensor,
+        observed: Tensor,
         prompt: Tensor,
         noise: Tensor,
         *,
@@ -121,36 +96,27 @@ class DiT4DiT(nn.Module):
     ) -> Sample:
         """Algorithm 2, for actions, for the future video, or for both.
 
-        condition (B, C, 1, h, w), prompt (B, L, E), noise (B, C, T, h, w) of the video. `action`:
-        state (B, 1, S) and noise (B, K, A). `video_steps`: Euler steps, 0 for no video.
+        observed (B, C, 1, h, w), prompt (B, L, ...), noise as of `Backbone.draw_noise`. `action`:
+        state (B, 1, S) and noise (B, K, A). `video_steps`: of denoising, 0 for no video.
         """
         actions = latents = None
         if action is not None:
             state, action_noise = action
-            tau = torch.full((len(state),), self.config.video.feature_time, device=state.device)
-            features = self.video.features(condition, noise, prompt, tau)
-            actions = self.sample_actions(self.action.velocity(features, state), action_noise)
+            tau = torch.full((len(state),), self.backbone.feature_time, device=state.device)
+            features = self.backbone.features(observed, noise, prompt, tau)
+            velocity = self.action.velocity(features, state, self.backbone.mask(prompt))
+            actions = self.sample_actions(velocity, action_noise)
         if video_steps:
-            latents = self.sample_video(condition, prompt, noise, video_steps, on_step)
+            latents = self.backbone.imagine(observed, prompt, noise, video_steps, on_step)
         return Sample(actions, latents)
 
     def _features(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        latents, device = batch.latents, batch.latents.device
-        times = torch.tensor(self.config.video.feature_times, device=device)
-        drawn = torch.randint(len(times), (len(latents),), generator=generator, device=device)
-        noise = torch.randn(latents.shape, generator=generator, device=device)
-        return self.video.features(latents[:, :, :1], noise, batch.prompt, times[drawn])
+        count, device = len(batch.latents), batch.latents.device
+        tau = self.backbone.draw_times(count, generator, device)
+        noise = self.backbone.draw_noise(count, generator, device)
+        return self.backbone.features(batch.latents[:, :, :1], noise, batch.prompt, tau)
 
     def _action_times(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         config = self.config.action
         s = flow.beta_times(len(like), *config.beta, generator=generator, device=like.device)
-        return 1 - s if config.time == 'paper' else (s / 0.999).clamp(max=1)
-
-    def _video_times(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Uniform in the paper; in the released code logit-normal, 5 % forced above 0.98."""
-        tau = flow.uniform_times(len(like), generator, like.device)
-        if self.config.video.time == 'uniform':
-            return tau
-        normal = torch.randn(len(like), generator=generator, device=like.device).sigmoid()
-        high = flow.uniform_times(len(like), generator, like.device) < 0.05
-        return torch.where(high, 0.98 + 0.02 * tau, normal)
+        return 1 - s if config.time_convention == 'paper' else (s / 0.999).clamp(max=1)

@@ -14,14 +14,16 @@ from typing import Any
 import torch
 import yaml
 
-from dit4dit_policy.model.config import ActionConfig, ModelConfig, VideoConfig, preset
+from dit4dit_policy.model.config import ActionConfig, ModelConfig
+from dit4dit_policy.model.cosmos.config import CosmosConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
 from dit4dit_policy.model.weights import Stored, assign, torch_file
 
 #: Where each part's weights are in the file, and where they belong in `DiT4DiT`.
 PREFIXES = {
-    'backbone_interface.extractor.transformer.': 'video.transformer.',
-    'backbone_interface.extractor.vae.': 'video.vae.',
+    'backbone_interface.extractor.transformer.': 'backbone.transformer.',
+    'backbone_interface.extractor.vae.': 'backbone.vae.',
     'action_model.': 'action.',
 }
 TEXT_ENCODER = 'backbone_interface.extractor.text_encoder.'
@@ -99,23 +101,27 @@ def model_config(values: dict[str, Any], where: str) -> ModelConfig:
     ValueError names an entry, expected and given, that would make it another model than ours.
     """
     released, read = preset('released'), _Entries(values, where)
+    backbone = released.backbone
+    assert isinstance(backbone, CosmosConfig)
     video = 'framework.cosmos25'
     if read.get(f'{video}.training', 'joint') == 'video':
         raise ValueError(f'{where}: {video}.training is video: there is no action head to use')
     read.require(f'{video}.future_loss_type', 'flow_matching')
     read.require(f'{video}.flow_matching.high_sigma_ratio', 0.05)
     read.require(f'{video}.flow_matching.high_sigma_min', 0.98)
-    frame_step, latent_frames = _clip(read, released.video)
+    frame_step, latent_frames = _clip(read, backbone)
     return replace(
         released,
-        video=replace(
-            released.video,
-            image=tuple(read.get('datasets.vla_data.image_size', released.video.image)),
-            hook=read.get(f'{video}.extract_layer', released.video.hook),
+        backbone=replace(
+            backbone,
+            image=tuple(read.get('datasets.vla_data.image_size', backbone.image)),
+            feature_layer=read.get(f'{video}.extract_layer', backbone.feature_layer),
             condition_time=float(
-                read.get(f'{video}.conditional_frame_timestep', released.video.condition_time)
+                read.get(f'{video}.conditional_frame_timestep', backbone.condition_time)
             ),
-            time=read.get(f'{video}.flow_matching.time_distribution', released.video.time),
+            time_distribution=read.get(
+                f'{video}.flow_matching.time_distribution', backbone.time_distribution
+            ),
             frame_step=frame_step,
             latent_frames=latent_frames,
         ),
@@ -136,7 +142,7 @@ def action_config(
                 f'{where}: {head}.action_model_type is {name}, expected {" or ".join(_ACTION_DITS)}'
             )
         width_and_heads = _ACTION_DITS[name]
-    hidden = read.get(f'{head}.hidden_size', released.hidden)
+    hidden = read.get(f'{head}.hidden_size', released.hidden_dim)
     for entry, only in {
         'add_pos_embed': True,
         'noise_s': 0.999,
@@ -153,14 +159,16 @@ def action_config(
         released,
         width=width_and_heads[0],
         heads=width_and_heads[1],
-        hidden=hidden,
+        hidden_dim=hidden,
         layers=read.get(f'{head}.diffusion_model_cfg.num_layers', released.layers),
         dropout=read.get(f'{head}.diffusion_model_cfg.dropout', released.dropout),
-        features=read.get(f'{head}.diffusion_model_cfg.cross_attention_dim', released.features),
-        action=read.get(f'{head}.action_dim', released.action),
-        state=read.get(f'{head}.state_dim', released.state),
+        feature_dim=read.get(
+            f'{head}.diffusion_model_cfg.cross_attention_dim', released.feature_dim
+        ),
+        action_dim=read.get(f'{head}.action_dim', released.action_dim),
+        state_dim=read.get(f'{head}.state_dim', released.state_dim),
         horizon=read.get(f'{head}.future_action_window_size', released.horizon - 1) + 1,
-        positions=read.get(f'{head}.max_seq_len', released.positions),
+        max_positions=read.get(f'{head}.max_seq_len', released.max_positions),
         euler_steps=read.get(f'{head}.num_inference_timesteps', released.euler_steps),
         beta=(
             read.get(f'{head}.noise_beta_alpha', released.beta[0]),
@@ -169,7 +177,7 @@ def action_config(
     )
 
 
-def _clip(read: _Entries, released: VideoConfig) -> tuple[int, int]:
+def _clip(read: _Entries, released: CosmosConfig) -> tuple[int, int]:
     """`frame_step` and `latent_frames` of every n-th of the frames at `video_delta_indices`."""
     data = 'datasets.vla_data'
     ratio = read.get(f'{data}.action_video_freq_ratio', 2)
@@ -225,7 +233,8 @@ def _check_text_encoder(path: Path, stored: dict[str, Stored], model: ModelConfi
     """It is not read, but it has to be the one that the prompts are embedded with."""
     layer = re.compile(r'(?!.*visual).*layers\.(\d+)\.input_layernorm\.weight')
     shapes = [tensor.shape for name, tensor in stored.items() if layer.fullmatch(name)]
-    text = model.video.text
+    assert isinstance(model.backbone, CosmosConfig)
+    text = model.backbone.text
     if stored and shapes != [(text.hidden,)] * text.layers:
         raise ValueError(
             f'{path}: expected a text encoder of {text.layers} layers of {text.hidden}, got '

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dit4dit_policy.model.config import VaeConfig
-from dit4dit_policy.model.video_backbone import make_vae
+from dit4dit_policy.model.cosmos.config import VaeConfig
+from dit4dit_policy.model.cosmos.layers import make_vae
 from dit4dit_policy.training.dataset import Progress
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from dit4dit_policy.inference.policy import encoded_for
 from dit4dit_policy.inference.processor import Processor, side_by_side, view
+from dit4dit_policy.model.backbone import Backbone
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
-from dit4dit_policy.model.video_backbone import VideoBackbone
 from g1_data.dataset import Dataset, Episode
 from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
@@ -138,9 +138,9 @@ class Demonstrations:
             state_upper=state_upper,
             action_lower=action_lower,
             action_upper=action_upper,
-            image=config.video.image,
-            state_dim=config.action.state,
-            action_dim=config.action.action,
+            image=config.backbone.image,
+            state_dim=config.action.state_dim,
+            action_dim=config.action.action_dim,
             tasks={name: text for name, text in tasks.items() if text in self.instructions},
             dataset=self.source,
         )
@@ -219,27 +219,27 @@ class LatentCache:
         return cls(home / 'dit4dit' / 'latents')
 
     def latents(
-        self, video: VideoBackbone, data: Demonstrations, variants: int, progress: Progress
+        self, backbone: Backbone, data: Demonstrations, variants: int, progress: Progress
     ) -> list[list[Tensor]]:
         """For each dataset and variant, latents (n, C, T, h, w) bfloat16 of its n frames.
 
-        T is 1 where the VAE keeps time: a clip's latents are then those of its frames. Where it
-        compresses time they are of the clip that begins with the frame.
+        T is 1 where a frame is encoded alone: a clip's latents are then those of its frames. Else
+        they are of the clip that begins with the frame.
         """
-        weights = _digest(video.vae.state_dict())
+        weights = _digest(backbone.autoencoder.state_dict() if backbone.autoencoder else {})
         wanted = [
             (index, variant) for index in range(len(data.sources)) for variant in range(variants)
         ]
         for index, variant in wanted:
-            path = self._path(weights, video, data, index, variant)
+            path = self._path(weights, backbone, data, index, variant)
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 unfinished = path.with_suffix(f'.{os.getpid()}')
-                torch.save(_encode(video, data, index, variant, progress), unfinished)
+                torch.save(_encode(backbone, data, index, variant, progress), unfinished)
                 unfinished.replace(path)
         loaded = {
             (index, variant): torch.load(
-                self._path(weights, video, data, index, variant), mmap=True, weights_only=True
+                self._path(weights, backbone, data, index, variant), mmap=True, weights_only=True
             )
             for index, variant in wanted
         }
@@ -249,17 +249,15 @@ class LatentCache:
         ]
 
     def _path(
-        self, weights: str, video: VideoBackbone, data: Demonstrations, index: int, variant: int
+        self, weights: str, backbone: Backbone, data: Demonstrations, index: int, variant: int
     ) -> Path:
-        config = video.config
+        config = backbone.config
         facts = {
             'data': data.sources[index].content_hash(),
             'step': data.step,
             'cameras': [astuple(camera) for camera in data.embodiment.cameras.values()],
-            'image': config.image,
-            'clip': config.clip_offsets if config.vae.temporal_compression > 1 else None,
-            'vae': asdict(config.vae),
-            'scale': config.scale,
+            'clip': None if config.frames_alone else config.clip_offsets,
+            'encoder': backbone.encoder_label,
             'weights': weights,
             'variant': variant,
         }
@@ -269,12 +267,12 @@ class LatentCache:
 
 @torch.inference_mode()
 def _encode(
-    video: VideoBackbone, data: Demonstrations, index: int, variant: int, progress: Progress
+    backbone: Backbone, data: Demonstrations, index: int, variant: int, progress: Progress
 ) -> Tensor:
-    config, source = video.config, data.sources[index]
-    clips = config.vae.temporal_compression > 1
+    config, source = backbone.config, data.sources[index]
+    clips = not config.frames_alone
     size = _ENCODED_AT_ONCE // (len(config.clip_offsets) if clips else 1)
-    device = next(video.vae.parameters()).device
+    device = backbone.device
     what = f'encoding {source.root.name}'
     latents = []
     for episode, frames in enumerate(
@@ -287,7 +285,7 @@ def _encode(
         for some in rows.split(size):
             with torch.autocast(device.type, torch.bfloat16):
                 clip = pixels[some].transpose(1, 2)
-                latents.append(video.encode(clip).to('cpu', torch.bfloat16))
+                latents.append(backbone.encode(clip).to('cpu', torch.bfloat16))
     return torch.cat(latents)
 
 
@@ -321,7 +319,7 @@ class Examples:
 
         A number that a dataset has not is in the middle of its range, and its targets don't count.
         """
-        known = np.zeros((len(data.state), config.action.action), dtype=np.float32)
+        known = np.zeros((len(data.state), config.action.action_dim), dtype=np.float32)
         known[:, : data.action.shape[1]] = ~np.isnan(data.action)
         state = _filled(data.state, processor.state_lower, processor.state_upper)
         middle = 0.5 * (np.array(processor.action_lower) + np.array(processor.action_upper))
@@ -371,7 +369,7 @@ class Examples:
         latents, first = self.latents[dataset][variant], int(self.first[dataset])
         if latents.shape[2] > 1:
             return latents[start - first].float()
-        rows = start + torch.tensor(self.config.video.clip_offsets)
+        rows = start + torch.tensor(self.config.backbone.clip_offsets)
         rows = rows.clamp(max=int(self.last[start])) - first
         return latents[rows][:, :, 0].transpose(0, 1).float()
 

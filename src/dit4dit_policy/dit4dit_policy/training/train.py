@@ -30,9 +30,11 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from dit4dit_policy.inference import prompt_cache
 from dit4dit_policy.inference.processor import Processor, seen_by
-from dit4dit_policy.model import checkpoint, cosmos
-from dit4dit_policy.model.config import ModelConfig, preset
+from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.cosmos.config import CosmosConfig
 from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
+from dit4dit_policy.model.presets import preset
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache
 from dit4dit_policy.training.plots import plot_chunks, plot_losses
@@ -140,9 +142,9 @@ def train(config: TrainConfig) -> Path:
             initial_noise_std=config.noise,
         )
         progress = partial(_track, log)
-        model.video.to(accelerator.device)
-        latents = LatentCache.default().latents(model.video, data, config.variants, progress)
-        prompts = prompt_cache.PromptCache(model.video, prompt_cache.default_folder())
+        model.backbone.to(accelerator.device)
+        latents = LatentCache.default().latents(model.backbone, data, config.variants, progress)
+        prompts = prompt_cache.PromptCache(model.backbone, prompt_cache.default_folder())
         prompts.embed(data.instructions)
         embedded = torch.cat([prompts[text].cpu() for text in data.instructions])
         examples = Examples.make(model.config, data, processor, latents, embedded)
@@ -170,29 +172,34 @@ class Objective(nn.Module):
         self.model, self._mode, self._draws = model, config.mode, config.draws
         self._video_batch = max(1, config.video_batch // processes)
         if config.mode == 'video':
+            if not model.backbone.has_loss:
+                raise ValueError(
+                    f'mode: a {model.config.backbone.kind} backbone has no loss of its own, '
+                    "expected 'joint' or 'action', got 'video'"
+                )
             model.action.requires_grad_(False)
         if config.mode == 'action' and not model.config.feature_gradient:
-            model.video.transformer.requires_grad_(False)
+            model.backbone.requires_grad_(False)
         if config.gradient_checkpointing:
-            for net in (model.video.transformer, model.action.model):
-                for block in net.transformer_blocks:
-                    block.forward = partial(recompute, block.forward, use_reentrant=False)
+            blocks: Any = (*model.backbone.recomputable, *model.action.model.transformer_blocks)
+            for block in blocks:
+                block.forward = partial(recompute, block.forward, use_reentrant=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Algorithm 1: `action`, the masked action loss, and `video`; `actions` (B, K, A)."""
-        model = self.model
+        model, has_loss = self.model, self.model.backbone.has_loss
         if not self.training:
-            tau = torch.full((len(batch.state),), model.config.video.feature_time)
-            condition, noise = batch.latents[:, :, :1], torch.randn_like(batch.latents)
-            features = model.video.features(condition, noise, batch.prompt, tau.to(noise))
-            velocity = model.action.velocity(features, batch.state)
-            actions = model.sample_actions(velocity, torch.randn_like(batch.actions))
-            return {'actions': actions, 'video': model.video_loss(batch)}
+            noise = model.backbone.draw_noise(len(batch.state), device=batch.state.device)
+            action = batch.state, torch.randn_like(batch.actions)
+            sample = model.sample(batch.latents[:, :, :1], batch.prompt, noise, action=action)
+            assert sample.actions is not None
+            video = {'video': model.backbone_loss(batch)} if has_loss else {}
+            return {'actions': sample.actions, **video}
         losses = {}
         if self._mode != 'video':
             losses['action'] = model.action_loss(batch, self._draws)
-        if self._mode != 'action':
-            losses['video'] = model.video_loss(batch.first(self._video_batch))
+        if self._mode != 'action' and has_loss:
+            losses['video'] = model.backbone_loss(batch.first(self._video_batch))
         return losses
 
 
@@ -212,7 +219,7 @@ class Run:
     ) -> None:
         self.config, self.accelerator, self.model_config = config, accelerator, model.config
         self.processor, self.source, self.before, self.log = processor, data.source, before, log
-        self.examples, self.frozen_folder = examples, model.video.frozen_folder
+        self.examples, self.frozen_folder = examples, model.backbone.frozen_folder
         self.training, self.held_out = split(data, config.held_out)
         self.weights = torch.tensor(data.weights, dtype=torch.float32)
         objective = Objective(config, model, accelerator.num_processes)
@@ -220,7 +227,7 @@ class Run:
             [
                 {'params': [p for p in part.parameters() if p.requires_grad], 'rate': rate}
                 for part, rate in (
-                    (model.video.transformer, config.video_rate),
+                    (model.backbone, config.video_rate),
                     (model.action, config.action_rate),
                 )
             ],
@@ -320,7 +327,7 @@ class Run:
             'error': self._error(seen['actions'], batch, rows),
             'error_wrong_image': self._error(unseen['actions'], batch, rows),
             'error_state_only': self._error(self._nearest(batch).actions, batch, rows),
-            'held_out_video': float(seen['video']),
+            **({'held_out_video': float(seen['video'])} if 'video' in seen else {}),
         }
 
     def _error(self, actions: Tensor, batch: Batch, rows: Tensor) -> float:
@@ -374,7 +381,7 @@ class Run:
     ) -> None:
         with torch.device('meta'):
             model = DiT4DiT(self.model_config)
-        model.video.frozen_folder = self.frozen_folder
+        model.backbone.frozen_folder = self.frozen_folder
         model.load_state_dict({k.removeprefix('model.'): v for k, v in state.items()}, assign=True)
         facts = {
             'trained': True,
@@ -434,22 +441,28 @@ def _start(
 ) -> tuple[DiT4DiT, dict[str, Any] | None]:
     """The model as `init_from` says, and the training record of the checkpoint it is from."""
     torch.manual_seed(config.seed)
-    wanted = preset(config.preset)
+    views = len(data.embodiment.cameras)
+    wanted = preset(config.preset).with_views(views)
     gradient = config.feature_gradient
     wanted = replace(
         wanted, feature_gradient=wanted.feature_gradient if gradient is None else gradient
     )
     folder = Path(config.init_from)
     if not config.init_from:
-        return _with_new_autoencoder(config, wanted, data, output, log), None
-    if (folder / 'vae').is_dir():
-        return cosmos.load(folder, wanted), None
+        if isinstance(wanted.backbone, CosmosConfig):
+            return _with_new_autoencoder(config, wanted, wanted.backbone, data, output, log), None
+        return DiT4DiT(wanted), None
+    if not (folder / 'processor.json').is_file():
+        return checkpoint.from_pretrained(folder, wanted), None
     earlier, record = checkpoint.load(folder)
-    action = replace(earlier.config.action, action=wanted.action.action, state=wanted.action.state)
-    model = DiT4DiT(
-        replace(earlier.config, action=action, feature_gradient=wanted.feature_gradient)
+    action = replace(
+        earlier.config.action,
+        action_dim=wanted.action.action_dim,
+        state_dim=wanted.action.state_dim,
     )
-    model.video.frozen_folder = earlier.video.frozen_folder
+    changed = replace(earlier.config, action=action, feature_gradient=wanted.feature_gradient)
+    model = DiT4DiT(changed.with_views(views))
+    model.backbone.frozen_folder = earlier.backbone.frozen_folder
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     kept = {k: v for k, v in earlier.state_dict().items() if v.shape == shapes[k]}
     if new := sorted(shapes.keys() - kept.keys()):
@@ -460,17 +473,22 @@ def _start(
 
 
 def _with_new_autoencoder(
-    config: TrainConfig, start: ModelConfig, data: Demonstrations, output: Path, log: Console
+    config: TrainConfig,
+    start: ModelConfig,
+    backbone: CosmosConfig,
+    data: Demonstrations,
+    output: Path,
+    log: Console,
 ) -> DiT4DiT:
     path = output / 'autoencoder.pt'
     if path.is_file():
         saved = torch.load(path, weights_only=True)
         statistics, weights = saved['statistics'], saved['weights']
     else:
-        image, progress = start.video.image, partial(_track, log)
+        image, progress = backbone.image, partial(_track, log)
         videos = (video for i in range(len(data.sources)) for video in data.videos(i, image))
         vae, statistics, quality = train_autoencoder(
-            start.video.vae,
+            backbone.vae,
             np.concatenate(list(progress(videos, 'reading videos', data.episodes))),
             config.autoencoder_steps,
             config.autoencoder_batch,
@@ -480,10 +498,12 @@ def _with_new_autoencoder(
         log.print(f'autoencoder: PSNR {quality:.1f} dB')
         weights = vae.state_dict()
         torch.save({'statistics': statistics, 'weights': weights}, path)
-    vae_config = replace(start.video.vae, **statistics)
+    vae_config = replace(backbone.vae, **statistics)
     torch.manual_seed(config.seed)  # the same DiTs, whether the autoencoder was at hand or not
-    model = DiT4DiT(replace(start, video=replace(start.video, vae=vae_config)))
-    model.video.vae.load_state_dict(weights)
+    model = DiT4DiT(replace(start, backbone=replace(backbone, vae=vae_config)))
+    vae = model.backbone.autoencoder
+    assert vae is not None
+    vae.load_state_dict(weights)
     return model
 
 

@@ -12,30 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
-from dit4dit_policy.model.action_dit import ActionDiT
-from dit4dit_policy.model.config import ModelConfig, TransformerConfig, VaeConfig
-from dit4dit_policy.model.dit4dit import DiT4DiT
-from dit4dit_policy.model.video_backbone import vae_arguments
-from dit4dit_policy.model.weights import Stored, assign, safetensors_folder
-
-
-def load(folder: Path, config: ModelConfig, dtype: torch.dtype | None = torch.float32) -> DiT4DiT:
-    """A model of `config` with the video DiT and the VAE of `folder`; its action DiT is random.
-
-    The text encoder is loaded when a prompt has to be embedded. FileNotFoundError or ValueError
-    says what is missing, or differs between the folder and `config`.
-    """
-    with torch.device('meta'):
-        model = DiT4DiT(config)
-    transformer = transformer_weights(folder, config.video.transformer)
-    assign(model.video.transformer, transformer, dtype)
-    assign(model.video.vae, vae_weights(folder, config.video.vae), dtype)
-    model.action = ActionDiT(config.action).to(dtype or model.video.transformer.dtype)
-    model.video.frozen_folder = folder
-    return model.eval()
+from dit4dit_policy.model.cosmos.config import TransformerConfig, VaeConfig
+from dit4dit_policy.model.cosmos.layers import vae_arguments
+from dit4dit_policy.model.weights import Stored, safetensors_folder
 
 
 def transformer_weights(folder: Path, config: TransformerConfig) -> dict[str, Stored]:

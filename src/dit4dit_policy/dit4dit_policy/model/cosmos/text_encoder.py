@@ -21,7 +21,7 @@ from transformers import (
     Qwen2Model,
 )
 
-from dit4dit_policy.model.config import TextConfig
+from dit4dit_policy.model.cosmos.config import TextConfig
 
 #: What Cosmos-Predict2.5 was trained to read in front of every instruction.
 SYSTEM_PROMPT = 'You are a helpful assistant who will provide prompts to an image generator.'

@@ -1,0 +1,121 @@
+"""The presets: `g1` (paper), `released` (published checkpoints) and `nano`, which a CPU trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dit4dit_policy.model.config import ActionConfig, ModelConfig
+from dit4dit_policy.model.cosmos.config import (
+    CosmosConfig,
+    TextConfig,
+    TransformerConfig,
+    VaeConfig,
+)
+
+
+def preset(name: str) -> ModelConfig:
+    """The configuration `name` of `PRESETS`; ValueError lists those there are."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f'no preset {name!r}; there are: {", ".join(PRESETS)}') from None
+
+
+_NANO = ModelConfig(
+    backbone=CosmosConfig(
+        transformer=TransformerConfig(
+            num_attention_heads=4,
+            attention_head_dim=32,
+            num_layers=4,
+            text_embed_dim=64,
+            adaln_lora_dim=32,
+            crossattn_proj_in_channels=128,
+            encoder_hidden_states_channels=64,
+            max_size=(4, 24, 32),
+            mlp_ratio=3.0,
+            rope_scale=(1.0, 1.0, 1.0),
+            concat_padding_mask=False,
+            extra_pos_embed_type='learnable',
+        ),
+        vae=VaeConfig(
+            base_dim=24,
+            dim_mult=(1, 2),
+            num_res_blocks=1,
+            temperal_downsample=(False,),
+            in_channels=48,
+            out_channels=48,
+            patch_size=4,
+            latents_mean=(0.0,) * 16,
+            latents_std=(1.0,) * 16,
+        ),
+        text=TextConfig(encoder='bytes', layers=2, hidden=64, tokens=64),
+        image=(96, 128),
+        feature_layer=1,
+        latent_frames=2,
+        frame_step=8,
+    ),
+    action=ActionConfig(
+        width=128,
+        heads=4,
+        layers=4,
+        hidden_dim=256,
+        feature_dim=128,
+        action_dim=16,
+        state_dim=16,
+        future_tokens=8,
+        max_positions=16,
+        time_convention='released',
+    ),
+    video_weight=0.2,
+)
+
+#: Cosmos-Predict2.5-2B, its features those of the 18th of 28 blocks.
+_COSMOS_2B = CosmosConfig(
+    transformer=TransformerConfig(
+        num_attention_heads=16,
+        attention_head_dim=128,
+        num_layers=28,
+        text_embed_dim=1024,
+        adaln_lora_dim=256,
+        crossattn_proj_in_channels=100352,
+        encoder_hidden_states_channels=1024,
+        max_size=(128, 240, 240),
+    ),
+    vae=VaeConfig(),
+    text=TextConfig(encoder='qwen2_5_vl', layers=28, hidden=3584, tokens=512),
+    image=(224, 224),
+    feature_layer=17,
+)
+
+#: DiT-B, as the paper's.
+_ACTION_DIT_B = ActionConfig(
+    width=768,
+    heads=12,
+    layers=16,
+    hidden_dim=2560,
+    feature_dim=2048,
+    action_dim=32,
+    state_dim=64,
+    dropout=0.2,
+)
+
+_G1 = ModelConfig(backbone=_COSMOS_2B, action=_ACTION_DIT_B, state_encoding='sin_cos')
+
+#: First flow time of the scheduler that the released code takes, sigma_max = 200: 0.995.
+_FIRST = 200 / 201
+
+_RELEASED = replace(
+    _G1,
+    backbone=replace(
+        _COSMOS_2B,
+        feature_time=_FIRST,
+        feature_times=(_FIRST,),
+        time_distribution='logit_normal',
+        latent_scaling='multiply_by_std',
+    ),
+    action=replace(_ACTION_DIT_B, future_tokens=0, time_convention='released'),
+    feature_gradient=False,
+)
+
+#: By name.
+PRESETS = {'nano': _NANO, 'g1': _G1, 'released': _RELEASED}
