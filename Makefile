@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo record-demo test lint bench faults clean
+.PHONY: help setup demo record-demo test test-slow lint docs bench faults clean
 
 TASK ?= arrange_flower
 DURATION ?= 20
@@ -24,8 +24,14 @@ record-demo: setup  ## a scripted operator records demonstrations, checked: TASK
 test: lint  ## every test that needs no GPU and takes no minutes
 	@source setup.bash && python -m pytest -m 'not slow and not gpu'
 
+test-slow: setup  ## the tests that take minutes
+	@source setup.bash && python -m pytest -m 'slow and not gpu'
+
 lint: setup  ## ruff and mypy
-	@source setup.bash && ruff check . && ruff format --check . && mypy $$(dirname src/*/*/__init__.py)
+	@source setup.bash && ruff check . && ruff format --check . && scripts/mypy.sh
+
+docs: setup  ## docs/parameters.md, from what the nodes declare
+	@source setup.bash && python scripts/parameter_docs.py
 
 bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|released), then control and teleoperation and teleoperation's delay
 	@source setup.bash && dit4dit bench --preset $(PRESET) && g1 bench

@@ -80,6 +80,9 @@ def wanted(package: str) -> tuple[set[str], set[str]]:
     """
     needed = _keys(imports(SRC / package / package)) | _started(package)
     tests = _keys(imports(SRC / package / 'test')) | {'python3-pytest'}
+    cmake = SRC / package / 'CMakeLists.txt'
+    if cmake.exists() and 'ament_cmake_pytest' in cmake.read_text():
+        tests.add('ament_cmake_pytest')
     return needed - {package}, tests - needed - set(PACKAGES)
 
 
