@@ -142,7 +142,7 @@ def main() -> int:
         )
         return int(stale)
     FILE.write_text(wanted)
-    print(f'wrote docs/parameters.md')
+    print('wrote docs/parameters.md')
     return 0
 
 

@@ -105,7 +105,7 @@ build_workspace() {
     local output=log/setup-colcon.txt
     mkdir -p log
     colcon --log-base log build --symlink-install "${skip[@]}" --event-handlers console_direct- \
-        --cmake-args "-DPython3_EXECUTABLE=$root/.venv/bin/python" >"$output" 2>&1 ||
+        --cmake-args -DBUILD_TESTING=ON "-DPython3_EXECUTABLE=$root/.venv/bin/python" >"$output" 2>&1 ||
         { tail -40 "$output" >&2; fail "colcon build failed; the whole output is in $output"; }
     echo "$wanted" >"$stamp"
 }
