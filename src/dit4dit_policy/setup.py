@@ -22,6 +22,9 @@ setup(
     entry_points={
         'console_scripts': ['policy_node = dit4dit_policy.nodes.policy_node:main'],
         'dit4dit.backbones': ['cosmos = dit4dit_policy.model.cosmos.backbone:CosmosBackbone'],
-        'dit4dit.policies': ['dit4dit = dit4dit_policy.inference.shipped:load'],
+        'dit4dit.policies': [
+            'dit4dit = dit4dit_policy.inference.shipped:load',
+            'remote = dit4dit_policy.inference.remote:load',
+        ],
     },
 )
