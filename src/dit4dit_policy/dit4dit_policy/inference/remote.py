@@ -245,7 +245,7 @@ def _processor(path: Path, embodiment: Embodiment) -> Processor:
     content = json.loads(path.read_text())
     bounds = content if 'action' in content else next(iter(content.values()), {})
     try:
-        limits = {
+        limits: Any = {
             f'{kind}_{side}': tuple(map(float, bounds[kind][key]))
             for kind in ('state', 'action')
             for side, key in (('lower', 'min'), ('upper', 'max'))

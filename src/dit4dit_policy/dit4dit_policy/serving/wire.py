@@ -8,7 +8,7 @@ number of numpy's {b"__npgeneric__": True, b"data": a number, b"dtype": str}.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgpack
 import numpy as np
@@ -61,8 +61,7 @@ def _unpack_numpy(entry: dict[Any, Any]) -> Any:
     if b'__ndarray__' in entry:
         data, shape = entry.get(b'data'), entry.get(b'shape')
         dtype = _dtype(entry.get(b'dtype'))
-        sizes = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
-        if not isinstance(data, bytes) or not sizes:
+        if not isinstance(data, bytes) or not _are_sizes(shape):
             raise WireError('array: expected bytes as data and a list of sizes as shape')
         wanted = math.prod(shape) * dtype.itemsize
         if len(data) != wanted:
@@ -76,6 +75,10 @@ def _unpack_numpy(entry: dict[Any, Any]) -> Any:
         except (TypeError, ValueError, OverflowError):
             raise WireError(f'number: expected one, got {entry.get(b"data")!r}') from None
     return entry
+
+
+def _are_sizes(shape: Any) -> TypeGuard[list[int]]:
+    return isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
 
 
 def _dtype(text: Any) -> np.dtype[Any]:
