@@ -128,7 +128,7 @@ def demonstrate(
         simulation,
         expert,
         cameras=tuple(writer.schema.videos),
-        image_shape=writer.schema.videos['head'].shape,
+        image_shape=next(iter(writer.schema.videos.values())).shape,
         observer=lambda seen: frames.append((seen, expert.target(seen.stamp))),
     )
     if rollout.success:
@@ -152,7 +152,13 @@ def _outcome(seed: int, rollout: Rollout) -> Episode:
     return Episode(seed, rollout.success, rollout.time, text)
 
 
-def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> Iterator[Episode]:
+def record(
+    task: str,
+    seeds: Sequence[int],
+    out: Path | None,
+    workers: int,
+    cameras: tuple[str, ...] = ('head',),
+) -> Iterator[Episode]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
     context = multiprocessing.get_context('spawn')
     parent = out.parent if out else Path(tempfile.gettempdir())
@@ -162,7 +168,7 @@ def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> I
     processes = [
         context.Process(
             target=_work,
-            args=(task, seeds[k::workers], parts / f'{k}' if out else None, queue),
+            args=(task, seeds[k::workers], parts / f'{k}' if out else None, cameras, queue),
             daemon=True,
         )
         for k in range(workers)
@@ -183,13 +189,21 @@ def record(task: str, seeds: Sequence[int], out: Path | None, workers: int) -> I
         shutil.rmtree(parts, ignore_errors=True)
 
 
-def _work(task: str, seeds: Sequence[int], part: Path | None, queue: multiprocessing.Queue) -> None:
+def _work(
+    task: str,
+    seeds: Sequence[int],
+    part: Path | None,
+    cameras: tuple[str, ...],
+    queue: multiprocessing.Queue,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     simulation, planner = Simulation(task, 0), Planner()
     writer = None
     if part:
         schema = Schema.of(
-            load_robot().embodiment, {'head': IMAGE_SHAPE}, fps=round(1 / FRAME_PERIOD)
+            load_robot().embodiment,
+            dict.fromkeys(cameras, IMAGE_SHAPE),
+            fps=round(1 / FRAME_PERIOD),
         )
         writer = DatasetWriter.create(part, schema)
     for seed in seeds:
@@ -234,6 +248,15 @@ def main(argv: Sequence[str]) -> int:
         action='store_true',
         help='only the success rate: no images, no dataset',
     )
+    every = tuple(load_robot().embodiment.cameras)
+    parser.add_argument(
+        '--cameras',
+        nargs='+',
+        default=['head'],
+        choices=every,
+        metavar='NAME',
+        help=f'cameras to record: {", ".join(every)} (default: head)',
+    )
     arguments = parser.parse_args(argv)
     out = arguments.out
     if (out is None) != arguments.dry_run:
@@ -248,7 +271,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         with _progress(console) as progress:
             bar = progress.add_task(arguments.task, total=len(seeds), done=0)
-            for episode in record(arguments.task, seeds, out, workers):
+            for episode in record(arguments.task, seeds, out, workers, tuple(arguments.cameras)):
                 episodes.append(episode)
                 progress.update(bar, advance=1, done=sum(e.success for e in episodes))
     except KeyboardInterrupt:
