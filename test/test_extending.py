@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 import yaml
 from dit4dit_msgs.msg import ActionChunk
+from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
 from dit4dit_policy.evaluation.rollouts import Attempt, Evaluation, Setting
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.shipped import load_policy
 from dit4dit_policy.training.train import TrainConfig, train
-from g1_test_support.outside import Outside
-from g1_test_support.processes import Program, module, node
-from g1_test_support.waiting import wait_until
-from sensor_msgs.msg import Image, JointState
-from trajectory_msgs.msg import JointTrajectory
-
 from g1_data import Dataset, DatasetWriter
 from g1_data.schema import Schema
 from g1_data.validate import validate
@@ -27,6 +24,9 @@ from g1_description import load_embodiment, load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA
 from g1_sim.environment import G1Environment
 from g1_sim.simulation import Simulation
+from g1_test_support.outside import Outside
+from g1_test_support.processes import Program, module, node
+from g1_test_support.waiting import wait_until
 
 HERE = Path(__file__).parent / 'extending'
 ROBOT = HERE / 'toy_robot.yaml'
@@ -137,16 +137,12 @@ def test_a_policy_drives_policy_node():
     robot = load_robot()
     with Outside() as outside:
         chunks: list[ActionChunk] = []
-        outside.node.create_subscription(
-            ActionChunk, 'policy/action_chunk', chunks.append, COMMAND
-        )
+        outside.node.create_subscription(ActionChunk, 'policy/action_chunk', chunks.append, COMMAND)
         topic = robot.embodiment.cameras['head'].topic
         images = outside.node.create_publisher(Image, f'{topic}/image_raw', SENSOR_DATA)
         states = outside.node.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         picture = Image(height=48, width=64, step=192, encoding='rgb8', data=bytes(48 * 192))
-        state = JointState(
-            name=list(robot.state_joints), position=[0.01] * len(robot.state_joints)
-        )
+        state = JointState(name=list(robot.state_joints), position=[0.01] * len(robot.state_joints))
 
         def publish() -> None:
             now = outside.node.get_clock().now().to_msg()

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import mujoco
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from dit4dit_policy.evaluation.environment import Step
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.model.backbone import Backbone, BackboneConfig
 from dit4dit_policy.model.presets import preset
-from numpy.typing import NDArray
-from torch import Tensor, nn
-
 from g1_description import Embodiment, load_embodiment
 from g1_sim import scenery
 from g1_sim.scene import Scene
@@ -174,17 +174,13 @@ class RaiseHands(SimTask):
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
 
-    def arrange(
-        self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
-    ) -> None:
+    def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         self._goals: dict[str, NDArray[np.float64]] = {}
 
     def success(self, scene: Scene) -> bool:
         if not self._goals:
             self._goals = {side: self._raised(scene, side) for side in ('left', 'right')}
-        return all(
-            scene.hand(side)[2, 3] > goal[2, 3] - 0.01 for side, goal in self._goals.items()
-        )
+        return all(scene.hand(side)[2, 3] > goal[2, 3] - 0.01 for side, goal in self._goals.items())
 
     def progress(self, scene: Scene) -> str:
         return 'done' if self.success(scene) else 'begun'
