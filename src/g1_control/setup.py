@@ -21,6 +21,7 @@ setup(
     entry_points={
         'console_scripts': [
             'control_node = g1_control.nodes.control_node:main',
+            'watchdog = g1_control.nodes.watchdog:main',
             'gripper_node = g1_control.nodes.gripper_node:main',
         ]
     },

@@ -89,12 +89,13 @@ class Rig:
 @contextmanager
 def armed_rig() -> Iterator[Rig]:
     """Starts robot and control_node and arms. Raises NoAnswer when that does not work."""
-    node = next(
-        n for n in find('robot.launch.py').nodes if n.executable == 'control_node' and n.when == G1
-    )
+    nodes = find('robot.launch.py').nodes
+    node = next(n for n in nodes if n.executable == 'control_node' and n.when == G1)
+    watchdog = next(n for n in nodes if n.executable == 'watchdog')
     robot = [sys.executable, '-m', 'g1_fakes.sdk_robot', '--domain', os.environ['ROS_DOMAIN_ID']]
     with (
         process(robot, stdin=subprocess.PIPE),
+        process(command(watchdog, {'robot': 'g1'})),
         process(command(node, {'robot': 'g1'})) as control,
         operator_node('g1_bench') as operator,
     ):

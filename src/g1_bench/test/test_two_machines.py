@@ -28,18 +28,18 @@ class Machines:
 
     def __init__(self, link) -> None:
         self.link = link
-        node = next(
-            n
-            for n in find('policy.launch.py').nodes
-            if n.executable == 'control_node' and ('robot', 'sim') in n.when
+        nodes, values = find('policy.launch.py').nodes, {'robot': 'sim', 'machine': 'robot'}
+        control = next(
+            n for n in nodes if n.executable == 'control_node' and ('robot', 'sim') in n.when
         )
-        control = command(node, {'robot': 'sim', 'machine': 'robot'})
+        watchdog = next(n for n in nodes if n.executable == 'watchdog')
         self.robot = Program(link.command(ROBOT, *module('g1_test_support.stub_robot')))
-        self.control = Program(link.command(ROBOT, *control))
+        self.watchdog = Program(link.command(ROBOT, *command(watchdog, values)))
+        self.control = Program(link.command(ROBOT, *command(control, values)))
         self.policy = Program(link.command(WORKSTATION, *module('g1_test_support.stub_policy')))
 
     def close(self) -> None:
-        for program in (self.policy, self.control, self.robot):
+        for program in (self.policy, self.control, self.watchdog, self.robot):
             program.end()
 
     def operator(self, *words: str) -> subprocess.CompletedProcess:

@@ -315,16 +315,29 @@ def joint_states(s: Snapshot) -> Finding | None:
 
 
 def arm_sdk(s: Snapshot) -> Finding | None:
-    others = [name for name in s.topic(ARM_SDK).publishers if name != 'control_node']
-    own = s.topic(ARM_SDK).publishers.count('control_node')
-    if own > 1:
-        others += ['a second control_node']
+    there = s.topic(ARM_SDK).publishers
+    others = [name for name in there if name not in ('control_node', 'watchdog')]
+    own = there.count('control_node')
+    others += [f'a second {n}' for n in ('control_node', 'watchdog') if there.count(n) > 1]
     return _grade(
         'who commands /arm_sdk',
         ', '.join(others) or ('control_node' if own else 'nobody'),
         'end what else commands the arms; a program that speaks the SDK shows without a ROS name. '
         'Control refuses to arm beside it',
         fail=bool(others),
+    )
+
+
+def watchdog(s: Snapshot) -> Finding | None:
+    if s.safety is None:
+        return None
+    age = s.safety.watchdog_age
+    return _grade(
+        'watchdog',
+        f'heard {age * 1e3:.0f} ms ago' if age >= 0.0 else 'never heard',
+        'every launch file starts it beside control_node, which does not arm without it: '
+        'ros2 run g1_control watchdog',
+        fail=not 0.0 <= age < 0.5,
     )
 
 
@@ -481,6 +494,7 @@ CHECKS: tuple[Check, ...] = (
     control_loop,
     joint_states,
     arm_sdk,
+    watchdog,
     real_time,
     checkpoint,
     policy,

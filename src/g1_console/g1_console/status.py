@@ -113,6 +113,7 @@ def _control_rows(status: SafetyStatus) -> list[tuple[str, str]]:
     return [
         ('control', f'[{MODE_COLOURS[status.mode]}]{escape(status.text)}[/]'),
         ('weight', f'{status.weight:.2f}'),
+        ('watchdog', _watchdog_text(status.watchdog_age)),
         (
             'ages',
             f'/lowstate {_milliseconds(status.lowstate_age)}, '
@@ -126,6 +127,12 @@ def _control_rows(status: SafetyStatus) -> list[tuple[str, str]]:
         ('newest rejection', escape(status.rejection_text) or '–'),
         ('so far', f'{status.holds} holds, {status.deadlines_missed} deadlines missed'),
     ]
+
+
+def _watchdog_text(age: float) -> str:
+    if not 0.0 <= age < 0.5:
+        return '[bold red]is not there: control does not arm without it[/]'
+    return f'watches, heard {_milliseconds(age)} ago'
 
 
 def _policy_text(status: PolicyStatus | None) -> str:

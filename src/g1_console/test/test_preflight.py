@@ -115,6 +115,12 @@ CASES = [
     ('camera_info', Level.WARN, 'intrinsics', silent('camera/camera/color/camera_info')),
     ('control_node', Level.FAIL, 'robot.launch.py', {'safety': None}),
     ('control_node', Level.FAIL, 'g1 reset', {'safety': SafetyStatus(mode=SafetyStatus.ESTOP)}),
+    (
+        'watchdog',
+        Level.FAIL,
+        'does not arm without it',
+        {'safety': SafetyStatus(mode=SafetyStatus.DISARMED, watchdog_age=-1.0)},
+    ),
     ('control_node', Level.WARN, 'g1 disarm', {'safety': SafetyStatus(mode=SafetyStatus.HOLD)}),
     (
         'control loop',

@@ -32,6 +32,7 @@ from g1_control.safety import (
     find_fault,
 )
 from g1_control.unitree import ARM_MOTORS, MOTORS
+from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
 from g1_ros.parameters import parameter
 
@@ -102,7 +103,10 @@ class Controller:
         self._limiting_joint = ''
         self._rejection = (Reason.NONE, '')
         self._accepted = self._rejected = self._clamped = self._deadlines_missed = 0
+        #: Told by who can see it: whether somebody else publishes on /arm_sdk, and what is wrong
+        #: with the watchdog, empty if nothing.
         self.other_publisher = False
+        self.watchdog_fault = ''
 
     def arm(self, now: float) -> tuple[bool, str]:
         """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't.
@@ -157,6 +161,19 @@ class Controller:
             self._counted = (chunk.number, chunk.stamp)
         machine.chunk_accepted()
         return ChunkAnswer(ChunkOutcome.ACCEPTED)
+
+    def was_silent(self, seconds: float) -> None:
+        """No command went out for so long: the watchdog has begun to hand the arms back.
+
+        The weight is taken to be where it is by then, and handing back goes on from there.
+        """
+        if self._machine.weight > 0.0 and seconds > SILENCE:
+            self._hand_back(
+                Reason.WATCHDOG,
+                f'nothing was commanded for {seconds:.2f} s, so the watchdog has begun to hand the '
+                'arms back',
+            )
+            self._machine.weight = weight_after(self._machine.weight, seconds)
 
     def observe(
         self,
@@ -289,6 +306,8 @@ class Controller:
     def _fault(self, elapsed: float, arming: bool = False) -> Fault | None:
         if self.other_publisher:
             return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
+        if self.watchdog_fault:
+            return Fault(Reason.WATCHDOG, self.watchdog_fault, True)
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
         fault = find_fault(self._measured, command, self._limits, self._safety, elapsed)

@@ -32,8 +32,8 @@ def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chun
     )
 
 
-def to_safety_status(status: Status, now: float) -> SafetyStatus:
-    """The status as the operator's message, stamped `now` [s]."""
+def to_safety_status(status: Status, now: float, watchdog_age: float) -> SafetyStatus:
+    """The status as the operator's message, stamped `now` [s]; watchdog_age [s] as in there."""
     return SafetyStatus(
         stamp=time_message_of(now),
         mode=int(status.mode),
@@ -42,6 +42,7 @@ def to_safety_status(status: Status, now: float) -> SafetyStatus:
         limiting_joint=status.limiting_joint,
         weight=status.weight,
         lowstate_age=status.lowstate_age,
+        watchdog_age=watchdog_age,
         chunk_age=status.chunk_age,
         chunks_accepted=status.chunks_accepted,
         chunks_rejected=status.chunks_rejected,

@@ -19,10 +19,10 @@ rad/s, N m.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 from numpy.typing import NDArray
+
+from g1_control.crc import crc32
 
 #: Entries of `motor_cmd` and `motor_state`; a 29-DoF G1 uses the first 29.
 SLOTS = 35
@@ -123,19 +123,6 @@ _LOW_STATE = np.dtype(
 )
 
 _CDR_HEADER = bytes((0, 1, 0, 0))  # plain CDR, little-endian
-_REVERSED_BITS = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
-
-
-def crc32(data: bytes | bytearray | memoryview) -> int:
-    """Unitree's CRC of little-endian uint32 words; `data` has a multiple of 4 bytes.
-
-    Polynomial 0x04C11DB7, start 0xFFFFFFFF, most significant bit first, no final xor. zlib has the
-    same polynomial, but least significant bit first: it gives the answer for bit-reversed bytes,
-    itself bit-reversed.
-    """
-    most_significant_first = np.frombuffer(data, '<u4').byteswap().tobytes()
-    reflected = zlib.crc32(most_significant_first.translate(_REVERSED_BITS)) ^ 0xFFFFFFFF
-    return int.from_bytes(reflected.to_bytes(4, 'little').translate(_REVERSED_BITS), 'big')
 
 
 def motor_errors(motorstate: int) -> tuple[str, ...]:

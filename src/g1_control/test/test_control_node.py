@@ -1,7 +1,6 @@
 """control_node as a process of its own, against a fake robot that speaks the wire."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -15,7 +14,7 @@ from unitree_hg.msg import LowState as LowStateMessage
 
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA
-from g1_test_support.sdk_robot import ROBOT, Operator, control_node
+from g1_test_support.sdk_robot import ROBOT, Control, Operator, control_node, watchdog_node
 
 
 class FakeRobot(Operator):
@@ -61,10 +60,10 @@ def robot(ros_domain: int) -> Iterator[FakeRobot]:
 
 
 @pytest.fixture
-def node(ros_domain: int) -> Iterator[subprocess.Popen]:
+def control(ros_domain: int) -> Iterator[Control]:
     # A busy machine, whose fake robot stutters, must not end in HOLD here.
     control = control_node(missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0)
-    yield control.process
+    yield control
     control.kill()
 
 
@@ -81,11 +80,12 @@ def assert_the_weight_only_ramped(robot: FakeRobot) -> None:
     assert (np.abs(np.diff(weights)) <= (np.diff(arrivals) + stutter) / 1.5).all()
 
 
-def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
+def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, control):
     robot.wait_for(lambda: robot.joint_states, 'joint states')
     assert robot.joint_states[-1].name == list(ROBOT.state_joints)
     np.testing.assert_allclose(robot.joint_states[-1].position[15:29], ROBOT.home[:14], atol=1e-6)
     robot.send(still)
+    robot.wait_for(lambda: robot.status.watchdog_age >= 0, 'the watchdog')
     assert robot.control('arm').success
     robot.wait_for_mode(SafetyStatus.HOLD)
     assert robot.commands[0].weight < 0.05
@@ -127,21 +127,69 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, node):
     assert_the_weight_only_ramped(robot)
 
 
-def test_stopped_while_armed_it_ramps_the_weight_down_first(robot, node):
+def test_stopped_while_armed_it_ramps_the_weight_down_first(robot, control):
     robot.arm()
-    node.send_signal(signal.SIGINT)
-    assert node.wait(timeout=6) == 0
+    assert control.interrupt(timeout=6) == 0
     robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'weight 0')
     assert_the_weight_only_ramped(robot)
 
 
-def test_a_corrupt_lowstate_is_as_good_as_none(robot, node):
+def test_a_corrupt_lowstate_is_as_good_as_none(robot, control):
     robot.arm()
     robot.state.to_bytes = lambda: bytes((0, 1, 0, 0)) + bytes(2088)
     robot.wait_for_mode(SafetyStatus.DISARMING)
     assert robot.status.reason == SafetyStatus.LOWSTATE_LOST
     robot.wait_for_mode(SafetyStatus.DISARMED)
     assert not robot.control('arm').success
+
+
+def weights_since(robot: FakeRobot, moment: float) -> list[tuple[float, float]]:
+    """(arrival after `moment` [s], weight) of each command."""
+    heard = zip(robot.arrivals, robot.commands, strict=False)
+    return [(at - moment, command.weight) for at, command in heard if at > moment]
+
+
+def test_killed_while_armed_its_watchdog_hands_the_arms_back(robot, control):
+    robot.arm()
+    control.process.kill()
+    killed = time.monotonic()
+    robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'weight 0', timeout=5.0)
+    after = weights_since(robot, killed + 0.05)  # what control sent may still be on its way
+    weights = np.array([weight for _, weight in after])
+    assert (np.diff(weights) <= 0).all()
+    assert len(weights) > 40  # some 110 on a quiet computer: a ramp, no jump
+    assert after[-1][0] < 1.0  # 0.6 on a quiet computer
+    assert all(command.crc_ok for command in robot.commands)
+    count = len(robot.commands)
+    time.sleep(0.5)
+    assert len(robot.commands) - count < 20  # 50 ms of weight 0, then silence
+
+
+def test_it_arms_only_with_a_watchdog_and_hands_back_when_it_dies(robot, control):
+    robot.arm()
+    assert 0.0 <= robot.status.watchdog_age < 0.5
+    control.watchdog.kill()
+    robot.wait_for_mode(SafetyStatus.DISARMING)
+    assert robot.status.reason == SafetyStatus.WATCHDOG
+    robot.wait_for_mode(SafetyStatus.DISARMED)
+    answer = robot.control('arm')
+    assert not answer.success
+    assert 'watchdog' in answer.message
+    control.watchdog = watchdog_node()
+    robot.arm()
+
+
+def test_after_a_standstill_it_goes_on_handing_back_where_the_watchdog_is(robot, control):
+    robot.arm()
+    control.process.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    robot.wait_for(
+        lambda: robot.commands[-1].weight < 0.8, 'the watchdog to hand back', timeout=5.0
+    )
+    control.process.send_signal(signal.SIGCONT)
+    robot.wait_for_mode(SafetyStatus.DISARMED)
+    weights = np.array([weight for _, weight in weights_since(robot, stopped)])
+    assert np.diff(weights).max() < 0.1  # never up again, but for what crossed on the way
 
 
 def test_the_log_says_what_is_awaited_and_has_a_line_for_each_change(ros_domain: int) -> None:

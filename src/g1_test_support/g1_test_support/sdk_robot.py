@@ -1,6 +1,6 @@
 """control_node between Unitree's SDK and a test: the processes, and the operator's end of ROS."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -32,13 +32,36 @@ def answering(name: str, *arguments: str) -> Program:
     return program
 
 
-def control_node(variables: Mapping[str, str] | None = None, **changes: object) -> Program:
+class Control(Program):
+    """control_node with its watchdog, which ends with it."""
+
+    def __init__(self, words: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+        self.watchdog = watchdog_node()
+        super().__init__(words, variables=variables)
+
+    def end(self) -> None:
+        """As Ctrl-C would."""
+        super().end()
+        self.watchdog.end()
+
+    def kill(self) -> None:
+        """At once; the watchdog hands the arms back before it ends."""
+        super().kill()
+        self.watchdog.end()
+
+
+def watchdog_node() -> Program:
+    """The watchdog of /arm_sdk, without which control_node does not arm."""
+    return Program(node('g1_control.nodes.watchdog:main'))
+
+
+def control_node(variables: Mapping[str, str] | None = None, **changes: object) -> Control:
     """control_node as its parameter files have it; `changes` are parameters.
 
     variables: of its environment, beside those of the test.
     """
     files = [str(config_path(name)) for name in ('control.yaml', 'safety.yaml')]
-    return Program(
+    return Control(
         node(
             'g1_control.nodes.control_node:main',
             '--ros-args',

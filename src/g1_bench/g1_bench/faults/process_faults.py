@@ -9,7 +9,7 @@ import time
 from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
 
 from g1_bench.faults.expectations import expect_mode, run_policy, see_disarmed, see_hold
-from g1_bench.faults.fault import Fault, Injection, Reaction
+from g1_bench.faults.fault import MARGIN, Fault, Injection, Reaction
 from g1_bench.faults.scripted_motion import POINTS, STEP
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
 from g1_control.safety import Mode, SafetyParameters
@@ -20,7 +20,18 @@ def process_faults(safety: SafetyParameters) -> list[Fault]:
     lost = safety.lowstate_lost
     return [
         Fault(
-            'control_node: stopped for 0.4 s', 'robot', 'HOLD, DEADLINES_MISSED; on', 0.0, _frozen
+            'control_node: stopped for 0.4 s',
+            'robot',
+            'watchdog hands back from 0.15 s on; DISARMING, WATCHDOG goes on with it',
+            0.4,
+            _frozen,
+        ),
+        Fault(
+            'watchdog: killed while armed',
+            'robot',
+            'DISARMING, WATCHDOG; arms again once it is back',
+            0.5,
+            _killed_watchdog,
         ),
         Fault(
             'control_node: late again and again',
@@ -46,8 +57,8 @@ def process_faults(safety: SafetyParameters) -> list[Fault]:
         Fault(
             'control_node: killed and restarted',
             'robot',
-            'silent; comes back DISARMED',
-            0.0,
+            'watchdog: weight 0 within 0.6 s, then silence; comes back DISARMED',
+            0.6,
             _killed_control,
         ),
         Fault('camera: stalls', 'sim', 'policy waits; HOLD; on', 0.5, _camera_stalls),
@@ -69,16 +80,25 @@ def process_faults(safety: SafetyParameters) -> list[Fault]:
 
 
 def _frozen(system: SystemUnderTest, within: float) -> Reaction:
-    system.stream = False  # or it would follow the next chunk before anybody sees it hold
-    system.listen(0.15)
-    system.processes.signal('control_node', signal.SIGSTOP)
+    sent = system.processes.signal('control_node', signal.SIGSTOP)
     system.listen(0.4)
-    sent = system.processes.signal('control_node', signal.SIGCONT)
-    seconds = see_hold(system, sent, SafetyStatus.DEADLINES_MISSED, within)
-    text = system.status.text
-    system.stream = True
-    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 5.0)
-    return f'{text}; on by itself', seconds
+    handed = system.commands.weight
+    if not 0.1 < handed < 0.9:
+        raise NotSeenError(f'weight {handed:.2f} after 0.4 s of silence')
+    system.processes.signal('control_node', signal.SIGCONT)
+    seconds = see_disarmed(system, sent, SafetyStatus.WATCHDOG, within)
+    return f'weight {handed:.2f} when it came back; DISARMING, WATCHDOG', seconds
+
+
+def _killed_watchdog(system: SystemUnderTest, within: float) -> Reaction:
+    killed = system.processes.signal('watchdog', signal.SIGKILL)
+    try:
+        seconds = see_disarmed(system, killed, SafetyStatus.WATCHDOG, within)
+        refused = system.call('arm').message
+    finally:
+        system.processes.start('watchdog')
+    system.wait_for(lambda: 0.0 <= system.status.watchdog_age < 0.5, 'the watchdog')
+    return f'DISARMING, WATCHDOG; refused: {refused}', seconds
 
 
 def _late_cycles(system: SystemUnderTest, within: float) -> Reaction:
@@ -128,10 +148,14 @@ def _killed_robot(name: str) -> Injection:
 def _killed_control(system: SystemUnderTest, within: float) -> Reaction:
     system.stream = False
     killed = system.processes.signal('control_node', signal.SIGKILL)
-    system.processes.start('control_node')
+    try:
+        system.wait_for(lambda: system.commands.weight == 0.0, 'weight 0', within + MARGIN)
+        zero = next(c.sent for c in system.commands.since(killed) if c.weight == 0.0) - killed
+        system.listen(0.3)
+    finally:
+        system.processes.start('control_node')
     restarted = time.time()
-    system.listen(0.1)
-    silent = max([command.sent - killed for command in system.commands.since(killed)], default=0.0)
+    last = system.commands.since(killed)[-1].sent - killed
     system.wait_for(
         lambda: system.statuses_since(restarted) and system.status.lowstate_age >= 0, 'its status'
     )
@@ -146,7 +170,7 @@ def _killed_control(system: SystemUnderTest, within: float) -> Reaction:
     first = system.commands.since(heard)[0]
     if first.weight > 0.05:
         raise NotSeenError(f'its first weight was {first.weight:.2f}')
-    return 'DISARMED; armed, from weight 0', silent
+    return f'weight 0, silent after {last:.2f} s; DISARMED; armed, from weight 0', zero
 
 
 def _camera_stalls(system: SystemUnderTest, within: float) -> Reaction:

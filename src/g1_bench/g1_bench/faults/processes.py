@@ -23,8 +23,8 @@ from g1_bringup.systems import find
 #: `robot` is Unitree's SDK with emulated servos, `sim` the simulation with the policy.
 SystemName = Literal['robot', 'sim']
 PROCESSES: dict[SystemName, tuple[str, ...]] = {
-    'robot': ('sdk_robot', 'grippers', 'gripper_node', 'control_node'),
-    'sim': ('sim_node', 'control_node', 'policy_node'),
+    'robot': ('sdk_robot', 'grippers', 'gripper_node', 'watchdog', 'control_node'),
+    'sim': ('sim_node', 'watchdog', 'control_node', 'policy_node'),
 }
 _END = 5.0  # what they may take to end [s]
 

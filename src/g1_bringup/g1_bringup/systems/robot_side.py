@@ -34,6 +34,7 @@ SIM_NODE = Node(
 _CONTROL_NODE = Node('g1_control', 'control_node', config=('control.yaml', 'safety.yaml'))
 ROBOT_NODES = (
     replace(SIM_NODE, when=SIM),
+    Node('g1_control', 'watchdog'),
     # It shares the computer with physics, camera and policy, and no robot is waiting.
     replace(_CONTROL_NODE, parameters=(('missed_deadlines', 125),), when=SIM),
     replace(_CONTROL_NODE, when=G1),

@@ -24,12 +24,14 @@ from std_srvs.srv import Trigger
 
 from g1_control.answers import ChunkOutcome, Command
 from g1_control.controller import Controller, ControlParameters
+from g1_control.nodes.arm_sdk_watch import ArmSdkWatch
 from g1_control.nodes.inputs import ChunkInputs, GripperInputs
 from g1_control.nodes.reports import ChangeLog, CycleMeter, Reports
 from g1_control.nodes.robot_wire import RobotWire
 from g1_control.remote import combination
 from g1_control.safety import Mode, Reason, SafetyParameters
 from g1_control.unitree import MOTORS
+from g1_control.watchdog import SILENCE
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_ros.main import run
@@ -66,7 +68,7 @@ class ControlNode(Node):
         robot = load_robot()
         self._controller = Controller(self._rates, self._safety, robot, ArmKinematics())
         self._lock = threading.Lock()  # around the controller
-        self._wire = RobotWire(self, robot)
+        self._wire, self._arm_sdk = RobotWire(self, robot), ArmSdkWatch(self)
         self._chunks, self._grippers = ChunkInputs(self), GripperInputs(self, robot)
         self._meter, self._changes = CycleMeter(self._rates.rate), ChangeLog(self)
         self._reports = Reports(
@@ -114,7 +116,7 @@ class ControlNode(Node):
             self.create_service(Trigger, f'control/{name}', self._service(name, action))
 
     def _arm(self, now: float) -> tuple[bool, str]:
-        self._look_for_other_publishers()
+        self._look_at_arm_sdk()
         return self._controller.arm(now)
 
     def _service(
@@ -129,8 +131,10 @@ class ControlNode(Node):
 
         return answer
 
-    def _look_for_other_publishers(self) -> None:
-        self._controller.other_publisher = self._wire.other_publishers() > 0
+    def _look_at_arm_sdk(self) -> None:
+        self._arm_sdk.look()
+        self._controller.other_publisher = self._arm_sdk.stranger
+        self._controller.watchdog_fault = self._arm_sdk.watchdog_fault
 
     def _on_news(self) -> None:
         while self._to_say:
@@ -138,11 +142,11 @@ class ControlNode(Node):
         self._publish_status()
 
     def _publish_status(self) -> None:
-        self._look_for_other_publishers()
+        self._look_at_arm_sdk()
         with self._lock:
             status, awaited = self._controller.status, self._controller.awaited
         self._changes.awaited(awaited)
-        self._reports.publish_status(status, self._now())
+        self._reports.publish_status(status, self._now(), self._arm_sdk.age)
 
     def _publish_diagnostics(self) -> None:
         with self._lock:
@@ -164,12 +168,17 @@ class ControlNode(Node):
         states_every = max(1, round(self._rates.rate / self._rates.joint_state_rate))
         grippers_every = max(1, round(self._rates.rate / self._rates.gripper_rate))
         deadline, count, unpublished = time.monotonic(), 0, False
+        sent = deadline  # when a command would have been, at the last cycle
         while not self._stopping.is_set():
             deadline += period
             _sleep_until(deadline - _TAKING)
             self._take_inputs(grippers=count % states_every == 0)
             _sleep_until(deadline)
-            lateness = time.monotonic() - deadline
+            woken = time.monotonic()
+            if woken - sent > SILENCE:
+                with self._lock:
+                    self._controller.was_silent(woken - sent)
+            lateness = woken - deadline
             deadline += lateness // period * period  # cycles that are past are not made up for
             self._meter.add(lateness)
             now = self._now() - lateness % period  # as scheduled: commands keep an even step
@@ -177,6 +186,7 @@ class ControlNode(Node):
             command = self._cycle(now, lateness > period / 2)
             if command.on_wire:
                 self._wire.send(command)
+            sent = time.monotonic()
             if unpublished and count % states_every == 0:
                 self._wire.publish_joint_states(
                     now, self._grippers.opening, self._grippers.velocity

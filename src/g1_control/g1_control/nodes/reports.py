@@ -101,9 +101,9 @@ class Reports:
         self._diagnostics = Diagnostics(node)
         self._cpu = (time.monotonic(), time.process_time())
 
-    def publish_status(self, status: Status, now: float) -> None:
-        """The status, stamped `now` [s]."""
-        self._status.publish(to_safety_status(status, now))
+    def publish_status(self, status: Status, now: float, watchdog_age: float) -> None:
+        """The status, stamped `now` [s]; watchdog_age: since it was heard [s]."""
+        self._status.publish(to_safety_status(status, now, watchdog_age))
 
     def publish_diagnostics(self, status: Status) -> None:
         """Both entries. Garbage is collected here, once a second, off the control thread."""

@@ -85,7 +85,3 @@ class RobotWire:
                 np.concatenate((state.tau_est[:MOTORS], (0.0, 0.0))),
             )
         )
-
-    def other_publishers(self) -> int:
-        """How many others publish on /arm_sdk."""
-        return max(self._node.count_publishers(self._arm_sdk.topic_name) - 1, 0)

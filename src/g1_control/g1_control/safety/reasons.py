@@ -44,3 +44,7 @@ class Reason(IntEnum):
     GRIPPER_FAULT = 60
     DEADLINES_MISSED = 70
     SELF_COLLISION = 71
+    WORKSPACE = 72
+    CONTACT = 73
+    WORLD_NOT_SET = 74
+    WATCHDOG = 80

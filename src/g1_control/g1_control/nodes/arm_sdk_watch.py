@@ -1,0 +1,60 @@
+"""Who else can speak on /arm_sdk: the watchdog, which has to be there, and strangers."""
+
+from __future__ import annotations
+
+import time
+
+from dit4dit_msgs.msg import WatchdogStatus
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+
+from g1_ros.polling import PolledSubscription
+from g1_ros.qos import COMMAND
+
+_LOST = 0.5  # [s] without a word of the watchdog, which says one twenty times a second
+
+
+class ArmSdkWatch:
+    """Call `look` ten times a second.
+
+    stranger: whether somebody but this node and its watchdog has a publisher on /arm_sdk.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.stranger = False
+        self._node, self._topic = node, node.resolve_topic_name('arm_sdk')
+        self._statuses = PolledSubscription(node, WatchdogStatus, 'control/watchdog', COMMAND)
+        self._gid = ''
+        self._heard_at: float | None = None  # steady clock [s]
+        self._known: tuple[int, str] = (-1, '')  # publishers, and the watchdog's, at the last look
+
+    @property
+    def age(self) -> float:
+        """Since the watchdog was heard [s]; negative before the first time."""
+        return time.monotonic() - self._heard_at if self._heard_at is not None else -1.0
+
+    @property
+    def watchdog_fault(self) -> str:
+        """What is wrong with the watchdog, and what to do; empty if nothing."""
+        if self._heard_at is None:
+            return 'no watchdog yet; start it: ros2 run g1_control watchdog'
+        if self.age > _LOST:
+            return f'the watchdog is silent for {self.age:.1f} s; has it died? start it again'
+        return ''
+
+    def look(self) -> None:
+        """Takes what the watchdog said and sees who is there."""
+        for data, _ in self._statuses.take():
+            self._gid = deserialize_message(data, WatchdogStatus).publisher
+            self._heard_at = time.monotonic()
+        known = (self._node.count_publishers(self._topic), self._gid)
+        if known != self._known:  # to ask for each costs more than to count them
+            self.stranger = self._strangers() > 0
+            self._known = known
+
+    def _strangers(self) -> int:
+        infos = self._node.get_publishers_info_by_topic(self._topic)
+        mine = (self._node.get_name(), self._node.get_namespace())
+        others = [i for i in infos if bytes(i.endpoint_gid).hex() != self._gid]
+        own = sum((i.node_name, i.node_namespace) == mine for i in others)
+        return len(others) - min(own, 1)  # a second control_node is a stranger too
