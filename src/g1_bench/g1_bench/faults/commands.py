@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from g1_control.safety import SafetyParameters
+from g1_control.watchdog import RAMP
 from g1_fakes.command_log import LONGEST_STEP, ArmCommand, extremes
 
 #: Rounding: a command is a float32.
@@ -63,7 +64,7 @@ def check_commands(
 def _weight_jumps(
     commands: Sequence[ArmCommand], safety: SafetyParameters, period: float
 ) -> list[str]:
-    steepest = 1.05 / min(safety.weight_ramp, safety.estop_ramp)
+    steepest = 1.05 / min(safety.weight_ramp, safety.estop_ramp, RAMP)  # RAMP: the watchdog's
     jumps = []
     for first, second in itertools.pairwise(commands):
         apart = second.sent - first.sent

@@ -21,6 +21,9 @@ from g1_control.safety import Mode, SafetyParameters
 
 _LEFT_ELBOW_MOTOR = 18
 
+#: On /arm_sdk: control_node and its watchdog.
+OWN_PUBLISHERS = 2
+
 
 def robot_faults(safety: SafetyParameters) -> list[Fault]:
     """The rows, timed as the limits in config/safety.yaml say."""
@@ -146,7 +149,7 @@ def _second_publisher(system: SystemUnderTest, within: float) -> Reaction:
     system.processes.start('intruder')
     sent = time.time()
     try:
-        system.wait_for(lambda: system.publishers('arm_sdk') > 1, 'second publisher')
+        system.wait_for(lambda: system.publishers('arm_sdk') > OWN_PUBLISHERS, 'second publisher')
         sent = time.time()
         seconds = see_disarmed(system, sent, SafetyStatus.SECOND_PUBLISHER, within)
     finally:
@@ -158,12 +161,14 @@ def _second_publisher_refused(system: SystemUnderTest, within: float) -> Reactio
     disarm(system)
     system.processes.start('intruder')
     try:
-        system.wait_for(lambda: system.publishers('arm_sdk') > 1, 'second publisher')
+        system.wait_for(lambda: system.publishers('arm_sdk') > OWN_PUBLISHERS, 'second publisher')
         system.listen(0.5)
         return see_refused(system, 'arm')
     finally:
         system.processes.signal('intruder', signal.SIGTERM)
-        system.wait_for(lambda: system.publishers('arm_sdk') == 1, 'end of the second publisher')
+        system.wait_for(
+            lambda: system.publishers('arm_sdk') == OWN_PUBLISHERS, 'end of the second publisher'
+        )
 
 
 def _estop_service(system: SystemUnderTest, within: float) -> Reaction:
