@@ -35,6 +35,7 @@ pytest.importorskip('xrobotoolkit_sdk')
 ROBOT = load_robot()
 LEAD = load(RetargetingParameters, config_path('teleop.yaml')).lead
 DEADLINE = 60.0  # [s]
+SILENCE = 1.0  # [s]; after a shorter one, of up to 0.5 s, the hands go on by themselves
 #: Prints what the device reads, a JSON line for each stamp, as the SDK writes to stdout itself.
 READER = """
 import json, sys, time
@@ -281,12 +282,14 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
 
     service.asleep = True
     stopped = robot.wait_until_said('stopped sending; wake the headset')
+    time.sleep(SILENCE)
     service.asleep = False
     robot.wait_until_said('left hand waits; let go of its grip')
     move(not_since=stopped)
 
     service.close()
     stopped = robot.wait_until_said('stopped sending; start the XRoboToolkit PC service')
+    time.sleep(SILENCE)
     service = XrService(headset.measure, port)
     robot.wait_until_said('left hand waits; let go of its grip')
     move(not_since=stopped)
