@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import String
 
 from g1_description.robot import Side
-from g1_ros.polling import PolledSubscription
 from g1_ros.qos import SENSOR_DATA, STATUS
 from g1_ros.stamps import nanoseconds, serialised_stamp, time_message
 
@@ -94,12 +94,21 @@ class OperatorSubscription:
         problem: why the newest messages are no measurement, in words; empty where they are.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._hands = PolledSubscription(node, PoseArray, _HANDS, SENSOR_DATA)
-        self._inputs = PolledSubscription(node, Joy, _INPUTS, SENSOR_DATA)
-        self._unpaired: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
-        self._publishers: Callable[[], int] = lambda: node.count_publishers(_HANDS)
+    def __init__(self, node: Node, heard: Callable[[], None]) -> None:
+        """heard: called when a measurement has come whole, or what should have been one."""
         self.help, self.problem = '', ''
+        self._heard = heard
+        self._publishers: Callable[[], int] = lambda: node.count_publishers(_HANDS)
+        self._hands: dict[int, bytes] = {}  # by stamp [ns], until the other half comes
+        self._inputs: dict[int, bytes] = {}
+        self._measurements: list[OperatorInput] = []
+        for kind, topic, mine, other in (
+            (PoseArray, _HANDS, self._hands, self._inputs),
+            (Joy, _INPUTS, self._inputs, self._hands),
+        ):
+            node.create_subscription(
+                kind, topic, partial(self._take, mine, other), SENSOR_DATA, raw=True
+            )
         node.create_subscription(String, _STATUS, self._take_status, STATUS)
 
     @property
@@ -108,26 +117,33 @@ class OperatorSubscription:
         return self._publishers() > 0
 
     def take(self) -> list[OperatorInput]:
-        """The measurements that have come whole since the last call, oldest first."""
-        for subscription, kept in zip((self._hands, self._inputs), self._unpaired, strict=True):
-            for data, _ in subscription.take():
-                kept[serialised_stamp(data)] = data
-            for stamp in sorted(kept)[:-_UNPAIRED]:
-                del kept[stamp]
-        hands, inputs = self._unpaired
-        measurements = []
-        for stamp in sorted(hands.keys() & inputs.keys()):
-            pair = hands.pop(stamp), inputs.pop(stamp)
-            try:
-                measurements.append(
-                    operator_input(
-                        deserialize_message(pair[0], PoseArray), deserialize_message(pair[1], Joy)
-                    )
-                )
-                self.problem = ''
-            except ValueError as error:
-                self.problem = f'{_HANDS} and {_INPUTS} are not those of an operator: {error}'
-        return measurements
+        """The measurements that have come since the last call, oldest first."""
+        taken, self._measurements = self._measurements, []
+        return taken
+
+    def _take(self, mine: dict[int, bytes], other: dict[int, bytes], data: bytes) -> None:
+        stamp = serialised_stamp(data)
+        mine[stamp] = data
+        if stamp in other:
+            hands, inputs = self._hands[stamp], self._inputs[stamp]
+            for kept in (mine, other):
+                for old in [key for key in kept if key <= stamp]:
+                    del kept[old]
+            self._read(hands, inputs)
+            self._heard()
+        for old in sorted(mine)[:-_UNPAIRED]:
+            del mine[old]
+
+    def _read(self, hands: bytes, inputs: bytes) -> None:
+        try:
+            operator = operator_input(
+                deserialize_message(hands, PoseArray), deserialize_message(inputs, Joy)
+            )
+        except ValueError as error:
+            self.problem = f'{_HANDS} and {_INPUTS} are not those of an operator: {error}'
+            return
+        self.problem = ''
+        self._measurements.append(operator)
 
     def _take_status(self, message: String) -> None:
         self.help = message.data

@@ -63,7 +63,7 @@ def test_it_rests_until_the_arms_can_follow_and_then_plays_to_the_end(
     node = rclpy.create_node('listener', context=context)
     executor = rclpy.executors.SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    heard = OperatorSubscription(node)
+    heard = OperatorSubscription(node, lambda: None)
     safety = node.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
     seen: list[OperatorInput] = []
 

@@ -34,6 +34,7 @@ from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watc
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
 _HICCUP = 0.5  # after a shorter silence of the device the hands go on, from where they are [s]
+_LATE = 1.2  # periods; a headset measures at 90 Hz
 _SETTLING = 0.5  # for so long control may hold until the operator is told [s]
 _ARMED = (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
 #: What brings the arms back, by the mode of control.
@@ -53,7 +54,8 @@ class TeleopParameters:
         unit='Hz',
         minimum=100.0,
         maximum=250.0,
-        description='Targets while a grip is pressed, each from the newest measurement.',
+        description='Targets while a grip is pressed, where the device does not measure as often; '
+        'a new measurement makes one at once.',
     )
 
 
@@ -88,14 +90,16 @@ class TeleopNode(Node):
         self._publisher = self.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
         self._status = self.create_publisher(String, 'teleop/status', STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._device = OperatorSubscription(self)
+        self._device = OperatorSubscription(self, self._step)
         self._operator = _NOTHING_MEASURED
         # The topic is shared: others' joint states may come after those that are waited for.
         self._joint_states = PolledSubscription(self, JointState, 'joint_states', SENSOR_DATA)
         self._joints = JointReader(self._robot.action_joints)
         self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
         self._requests = OperatorRequests(self, self._tell)
-        steady_timer(self, 1 / parameters.rate, self._step)
+        self._period = 1 / parameters.rate
+        self._stepped_at = 0.0
+        steady_timer(self, self._period, self._step_if_late)
         steady_timer(self, 1.0, self._publish_diagnostics)
         self.get_logger().info(f'buttons: {self._buttons}')
 
@@ -112,8 +116,13 @@ class TeleopNode(Node):
 
     # A cycle.
 
+    def _step_if_late(self) -> None:
+        """A cycle without a new measurement, where none came for longer than a period."""
+        if time.monotonic() - self._stepped_at > _LATE * self._period:
+            self._step()
+
     def _step(self) -> None:
-        now = time.monotonic()  # not the clock of the stamps: that one may be set
+        now = self._stepped_at = time.monotonic()  # the clock of the stamps may be set
         self._take_joint_states(now)
         measurements = self._device.take()
         for measured in measurements:
