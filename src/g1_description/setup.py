@@ -11,7 +11,7 @@ setup(
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
     ],
-    install_requires=['setuptools'],
+    install_requires=['numpy', 'pyyaml', 'setuptools'],
     extras_require={'test': ['pytest']},
     zip_safe=True,
     maintainer='DiT4DiT deployment suite team',

@@ -43,16 +43,24 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         help='LeRobot datasets, in equal shares, in place of those in the file',
     )
     parser.add_argument('--output', type=Path, metavar='DIR', help='in place of that in the file')
+    parser.add_argument(
+        '--cameras',
+        metavar='NAMES',
+        help='that the model sees side by side, as head,left_wrist; in place of those in the file',
+    )
 
 
 def _train(options: argparse.Namespace) -> int:
-    from dit4dit_policy.training.train import TrainConfig, train
+    from dit4dit_policy.training.config import TrainConfig
+    from dit4dit_policy.training.train import train
 
     config = TrainConfig.read(options.config)
     if options.data:
         config = replace(config, datasets={str(folder): 1.0 for folder in options.data})
     if options.output:
         config = replace(config, output=str(options.output))
+    if options.cameras:
+        config = replace(config, cameras=tuple(options.cameras.split(',')))
     folder = train(config)
     print(f'checkpoint: {folder}')
     return 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from dit4dit_policy.inference.policy import encoded_for, near_home
-from dit4dit_policy.inference.processor import Processor, seen_by
+from dit4dit_policy.inference.policy import near_home
+from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.upgrade import upgrade_processor
 from dit4dit_policy.model import checkpoint, released
 from dit4dit_policy.model.cosmos import pretrained

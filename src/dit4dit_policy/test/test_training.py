@@ -16,12 +16,18 @@ import yaml
 from safetensors.torch import load_file
 
 from dit4dit_policy import cli
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
+from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import presets
 from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
+from dit4dit_policy.training import loop
 from dit4dit_policy.training import train as training
-from dit4dit_policy.training.dataset import Demonstrations, Examples, LatentCache, augmented
-from dit4dit_policy.training.train import TrainConfig, train
+from dit4dit_policy.training.config import TrainConfig
+from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.examples import Examples
+from dit4dit_policy.training.latent_cache import LatentCache, augmented
+from dit4dit_policy.training.train import train
 
 _ROOT = Path(__file__).parents[3]
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
@@ -46,9 +52,9 @@ def settings(recorded, tmp_path, monkeypatch):
     return TrainConfig(
         preset='tiny', embodiment=str(toy.embodiment_file(tmp_path / 'toy.yaml')),
         datasets={str(recorded): 1.0}, output=str(tmp_path / 'run'),
-        tasks={'touch': toy.INSTRUCTION}, held_out=0.25, autoencoder_steps=3, autoencoder_batch=2,
-        variants=2, steps=4, batch=4, video_batch=2, warm_up=2, evaluate_every=2, threads=1,
-        bf16=False,
+        tasks={'touch': toy.INSTRUCTION}, val_fraction=0.25, autoencoder_steps=3,
+        autoencoder_batch_size=2, variants=2, steps=4, batch_size=4, video_batch_size=2,
+        warmup_steps=2, evaluate_every=2, threads=1, bf16=False,
     )  # fmt: skip
 
 
@@ -108,14 +114,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(settings, tmp_path):
 def _train_until_killed(settings):
     """Dies in the third step, without a chance to clean up."""
     presets.PRESETS['tiny'] = toy.tiny()
-    advance = training.Run.advance
+    advance = loop.Run.advance
 
     def advance_or_die(run):
         if run.step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return advance(run)
 
-    training.Run.advance = advance_or_die
+    loop.Run.advance = advance_or_die
     train(settings)
 
 
@@ -126,6 +132,55 @@ def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     assert DiT4DiTPolicy.load(second).training['before']['steps'] == 4
 
 
+def test_bounds_of_the_checkpoint_are_kept_unless_asked_for_new_ones(
+    settings, recorded, tmp_path, capsys
+):
+    first = train(replace(settings, steps=1))
+    other = toy.record(tmp_path / 'other', 8, seed=5)
+    again = replace(settings, steps=1, datasets={str(other): 1.0}, init_from=str(first))
+    kept = train(replace(again, output=str(tmp_path / 'kept')))
+    anew = train(replace(again, output=str(tmp_path / 'anew'), recompute_bounds=True))
+    bounds = [Processor.load(f / 'processor.json').action_upper for f in (first, kept, anew)]
+    assert bounds[1] == bounds[0]
+    assert bounds[2] != bounds[0]
+    assert bounds[2] == Demonstrations.read({str(other): 1.0}, toy.embodiment()).processor(
+        toy.tiny(), {}
+    ).action_upper  # fmt: skip
+    assert 'beyond the bounds of the checkpoint, cut there: ' in capsys.readouterr().err
+
+
+def test_a_dataset_names_its_task_where_the_settings_do_not(settings, recorded, tmp_path):
+    other = toy.record(tmp_path / 'touch', 4, seed=1, instruction='Touch it again, slowly!')
+    data = Demonstrations.read({str(recorded): 1.0, str(other): 1.0}, toy.embodiment())
+    assert data.tasks({}) == {
+        'touch': toy.INSTRUCTION,
+        'touch_it_again_slowly': 'Touch it again, slowly!',
+    }
+    assert data.tasks({'tap': toy.INSTRUCTION, 'rest': 'Rest.'}) == {'tap': toy.INSTRUCTION}
+
+
+def test_several_cameras_are_trained_on_side_by_side(settings, tmp_path):
+    robot = toy.embodiment(cameras=('head', 'wrist'))
+    both = toy.record(tmp_path / 'both', 4, cameras=('head', 'wrist'))
+    file = toy.embodiment_file(tmp_path / 'both.yaml', cameras=('head', 'wrist'))
+    settings = replace(settings, embodiment=str(file), datasets={str(both): 1.0}, steps=1)
+    policy = DiT4DiTPolicy.load(train(replace(settings, cameras=('wrist', 'head'))), robot)
+    assert policy.cameras == ('wrist', 'head')
+    assert policy.model.config.backbone.frame == (32, 96)
+    images = {'head': toy.scene(np.zeros(2), 0.5), 'wrist': toy.scene(np.ones(2), 0.1)}
+    observation = Observation(images, np.zeros(16), toy.INSTRUCTION)
+    chunk = policy.infer(observation)
+    swapped = Observation(
+        {'head': images['wrist'], 'wrist': images['head']}, np.zeros(16), toy.INSTRUCTION
+    )
+    assert not np.array_equal(policy.infer(swapped), chunk)
+    with pytest.raises(ValueError, match='expected those of wrist, head, got head; missing: wrist'):
+        policy.infer(Observation({'head': images['head']}, np.zeros(16), toy.INSTRUCTION))
+    settings = replace(settings, output=str(tmp_path / 'deaf'), cameras=('ear',))
+    with pytest.raises(ValueError, match='toy has head, wrist; expected some of them'):
+        train(settings)
+
+
 def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
     settings, tmp_path, monkeypatch, capsys
 ):
@@ -134,7 +189,7 @@ def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
     wider = replace(tiny, action=replace(tiny.action, state_dim=20, action_dim=18))
     monkeypatch.setitem(presets.PRESETS, 'wider', wider)
     other = replace(
-        settings, preset='wider', init_from=str(first), steps=2, video_rate=0.0, action_rate=0.0,
+        settings, preset='wider', init_from=str(first), steps=2, video_lr=0.0, action_lr=0.0,
         output=str(tmp_path / 'second'),
     )  # fmt: skip
     second = train(other)
@@ -158,8 +213,8 @@ def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
     ],
 )
 def test_modes_train_what_they_should_and_only_that(settings, mode, gradient, trained):
-    settings = replace(settings, steps=1, warm_up=1, weight_decay=0.0, ema=0.0)
-    first = train(replace(settings, action_rate=0.0, video_rate=0.0))
+    settings = replace(settings, steps=1, warmup_steps=1, weight_decay=0.0, ema_decay=0.0)
+    first = train(replace(settings, action_lr=0.0, video_lr=0.0))
     other = replace(
         settings, output=settings.output + mode, init_from=str(first), mode=mode,
         feature_gradient=gradient,
@@ -187,7 +242,9 @@ def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
 )
 def test_two_processes_train_one_model(settings, tmp_path, how):
     # Without GPUs accelerate shares the work by DDP, whatever the file says.
-    settings = replace(settings, preset='nano', steps=2, batch=2, video_batch=2, variants=1)
+    settings = replace(
+        settings, preset='nano', steps=2, batch_size=2, video_batch_size=2, variants=1
+    )
     config = tmp_path / 'train.yaml'
     config.write_text(yaml.safe_dump(asdict(settings)))
     command = [
@@ -243,7 +300,9 @@ def test_weights_say_how_often_a_dataset_is_drawn(settings, recorded, tmp_path, 
     monkeypatch.setattr(
         Examples, 'batch', lambda self, rows, v: (drawn.append(rows), batch(self, rows, v))[1]
     )
-    train(replace(settings, datasets={str(recorded): 1.0, str(other): 4.0}, batch=200, steps=1))
+    train(
+        replace(settings, datasets={str(recorded): 1.0, str(other): 4.0}, batch_size=200, steps=1)
+    )
     rows = drawn[0]
     assert 20 <= (rows < 96).sum() <= 60
 
@@ -306,7 +365,8 @@ def test_command_line(settings, tmp_path, capsys):
     assert "unknown ['stepz']" in capsys.readouterr().err
 
 
-def test_recorded_datasets_are_named_on_the_command_line(tmp_path, monkeypatch):
+def test_datasets_and_cameras_are_named_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(_ROOT)
     given = []
     monkeypatch.setattr(training, 'train', lambda config: given.append(config) or tmp_path)
     words = ['train', '--config', str(_ROOT / 'config/train_teleop.yaml')]
@@ -315,4 +375,6 @@ def test_recorded_datasets_are_named_on_the_command_line(tmp_path, monkeypatch):
     named, plain = given
     assert named.datasets == {'monday': 1.0, 'tuesday': 1.0} and named.output == 'both'
     assert plain == replace(named, datasets={'runs/teleop': 1}, output='runs/train_teleop')
-    assert 'pick_and_place' in plain.tasks
+    assert 'pick_and_place' in plain.task_table()
+    assert cli.main([*words, '--cameras', 'head,left_wrist']) == 0
+    assert given[-1].cameras == ('head', 'left_wrist')

@@ -70,23 +70,30 @@ def processor(config: ModelConfig) -> Processor:
     )
 
 
-def embodiment(joints: tuple[str, ...] = JOINTS) -> Embodiment:
-    """Two arms and two grippers, and the camera that sees them."""
+def embodiment(
+    joints: tuple[str, ...] = JOINTS, cameras: tuple[str, ...] = ('head',)
+) -> Embodiment:
+    """Two arms and two grippers, and the cameras that see them."""
     parts = {'left_arm': joints[:7], 'right_arm': joints[7:14], 'grippers': joints[14:]}
     groups = tuple(Group(name, part, part) for name, part in parts.items())
-    camera = Camera('head', 'observation.images.ego_view', width=128, height=96)
-    return Embodiment('toy', 'toy', 10.0, groups, {'head': camera})
+    seen = {name: Camera(name, f'observation.images.{name}', SIZE[1], SIZE[0]) for name in cameras}
+    return Embodiment('toy', 'toy', 10.0, groups, seen)
 
 
-def embodiment_file(path: Path, joints: tuple[str, ...] = JOINTS) -> Path:
+def embodiment_file(
+    path: Path, joints: tuple[str, ...] = JOINTS, cameras: tuple[str, ...] = ('head',)
+) -> Path:
     """The YAML of `embodiment`."""
-    robot = embodiment(joints)
+    robot = embodiment(joints, cameras)
     content = {
         'name': robot.name,
         'robot_type': robot.robot_type,
         'rate': robot.rate,
         'groups': {group.name: {'joints': list(group.state)} for group in robot.groups},
-        'cameras': {'head': {'key': 'observation.images.ego_view', 'width': 128, 'height': 96}},
+        'cameras': {
+            camera.name: {'key': camera.key, 'width': camera.width, 'height': camera.height}
+            for camera in robot.cameras.values()
+        },
     }
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
@@ -110,15 +117,25 @@ def demonstration(place: np.ndarray, length: int = 24) -> tuple[np.ndarray, np.n
     return path[:-1], path[1:]
 
 
-def record(root: Path, episodes: int, seed: int = 0, joints: tuple[str, ...] = JOINTS) -> Path:
+def record(
+    root: Path,
+    episodes: int,
+    seed: int = 0,
+    joints: tuple[str, ...] = JOINTS,
+    cameras: tuple[str, ...] = ('head',),
+    instruction: str = INSTRUCTION,
+) -> Path:
+    """A dataset of that many demonstrations; every camera sees the same."""
     rng = np.random.default_rng(seed)
-    writer = DatasetWriter.create(root, Schema.of(embodiment(joints), {'head': SIZE}))
+    writer = DatasetWriter.create(
+        root, Schema.of(embodiment(joints, cameras), dict.fromkeys(cameras, SIZE))
+    )
     for _ in range(episodes):
         place = rng.uniform(size=2)
-        with writer.episode(INSTRUCTION) as episode:
+        with writer.episode(instruction) as episode:
             for k, (state, action) in enumerate(zip(*demonstration(place), strict=True)):
                 arm = min(k / 16, 1.0)
-                episode.add(state, action, {'head': scene(place, arm)})
+                episode.add(state, action, dict.fromkeys(cameras, scene(place, arm)))
     return root
 
 

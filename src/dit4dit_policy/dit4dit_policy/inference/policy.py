@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.chunking import Prefix, guided, soft_mask
 from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
-from dit4dit_policy.inference.processor import Processor, seen_by
+from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.action_dit import Velocity
@@ -238,14 +238,6 @@ def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
         action_dim=config.action.action_dim,
         tasks={},
     )
-
-
-def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
-    """The embodiment with its states encoded as a model of that configuration wants them."""
-    if config.state_encoding != 'sin_cos':
-        return embodiment
-    groups = tuple(replace(group, state_encoding='sin_cos') for group in embodiment.groups)
-    return replace(embodiment, groups=groups)
 
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:

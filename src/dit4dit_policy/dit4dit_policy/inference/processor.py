@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dit4dit_policy.model.config import ModelConfig
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
@@ -284,6 +285,14 @@ def seen_by(embodiment: Embodiment, cameras: tuple[str, ...]) -> Embodiment:
         },
         limits={},
     )
+
+
+def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
+    """The embodiment with its states encoded as a model of that configuration wants them."""
+    if config.state_encoding != 'sin_cos':
+        return embodiment
+    groups = tuple(replace(group, state_encoding='sin_cos') for group in embodiment.groups)
+    return replace(embodiment, groups=groups)
 
 
 def view(image: Picture, camera: Camera, size: tuple[int, int]) -> Picture:

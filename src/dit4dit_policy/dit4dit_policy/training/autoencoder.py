@@ -11,32 +11,36 @@ from torch import Tensor
 
 from dit4dit_policy.model.cosmos.config import VaeConfig
 from dit4dit_policy.model.cosmos.layers import make_vae
-from dit4dit_policy.training.dataset import Progress
+from dit4dit_policy.training.config import TrainConfig
+from dit4dit_policy.training.terminal import Track
 
 
 def train_autoencoder(
     config: VaeConfig,
     frames: NDArray[np.uint8],
-    steps: int,
-    batch: int,
-    seed: int,
-    progress: Progress,
+    settings: TrainConfig,
+    track: Track,
 ) -> tuple[Any, dict[str, tuple[float, ...]], float]:
-    """Learns to reconstruct `frames` (N, H, W, 3).
+    """Learns to reconstruct `frames` (N, H, W, 3), as the settings `autoencoder_*` say.
 
     Returns the VAE, its latents' statistics as entries of `VaeConfig`, and the PSNR [dB].
 
     A pixel counts more the further it is from the average frame: the table is most of the picture,
     and the objects on it are what the policy has to find.
     """
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
+    steps, batch, rate = (
+        settings.autoencoder_steps,
+        settings.autoencoder_batch_size,
+        settings.autoencoder_lr,
+    )
+    torch.manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
     vae = make_vae(config)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
     mean = torch.from_numpy(frames[:: max(1, len(frames) // 200)].mean(axis=0)) / 127.5 - 1
     mean = mean.permute(2, 0, 1).float()[:, None]
-    for _ in progress(range(steps), 'training the autoencoder', steps):
+    for _ in track(range(steps), 'training the autoencoder', steps):
         rows = torch.randint(len(frames), (batch,), generator=generator)
         gain = 0.8 + 0.4 * torch.rand(batch, 3, 1, 1, 1, generator=generator)
         pixels = ((_pixels(frames, rows) + 1) * gain - 1).clamp(-1, 1)

@@ -1,1 +1,0 @@
-"""Policies over a socket: what goes over the wire, and the server."""

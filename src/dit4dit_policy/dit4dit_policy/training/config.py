@@ -1,0 +1,99 @@
+"""What `dit4dit train` is told: `TrainConfig`, a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
+
+    datasets: folders of LeRobot v2.1 datasets, each with the share it has in what is trained on.
+    output: gets `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on
+    from. embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the
+    model sees, side by side in this order; by default those of the checkpoint it starts from, else
+    the embodiment's. tasks: name to instruction of those that may be in the datasets, or a YAML
+    file of these; by default the datasets name them. init_from: where to start: a checkpoint (its
+    folder, or the name of a shipped one), whose model is kept but for what `preset`, embodiment and
+    cameras give other dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its
+    first); or '', new weights behind an autoencoder trained on the datasets. recompute_bounds:
+    normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
+    """
+
+    preset: str
+    datasets: dict[str, float]
+    output: str
+    embodiment: str = 'g1_aloha'
+    cameras: tuple[str, ...] = ()
+    tasks: dict[str, str] | str = field(default_factory=dict)
+    init_from: str = ''
+    recompute_bounds: bool = False
+    mode: Literal['joint', 'video', 'action'] = 'joint'
+    feature_gradient: bool | None = None  # of the action loss into the backbone; None: preset's
+    seed: int = 0
+    threads: int = 2
+    action_shift: int = 0  # steps by which the policy gives its targets early
+    initial_noise_std: float = 1.0  # of the noise that the policy samples from
+    val_fraction: float = 0.05  # of the episodes, held out for evaluation
+    autoencoder_steps: int = 1500
+    autoencoder_batch_size: int = 16
+    autoencoder_lr: float = 2e-3
+    variants: int = 3  # light and shift of the images, drawn once an episode
+    steps: int = 2000
+    batch_size: int = 64  # of all processes together
+    video_batch_size: int = 16  # examples of it that the video loss is taken on
+    noise_samples: int = 2  # action noises and flow times for each example
+    video_lr: float = 1e-3
+    action_lr: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 1e-2
+    grad_clip_norm: float = 1.0
+    ema_decay: float = 0.995
+    state_noise_std: float = 0.03  # of values in [-1, 1]
+    state_dropout: float = 0.2  # share of examples whose state is hidden: the image has to say it
+    evaluate_every: int = 250
+    bf16: bool = True
+    gradient_checkpointing: bool = False  # less memory for more time
+
+    def __post_init__(self) -> None:
+        if self.mode not in ('joint', 'video', 'action'):
+            raise ValueError(f"mode: expected 'joint', 'video' or 'action', got {self.mode!r}")
+        if not 0 < self.video_batch_size <= self.batch_size:
+            raise ValueError(
+                f'video_batch_size: expected 1 to batch_size, {self.batch_size}, '
+                f'got {self.video_batch_size}'
+            )
+        if not 0 < self.val_fraction <= 0.5:
+            raise ValueError(f'val_fraction: expected above 0 to 0.5, got {self.val_fraction}')
+
+    @classmethod
+    def read(cls, path: Path) -> TrainConfig:
+        """Reads a YAML file. ValueError names an entry that is unknown, missing or wrong."""
+        values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise ValueError(f'{path}: expected entries by name, got {values!r}')
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - names):
+            raise ValueError(f'{path}: unknown {unknown}; known are {sorted(names)}')
+        entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            return cls(**entries)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{path}: {error}') from None
+
+    def task_table(self) -> dict[str, str]:
+        """Name to instruction; empty where the datasets are to say. ValueError if it is none."""
+        table = self.tasks
+        if isinstance(table, str):
+            path = Path(table)
+            if not path.is_file():
+                raise ValueError(f'tasks: expected a YAML file of names and instructions, {path}')
+            table = yaml.safe_load(path.read_text())
+        if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+            raise ValueError(f'tasks: expected names and their instructions, got {table!r}')
+        return table

@@ -1,0 +1,234 @@
+"""Demonstrations: the states and targets of datasets in memory, their videos read when asked for.
+
+Shapes: N frames of all datasets one after the other, S numbers of a state, A of an action.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.inference.processor import Processor, encoded_for, side_by_side, view
+from dit4dit_policy.model.config import ModelConfig
+from g1_data.dataset import Dataset, Episode
+from g1_data.schema import ACTION_KEY, STATE_KEY
+from g1_description import Camera, Embodiment
+
+# Of a number that did not change [rad, m]: so wide that noise in its measured state does not
+_SMALLEST_STATE_RANGE = 0.02
+_SMALLEST_ACTION_RANGE = 1e-5  # matter, and so narrow that its targets are what they always were
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A mixture of datasets at the embodiment's rate; their videos are read when asked for.
+
+    weights: share of each dataset in what is trained on. embodiment: with the cameras that are
+    used. state (N, S), action (N, A) [rad, m]: of a number that a dataset has not they are NaN.
+    `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
+    episode.
+    """
+
+    sources: tuple[Dataset, ...]
+    weights: tuple[float, ...]
+    embodiment: Embodiment
+    instructions: tuple[str, ...]
+    state: NDArray[np.float64]
+    action: NDArray[np.float64]
+    dataset: NDArray[np.int64]
+    episode: NDArray[np.int64]
+    task: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @property
+    def episodes(self) -> int:
+        """Episodes of all datasets together."""
+        return int(self.episode[-1]) + 1
+
+    @classmethod
+    def read(cls, mixture: Mapping[str, float], embodiment: Embodiment) -> Demonstrations:
+        """The LeRobot v2.1 datasets in folders `mixture`, each with its weight.
+
+        `embodiment` says which numbers and cameras are used, and how many frames a second.
+        ValueError where a weight is not positive, or a dataset does not fit the embodiment.
+        """
+        if not mixture or min(mixture.values()) <= 0:
+            raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
+        sources = tuple(Dataset(root) for root in mixture)
+        instructions: dict[str, int] = {}
+        columns: dict[str, list[NDArray[Any]]] = {
+            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')
+        }
+        count = number = 0
+        for index, source in enumerate(sources):
+            stride = _stride(source, embodiment.step)
+            places = {
+                'state': _places(source, 'state', source.state_names, embodiment.state_names),
+                'action': _places(source, 'action', source.action_names, embodiment.action_names),
+            }
+            for camera in embodiment.cameras.values():
+                source.video_key(camera)  # a missing one is told before anything is read
+            for episode in source.episodes:
+                read = source.read_finite(episode.index, (STATE_KEY, ACTION_KEY))
+                length = len(read[STATE_KEY][::stride])
+                count += length
+                for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
+                    columns[name].append(_arranged(read[key][::stride], places[name]))
+                tasks = [
+                    instructions.setdefault(task, len(instructions))
+                    for task in source.frame_tasks(episode.index)[::stride]
+                ]
+                columns['task'].append(np.resize(tasks, length))
+                facts = {'dataset': index, 'episode': number, 'last': count - 1}
+                for name, value in facts.items():
+                    columns[name].append(np.full(length, value))
+                number += 1
+        if not count:
+            raise ValueError(f'datasets: expected demonstrations, there are none in {[*mixture]}')
+        return cls(
+            sources=sources,
+            weights=tuple(mixture.values()),
+            embodiment=embodiment,
+            instructions=tuple(instructions),
+            **{name: np.concatenate(parts) for name, parts in columns.items()},
+        )
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What a checkpoint records of its data."""
+        return {
+            'datasets': [source.root.name for source in self.sources],
+            'weights': list(self.weights),
+            'episodes': self.episodes,
+            'frames': len(self.state),
+            'hash': [source.content_hash() for source in self.sources],
+        }
+
+    def tasks(self, table: Mapping[str, str]) -> dict[str, str]:
+        """Name to instruction of the tasks that are demonstrated.
+
+        By `table` where it is given. Else a dataset of one instruction gives it its own name, and
+        the other instructions are named by their words.
+        """
+        if table:
+            return {name: text for name, text in table.items() if text in self.instructions}
+        named: dict[str, str] = {}
+        for source in self.sources:
+            if len(source.tasks) == 1 and source.root.name not in named:
+                named[source.root.name] = source.tasks[0]
+        for text in self.instructions:
+            if text not in named.values():
+                named['_'.join(re.findall(r'\w+', text.lower()))] = text
+        return named
+
+    def processor(self, config: ModelConfig, tasks: Mapping[str, str]) -> Processor:
+        """Bounds and instructions as these demonstrations have them; `tasks` as of `tasks`."""
+        state_lower, state_upper = _bounds([self.state], _SMALLEST_STATE_RANGE)
+        chunk = range(config.action.horizon if self.relative.any() else 1)
+        targets = (
+            self.action[np.minimum(np.arange(len(self.last)) + k, self.last)] - self.reference
+            for k in chunk
+        )
+        action_lower, action_upper = _bounds(targets, _SMALLEST_ACTION_RANGE)
+        return Processor(
+            embodiment=encoded_for(config, self.embodiment),
+            state_lower=state_lower,
+            state_upper=state_upper,
+            action_lower=action_lower,
+            action_upper=action_upper,
+            image=config.backbone.image,
+            state_dim=config.action.state_dim,
+            action_dim=config.action.action_dim,
+            tasks=self.tasks(tasks),
+            dataset=self.source,
+        )
+
+    @property
+    def relative(self) -> NDArray[np.bool_]:
+        """(A,) whether a number of an action is relative to the state."""
+        return np.array([g.relative for g in self.embodiment.groups for _ in g.action])
+
+    @property
+    def reference(self) -> NDArray[np.float64]:
+        """(N, A) what targets are given less: the state where they are relative to it, else 0."""
+        reference = np.zeros_like(self.action)
+        state, action = self.embodiment.state_slices(), self.embodiment.action_slices()
+        for group in self.embodiment.groups:
+            if group.relative:
+                reference[:, action[group.name]] = self.state[:, state[group.name]]
+        return reference
+
+    def videos(self, index: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+        """Frames (T, H, V W, 3) of each episode of the dataset `index`, the cameras side by side.
+
+        size: (H, W) of a camera's picture. ValueError where an episode has not as many images as
+        states.
+        """
+        source = self.sources[index]
+        for episode in source.episodes:
+            cameras = self.embodiment.cameras.values()
+            yield side_by_side([self._video(source, episode, camera, size) for camera in cameras])
+
+    def _video(
+        self, source: Dataset, episode: Episode, camera: Camera, size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        stride = _stride(source, self.embodiment.step)
+        images = [
+            view(image, camera, size)
+            for number, image in enumerate(source.frames(episode.index, camera))
+            if number % stride == 0
+        ]
+        if len(images) != (expected := len(range(0, episode.length, stride))):
+            raise ValueError(
+                f'{source.root}: episode {episode.index} has {len(images)} images of '
+                f'{camera.name} for {expected} states; record it again'
+            )
+        return np.stack(images)
+
+
+def _stride(source: Dataset, step: float) -> int:
+    """Frames of the dataset in a step [s]."""
+    stride = round(source.fps * step)
+    if not stride or abs(stride / source.fps - step) > 1e-6:
+        raise ValueError(
+            f'{source.root}: {source.fps} frames per second do not divide into steps of {step:g} s'
+        )
+    return stride
+
+
+def _places(
+    source: Dataset, kind: str, there: tuple[str, ...], names: tuple[str, ...]
+) -> list[int | None]:
+    """Where the dataset has each of `names`; None where it has not.
+
+    ValueError where it has numbers that the embodiment has not.
+    """
+    if unknown := [name for name in there if name not in names]:
+        raise ValueError(
+            f'{source.root}: its {kind} has {", ".join(unknown)}, which the embodiment has not; '
+            'name the one of its robot in `embodiment`'
+        )
+    return [there.index(name) if name in there else None for name in names]
+
+
+def _arranged(rows: NDArray[Any], places: list[int | None]) -> NDArray[np.float64]:
+    values = np.full((len(rows), len(places)), np.nan)
+    for column, place in enumerate(places):
+        if place is not None:
+            values[:, column] = rows[:, place]
+    return values
+
+
+def _bounds(
+    parts: Iterable[NDArray[np.float64]], smallest: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of each column; one that hardly changes gets the range `smallest`, below its largest."""
+    ends = [(np.nanmin(values, axis=0), np.nanmax(values, axis=0)) for values in parts]
+    lower = np.min([low for low, _ in ends], axis=0)
+    upper = np.max([high for _, high in ends], axis=0)
+    return tuple(np.minimum(lower, upper - smallest).tolist()), tuple(upper.tolist())

@@ -1,0 +1,109 @@
+"""Demonstrations as the model sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.dit4dit import Batch
+from dit4dit_policy.training.demonstrations import Demonstrations
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The n-th example starts at the n-th frame of the demonstrations.
+
+    state (N, S), action (N, A) [rad, m] without gaps; known (N, A') 1 where a target counts.
+    """
+
+    config: ModelConfig
+    processor: Processor
+    latents: list[list[Tensor]]
+    prompts: Tensor
+    state: NDArray[np.float64]
+    action: NDArray[np.float64]
+    known: Tensor
+    dataset: Tensor
+    first: Tensor
+    task: Tensor
+    last: Tensor
+
+    @classmethod
+    def make(
+        cls,
+        config: ModelConfig,
+        data: Demonstrations,
+        processor: Processor,
+        latents: list[list[Tensor]],
+        prompts: Tensor,
+    ) -> Examples:
+        """`latents` of `LatentCache`; `prompts` (instructions, L, E) embed `data.instructions`.
+
+        A number that a dataset has not is in the middle of its range, and its targets don't count.
+        """
+        known = np.zeros((len(data.state), config.action.action_dim), dtype=np.float32)
+        known[:, : data.action.shape[1]] = ~np.isnan(data.action)
+        state = _filled(data.state, processor.state_lower, processor.state_upper, 0.0)
+        reference = np.nan_to_num(data.reference)
+        return cls(
+            config=config,
+            processor=processor,
+            latents=latents,
+            prompts=prompts,
+            state=state,
+            action=_filled(data.action, processor.action_lower, processor.action_upper, reference),
+            known=torch.from_numpy(known),
+            dataset=torch.from_numpy(data.dataset),
+            first=torch.searchsorted(
+                torch.from_numpy(data.dataset), torch.arange(len(data.sources))
+            ),
+            task=torch.from_numpy(data.task),
+            last=torch.from_numpy(data.last),
+        )
+
+    def batch(self, start_B: Tensor, variant_B: Tensor) -> Batch:
+        """Examples at the frames `start_B`. After an episode its last frame and target stay."""
+        chunk_BK = torch.minimum(
+            start_B[:, None] + torch.arange(self.config.action.horizon), self.last[start_B, None]
+        )
+        state_B1S = self.state[start_B, None]
+        actions = self.processor.encode_action(self.action[chunk_BK], state_B1S)
+        return Batch(
+            latents=torch.stack(
+                [self._clip(*at) for at in zip(start_B.tolist(), variant_B.tolist(), strict=True)]
+            ),
+            prompt=self.prompts[self.task[start_B]],
+            state=self.processor.encode_state(state_B1S),
+            actions=actions,
+            mask=self.known[start_B, None].expand_as(actions),
+        )
+
+    def decoded(self, actions: Tensor, start_B: Tensor) -> NDArray[np.float64]:
+        """Targets (B, K, A) [rad, m] of the model's actions for the examples at `start_B`."""
+        return self.processor.decode_action(actions.float().cpu(), self.state[start_B, None])
+
+    def _clip(self, start: int, variant: int) -> Tensor:
+        """Latents (C, T, h, w) of the clip that begins at the frame `start`."""
+        dataset = int(self.dataset[start])
+        latents, first = self.latents[dataset][variant], int(self.first[dataset])
+        if latents.shape[2] > 1:
+            return latents[start - first].float()
+        rows = start + torch.tensor(self.config.backbone.clip_offsets)
+        rows = rows.clamp(max=int(self.last[start])) - first
+        return latents[rows][:, :, 0].transpose(0, 1).float()
+
+
+def _filled(
+    values: NDArray[np.float64],
+    lower: tuple[float, ...],
+    upper: tuple[float, ...],
+    reference: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:
+    middle = (np.array(lower) + np.array(upper)) / 2 + reference
+    return np.where(np.isnan(values), middle, values)

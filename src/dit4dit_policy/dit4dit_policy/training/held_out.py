@@ -1,0 +1,90 @@
+"""Episodes that are not trained on, and how well the model does on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from dit4dit_policy.model.dit4dit import Batch
+from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.examples import Examples
+from dit4dit_policy.training.plots import plot_chunks
+
+_EVALUATED = 128  # examples
+_PLOTTED = 4
+
+
+@dataclass(frozen=True)
+class Split:
+    """Frames to train on, for each dataset, and frames held out."""
+
+    training: list[Tensor]
+    held_out: Tensor
+
+    @classmethod
+    def of(cls, data: Demonstrations, fraction: float) -> Split:
+        """Every n-th episode is held out. ValueError where there are too few of them."""
+        every = max(2, round(1 / fraction))
+        held_out = torch.from_numpy(data.episode) % every == every - 1
+        if not held_out.any():
+            raise ValueError(f'{data.episodes} episodes are too few to hold out one in {every}')
+        dataset = torch.from_numpy(data.dataset)
+        training = [(~held_out & (dataset == i)).nonzero()[:, 0] for i in range(len(data.sources))]
+        for source, rows in zip(data.sources, training, strict=True):
+            if not len(rows):
+                raise ValueError(f'{source.root}: held out as a whole, its episodes are too few')
+        return cls(training, held_out.nonzero()[:, 0])
+
+
+@torch.no_grad()
+def evaluate(
+    objective: Any, accelerator: Accelerator, examples: Examples, split: Split, picture: Path
+) -> dict[str, float]:
+    """Errors on held-out episodes, of sampled chunks in the robot's units; draws `picture`.
+
+    `error` is the mean absolute error [rad]. `error_wrong_image` is the same with images of other
+    examples, and `error_state_only` that of the chunk of the training example with the nearest
+    state: a policy that sees is well below both.
+    """
+    torch.manual_seed(0)
+    objective = objective.eval()
+    rows = split.held_out[torch.randperm(len(split.held_out))[:_EVALUATED]]
+    batch = examples.batch(rows, torch.zeros_like(rows))
+    shuffled = replace(batch, latents=batch.latents[torch.randperm(len(rows))])
+    seen = objective(on_device(batch, accelerator))
+    unseen = objective(on_device(shuffled, accelerator))
+    true = examples.decoded(batch.actions, rows)
+    known = batch.mask[..., : true.shape[-1]].numpy() > 0
+
+    def error(actions: Tensor) -> float:
+        return float(np.abs(examples.decoded(actions, rows) - true)[known].mean())
+
+    if accelerator.is_main_process:
+        processor, guess = examples.processor, examples.decoded(seen['actions'], rows)
+        names = processor.action_names
+        plot_chunks(guess[:_PLOTTED], true[:_PLOTTED], names, processor.step, picture)
+    nearest = _nearest(examples, split, batch)
+    return {
+        'error': error(seen['actions']),
+        'error_wrong_image': error(unseen['actions']),
+        'error_state_only': error(examples.batch(nearest, torch.zeros_like(nearest)).actions),
+        **({'held_out_video': float(seen['video'])} if 'video' in seen else {}),
+    }
+
+
+def on_device(batch: Batch, accelerator: Accelerator) -> Batch:
+    """The batch where the model is."""
+    return Batch(*(getattr(batch, f.name).to(accelerator.device) for f in fields(batch)))
+
+
+def _nearest(examples: Examples, split: Split, batch: Batch) -> Tensor:
+    """(B,) the training frame whose state is nearest to each of the batch."""
+    rows = torch.cat(split.training)
+    states = examples.processor.encode_state(examples.state[rows])
+    return rows[torch.cdist(batch.state[:, 0], states).argmin(dim=1)]

@@ -1,0 +1,202 @@
+"""Where a training starts: its demonstrations, its model and the processor that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
+from dit4dit_policy.inference.shipped import checkpoint_folder
+from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.cosmos.config import CosmosConfig
+from dit4dit_policy.model.dit4dit import DiT4DiT
+from dit4dit_policy.model.presets import preset
+from dit4dit_policy.training.autoencoder import train_autoencoder
+from dit4dit_policy.training.config import TrainConfig
+from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.terminal import tracker
+from g1_description import Embodiment, load_embodiment
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with. before: the record of the checkpoint that the model is from."""
+
+    model: DiT4DiT
+    data: Demonstrations
+    processor: Processor
+    before: dict[str, Any] | None
+
+
+def start(config: TrainConfig, log: Console) -> Start:
+    """Reads the demonstrations and makes the model, as `init_from` and `preset` say.
+
+    FileNotFoundError or ValueError says what is missing or does not fit.
+    """
+    torch.manual_seed(config.seed)
+    folder = checkpoint_folder(config.init_from) if config.init_from else None
+    earlier = None
+    if folder is not None and (folder / 'processor.json').is_file():
+        earlier = Processor.load(folder / 'processor.json')
+    robot = _robot(config, earlier)
+    data = Demonstrations.read(config.datasets, robot)
+    wanted = _wanted(config, len(robot.cameras))
+    before = None
+    if folder is None:
+        model = _new_model(config, wanted, data, log)
+    elif earlier is None:
+        model = checkpoint.from_pretrained(folder, wanted)
+    else:
+        model, before = _continued(folder, wanted, log)
+    processor = data.processor(model.config, config.task_table())
+    if earlier is not None:
+        processor = replace(processor, embodiment=robot)
+        if not config.recompute_bounds:
+            processor = with_bounds_of(processor, earlier, log)
+    processor = replace(
+        processor,
+        action_shift=config.action_shift,
+        initial_noise_std=config.initial_noise_std,
+    )
+    return Start(model, data, processor, before)
+
+
+def with_bounds_of(processor: Processor, earlier: Processor, log: Console) -> Processor:
+    """The processor with the earlier one's bounds, where both have a number alike.
+
+    What a network has learned is in units of its bounds: with others it would have to learn it
+    again. Says which numbers leave them.
+    """
+    changes: dict[str, tuple[float, ...]] = {}
+    beyond: list[str] = []
+    for kind in ('state', 'action'):
+        known = dict(_bounds_by_name(earlier, kind))
+        rows = []
+        for name, (how, low, high) in _bounds_by_name(processor, kind):
+            kept = known.get(name)
+            if kept is None or kept[0] != how:
+                rows.append((low, high))
+                continue
+            margin = 0.05 * (kept[2] - kept[1])
+            if low < kept[1] - margin or high > kept[2] + margin:
+                beyond.append(f'{kind} of {name}')
+            rows.append(kept[1:])
+        changes[f'{kind}_lower'] = tuple(low for low, _ in rows)
+        changes[f'{kind}_upper'] = tuple(high for _, high in rows)
+    if beyond:
+        log.print(
+            f'beyond the bounds of the checkpoint, cut there: {", ".join(beyond)}; '
+            '`recompute_bounds: true` takes those of the datasets',
+            soft_wrap=True,
+        )
+    return replace(processor, **changes)  # type: ignore[arg-type]
+
+
+def _bounds_by_name(
+    processor: Processor, kind: str
+) -> list[tuple[str, tuple[tuple[Any, ...], float, float]]]:
+    """Of each number of state or action: how it is encoded, and its bounds."""
+    names = processor.state_names if kind == 'state' else processor.action_names
+    groups = processor.embodiment.groups
+    how: list[tuple[Any, ...]] = (
+        [(g.state_encoding,) for g in groups for _ in g.state]
+        if kind == 'state'
+        else [(g.action_encoding, g.relative) for g in groups for _ in g.action]
+    )
+    bounds = (getattr(processor, f'{kind}_{side}') for side in ('lower', 'upper'))
+    return list(zip(names, zip(how, *bounds, strict=True), strict=True))
+
+
+def _robot(config: TrainConfig, earlier: Processor | None) -> Embodiment:
+    """The embodiment with the cameras that are used; its groups as the checkpoint has them."""
+    robot = load_embodiment(config.embodiment)
+    cameras = config.cameras or (earlier.cameras if earlier else robot.model_cameras)
+    robot = seen_by(robot, cameras)
+    if earlier is None:
+        return encoded_for(preset(config.preset), robot)
+    same = (earlier.state_names, earlier.action_names) == (robot.state_names, robot.action_names)
+    return replace(robot, groups=earlier.embodiment.groups) if same else robot
+
+
+def _wanted(config: TrainConfig, views: int) -> ModelConfig:
+    """The preset, for that many cameras."""
+    wanted = preset(config.preset)
+    gradient = config.feature_gradient
+    return replace(
+        wanted,
+        backbone=wanted.backbone.with_views(views),
+        feature_gradient=wanted.feature_gradient if gradient is None else gradient,
+    )
+
+
+def _continued(
+    folder: Path, wanted: ModelConfig, log: Console
+) -> tuple[DiT4DiT, dict[str, Any] | None]:
+    """The checkpoint's model with the dimensions and views wanted, and its training record."""
+    earlier, record = checkpoint.load(folder)
+    action = replace(
+        earlier.config.action,
+        action_dim=wanted.action.action_dim,
+        state_dim=wanted.action.state_dim,
+    )
+    backbone = earlier.config.backbone
+    if backbone.views != wanted.backbone.views:
+        backbone = backbone.with_views(wanted.backbone.views)
+    model = DiT4DiT(
+        replace(
+            earlier.config,
+            backbone=backbone,
+            action=action,
+            feature_gradient=wanted.feature_gradient,
+        )
+    )
+    model.backbone.frozen_folder = earlier.backbone.frozen_folder
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    kept = {k: v for k, v in earlier.state_dict().items() if v.shape == shapes[k]}
+    if new := sorted(shapes.keys() - kept.keys()):
+        text = f'{folder}: of other dimensions, begun anew: {", ".join(new)}'
+        log.print(text, soft_wrap=True)
+    model.load_state_dict(kept, strict=False)
+    return model, record
+
+
+def _new_model(
+    config: TrainConfig, wanted: ModelConfig, data: Demonstrations, log: Console
+) -> DiT4DiT:
+    """New weights; a backbone with an autoencoder of its own gets one trained on the videos."""
+    if not isinstance(wanted.backbone, CosmosConfig):
+        return DiT4DiT(wanted)
+    path = Path(config.output) / 'autoencoder.pt'
+    if path.is_file():
+        saved = torch.load(path, weights_only=True)
+    else:
+        saved = _trained_autoencoder(config, wanted.backbone, data, log)
+        torch.save(saved, path)
+    vae_config = replace(wanted.backbone.vae, **saved['statistics'])
+    torch.manual_seed(config.seed)  # the same DiTs, whether the autoencoder was at hand or not
+    model = DiT4DiT(replace(wanted, backbone=replace(wanted.backbone, vae=vae_config)))
+    vae = model.backbone.autoencoder
+    assert vae is not None
+    vae.load_state_dict(saved['weights'])
+    return model
+
+
+def _trained_autoencoder(
+    config: TrainConfig, backbone: CosmosConfig, data: Demonstrations, log: Console
+) -> dict[str, Any]:
+    track = tracker(log)
+    videos = (video for i in range(len(data.sources)) for video in data.videos(i, backbone.image))
+    vae, statistics, quality = train_autoencoder(
+        backbone.vae,
+        np.concatenate(list(track(videos, 'reading videos', data.episodes))),
+        config,
+        track,
+    )
+    log.print(f'autoencoder: PSNR {quality:.1f} dB')
+    return {'statistics': statistics, 'weights': vae.state_dict()}
