@@ -1,4 +1,4 @@
-"""`g1 check`: the pre-flight list against whatever is running, with the mend of what is wrong."""
+"""`g1 check`: the pre-flight list against whatever is running, with the remedy of what is wrong."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def as_json(robot: str, results: list[Finding]) -> dict[str, object]:
         'robot': robot,
         'passed': passed(results),
         'checks': [
-            {'check': f.check, 'level': f.level.value, 'found': f.found, 'mend': f.mend}
+            {'check': f.check, 'level': f.level.value, 'found': f.found, 'remedy': f.remedy}
             for f in results
         ],
     }
@@ -89,6 +89,6 @@ def table(robot: str, results: list[Finding]) -> Table:
             finding.check,
             f'[{colour}]{finding.level.value}[/]',
             escape(finding.found),
-            escape(finding.mend),
+            escape(finding.remedy),
         )
     return result

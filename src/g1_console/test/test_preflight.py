@@ -201,7 +201,7 @@ def test_what_is_wrong_is_found_with_what_mends_it(name, level, advice, changes)
     results = findings(replace(FINE, **changes))
     found = {f.check: f for f in results}[name]
     assert found.level is level, found
-    assert advice in found.mend
+    assert advice in found.remedy
     assert passed(results) == (level is not Level.FAIL)
 
 
@@ -219,7 +219,7 @@ def test_nothing_at_all_running_fails_and_says_how_to_start():
     results = findings(nothing)
     failed = {f.check for f in results if f.level is Level.FAIL}
     assert failed >= {'/lowstate', 'camera', 'control_node', 'left gripper', 'right gripper'}
-    assert all(f.mend for f in results if f.level is not Level.PASS)
+    assert all(f.remedy for f in results if f.level is not Level.PASS)
 
 
 def test_a_simulation_needs_neither_the_robots_network_nor_its_ports():
