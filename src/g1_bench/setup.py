@@ -21,7 +21,7 @@ setup(
     entry_points={
         'console_scripts': [],
         'g1.commands': [
-            'bench = g1_bench.bench:main',
+            'bench = g1_bench.benchmarks.command:main',
             'demo = g1_bench.demo:main',
             'record-demo = g1_bench.record_demo:main',
             'faults = g1_bench.faults.command:main',

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from unitree_hg.msg import LowCmd, LowState
 
-from g1_console.listening import STREAM
 from g1_ros import qos
-from g1_ros.polling import take
-
-_IMAGES = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-_EVERY_ONE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50)
+from g1_ros.polling import PolledTopics
 
 
 @dataclass
@@ -54,31 +46,26 @@ class Monitor:
         self.keep_images = False
         self._images = images.open('wb')
         self._offset = 0
-        self._sources = [
-            (self._listen(node, *topic), topic[0], topic[3], keep)
-            for *topic, keep in (
-                (LowState, 'lowstate', STREAM, True, self._keep_lowstate),
-                (LowCmd, 'arm_sdk', STREAM, True, self._keep_command),
-                (JointState, 'joint_states', STREAM, True, self._keep_joint_state),
-                (Image, 'camera/camera/color/image_raw', _IMAGES, True, self._keep_image),
-                (ActionChunk, 'policy/action_chunk', _EVERY_ONE, False, self._keep_chunk),
-                (SafetyStatus, 'control/safety_status', qos.STATUS, False, self._keep_safety),
-                (PolicyStatus, 'policy/status', qos.STATUS, False, self._keep_policy),
-                (Bool, 'sim/success', qos.STATUS, False, self._keep_success),
-                (DiagnosticArray, '/diagnostics', 10, False, self._keep_diagnostics),
-            )
-        ]
-
-    def _listen(self, node: Node, kind: Any, topic: str, profile: Any, raw: bool) -> Any:
-        return node.create_subscription(kind, topic, lambda _: None, profile, raw=raw)
+        self._topics = PolledTopics(node)
+        for kind, topic, profile, raw, keep in (
+            (LowState, 'lowstate', qos.STREAM, True, self._keep_lowstate),
+            (LowCmd, 'arm_sdk', qos.STREAM, True, self._keep_command),
+            (JointState, 'joint_states', qos.STREAM, True, self._keep_joint_state),
+            (Image, 'camera/camera/color/image_raw', qos.SENSOR_DATA, True, self._keep_image),
+            (ActionChunk, 'policy/action_chunk', qos.EVERY_COMMAND, False, self._keep_chunk),
+            (SafetyStatus, 'control/safety_status', qos.STATUS, False, self._keep_safety),
+            (PolicyStatus, 'policy/status', qos.STATUS, False, self._keep_policy),
+            (Bool, 'sim/success', qos.STATUS, False, self._keep_success),
+            (DiagnosticArray, '/diagnostics', qos.EVERY_COMMAND, False, self._keep_diagnostics),
+        ):
+            self._topics.listen(kind, topic, profile, keep, raw=raw)
 
     def poll(self) -> None:
         """Takes everything that has come since the last poll."""
-        for subscription, kind, raw, keep in self._sources:
-            for taken in take(subscription, kind, raw):
-                keep(*taken)
+        self._topics.poll()
 
     def close(self) -> None:
+        """Ends the file of images."""
         self._images.close()
 
     def _keep_lowstate(self, _message: bytes, info: dict[str, int]) -> None:

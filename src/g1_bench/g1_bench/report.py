@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from dit4dit_msgs.msg import SafetyStatus
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
 from g1_bench.monitor import Record
-from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
+from g1_fakes.command_log import read_commands
+from g1_ros.conversions import JointReader
+from g1_ros.stamps import nanoseconds
 
 T = TypeVar('T')
 
@@ -34,7 +35,7 @@ TOPICS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class TaskRun:
     """What was asked for, and from when to when the policy worked on it [ns since 1970]."""
 
     task: str
@@ -44,11 +45,12 @@ class Run:
 
     @property
     def seconds(self) -> float:
+        """How long it took."""
         return (self.end - self.start) * 1e-9
 
 
 @dataclass(frozen=True)
-class Motion:
+class JointMotion:
     """Positions (n, joints) [rad, m] and velocities (n, joints) at times (n,) [ns since 1970]."""
 
     names: tuple[str, ...]
@@ -57,7 +59,7 @@ class Motion:
     velocities: NDArray[np.float64]
 
 
-def report(record: Record, run: Run) -> dict[str, Any]:
+def report(record: Record, run: TaskRun) -> dict[str, Any]:
     """The content of report.json. Seconds, rad, rad/s, Hz, as the keys say.
 
     Everything is counted from `run.start` to `run.end`; success is that of the end.
@@ -105,7 +107,7 @@ def report(record: Record, run: Run) -> dict[str, Any]:
     }
 
 
-def success_time(entries: list[tuple[int, bool]], run: Run) -> float | None:
+def success_time(entries: list[tuple[int, bool]], run: TaskRun) -> float | None:
     """When the task was done, if it was at the end [s since the start of the run]."""
     if not at(entries, run.end, False):
         return None
@@ -113,32 +115,34 @@ def success_time(entries: list[tuple[int, bool]], run: Run) -> float | None:
     return rounded(max(0, since - run.start) * 1e-9)
 
 
-def commanded(commands: Iterable[tuple[int, bytes]]) -> Motion:
+def commanded(commands: Iterable[tuple[int, bytes]]) -> JointMotion:
     """The arms' motion (14 joints) on /arm_sdk, while it had any weight."""
-    command, times, positions, velocities = LowCmd(), [], [], []
-    for time, message in commands:
-        command.load(message)
-        if command.weight > 0.0:
-            times.append(time)
-            positions.append(command.q[ARM_MOTORS].copy())
-            velocities.append(command.dq[ARM_MOTORS].copy())
-    return _motion(load_robot().arm_joints, times, positions, velocities)
+    entries = list(commands)
+    read = read_commands((sent * 1e-9, data) for sent, data in entries)
+    held = [(sent, c) for (sent, _), c in zip(entries, read, strict=True) if c.weight > 0.0]
+    return _motion(
+        load_robot().arm_joints,
+        [sent for sent, _ in held],
+        [command.q for _, command in held],
+        [command.dq for _, command in held],
+    )
 
 
-def executed(joint_states: Iterable[tuple[int, bytes]]) -> Motion:
+def executed(joint_states: Iterable[tuple[int, bytes]]) -> JointMotion:
     """The measured motion of the joints of a chunk (16), at the times of measurement."""
-    names = load_robot().action_joints
+    reader = JointReader(load_robot().action_joints)
     times, positions, velocities = [], [], []
     for _, serialised in joint_states:
         state = deserialize_message(serialised, JointState)
-        index = [state.name.index(name) for name in names]
-        times.append(nanoseconds(state.header.stamp))
-        positions.append([state.position[i] for i in index])
-        velocities.append([state.velocity[i] for i in index])
-    return _motion(names, times, positions, velocities)
+        position, velocity = reader.positions(state), reader.velocities(state)
+        if position is not None and velocity is not None:
+            times.append(nanoseconds(state.header.stamp))
+            positions.append(position)
+            velocities.append(velocity)
+    return _motion(reader.names, times, positions, velocities)
 
 
-def within(entries: Iterable[Any], run: Run) -> list[Any]:
+def within(entries: Iterable[Any], run: TaskRun) -> list[Any]:
     """Those of the entries whose time, their first member, lies in the run."""
     return [entry for entry in entries if run.start <= entry[0] <= run.end]
 
@@ -156,6 +160,7 @@ def rate(times: list[int]) -> float:
 
 
 def percentile(values: Any, percent: float) -> float | None:
+    """Four digits of it; None of nothing."""
     return rounded(np.percentile(values, percent)) if len(values) else None
 
 
@@ -164,7 +169,7 @@ def rounded(value: Any) -> float:
     return float(f'{float(value):.4g}')
 
 
-def _counted(record: Record, run: Run, counter: str) -> int:
+def _counted(record: Record, run: TaskRun, counter: str) -> int:
     """How far a counter of SafetyStatus went up in the run."""
     before, after = (
         getattr(at(record.safety, time, SafetyStatus()), counter) for time in (run.start, run.end)
@@ -172,7 +177,7 @@ def _counted(record: Record, run: Run, counter: str) -> int:
     return after - before
 
 
-def _largest(motion: Motion, values: NDArray[np.float64]) -> dict[str, Any]:
+def _largest(motion: JointMotion, values: NDArray[np.float64]) -> dict[str, Any]:
     """The largest of values (n, joints) without their sign, and its joint; arm joints only."""
     values = np.abs(values[:, : len(load_robot().arm_joints)])
     if not values.size:
@@ -181,15 +186,13 @@ def _largest(motion: Motion, values: NDArray[np.float64]) -> dict[str, Any]:
     return {'value': rounded(values.max()), 'joint': motion.names[joint]}
 
 
-def _motion(names: tuple[str, ...], times: list[int], positions: Any, velocities: Any) -> Motion:
+def _motion(
+    names: tuple[str, ...], times: list[int], positions: Any, velocities: Any
+) -> JointMotion:
     shape = (len(times), len(names))
-    return Motion(
+    return JointMotion(
         names,
         np.array(times, np.int64),
         np.array(positions, np.float64).reshape(shape),
         np.array(velocities, np.float64).reshape(shape),
     )
-
-
-def nanoseconds(stamp: Time) -> int:
-    return stamp.sec * 1_000_000_000 + stamp.nanosec

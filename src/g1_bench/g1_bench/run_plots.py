@@ -14,14 +14,16 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
 from g1_bench.monitor import Record
-from g1_bench.report import Motion, Run, commanded, executed, nanoseconds, within
+from g1_bench.report import JointMotion, TaskRun, commanded, executed, within
 from g1_data.video import VideoEncoder
+from g1_ros.conversions import rgb_array, trajectory_arrays
+from g1_ros.stamps import nanoseconds
 
 #: Frames per second of both videos: the simulated camera's rate.
 FPS = 15
 
 
-def plot_joints(record: Record, run: Run, path: Path) -> None:
+def plot_joints(record: Record, run: TaskRun, path: Path) -> None:
     """Planned chunks over commanded and executed motion: left arm left, right arm right."""
     motion = executed(within(record.joint_states, run))
     sent = commanded(within(record.commands, run))
@@ -54,18 +56,16 @@ def _plot_chunks(
     for number, chunk in enumerate(chunks):
         index = chunk.trajectory.joint_names.index(name)
         begin = (nanoseconds(chunk.header.stamp) - start) * 1e-9
-        points = chunk.trajectory.points
-        times = [begin + nanoseconds(point.time_from_start) * 1e-9 for point in points]
-        targets = [point.positions[index] for point in points]
+        due, positions = trajectory_arrays(chunk.trajectory)
         label = 'planned' if number == 0 else None
-        axis.plot(times, targets, color='C1', alpha=0.35, lw=0.8, label=label)
+        axis.plot(begin + due, positions[:, index], color='C1', alpha=0.35, lw=0.8, label=label)
 
 
-def _seconds(motion: Motion, run: Run) -> NDArray[np.float64]:
+def _seconds(motion: JointMotion, run: TaskRun) -> NDArray[np.float64]:
     return np.asarray((motion.times - run.start) * 1e-9, np.float64)
 
 
-def camera_frames(record: Record, run: Run, images: Path) -> Iterator[NDArray[np.uint8]]:
+def camera_frames(record: Record, run: TaskRun, images: Path) -> Iterator[NDArray[np.uint8]]:
     """What the camera had last published, `FPS` times a second of the run: (H, W, 3) RGB."""
     entries = within(record.images, run)
     if not entries:
@@ -79,8 +79,7 @@ def camera_frames(record: Record, run: Run, images: Path) -> Iterator[NDArray[np
                 shown = newest
                 file.seek(entries[newest][1])
                 message = deserialize_message(file.read(entries[newest][2]), Image)
-                rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-                frame = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
+                frame = rgb_array(message)
             yield frame
 
 

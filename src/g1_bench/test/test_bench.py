@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from g1_bench.bench import main
-from g1_bench.control_bench import jitter
-from g1_bench.teleop_bench import first_commands, following
+from g1_bench.benchmarks.command import main
+from g1_bench.benchmarks.control import jitter
+from g1_bench.benchmarks.teleop import first_commands, following
 
 
 def test_an_even_loop_has_no_jitter_and_one_late_cycle_shows():

@@ -3,7 +3,7 @@
 import numpy as np
 from rich.console import Console
 
-from g1_bench.recording_bench import recorded, table
+from g1_bench.benchmarks.recording import recorded, table
 from g1_data import DatasetWriter, Extra, Schema
 from g1_description import load_embodiment
 

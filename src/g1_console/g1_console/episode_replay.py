@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sensor_msgs.msg import JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
-from g1_console.listening import STREAM, operator_node
+from g1_console.listening import operator_node
 from g1_data import Dataset
 from g1_description import Robot, load_robot
-from g1_ros.polling import take
-from g1_ros.qos import COMMAND, STATUS
+from g1_ros.conversions import JointReader, joint_trajectory
+from g1_ros.polling import PolledTopics
+from g1_ros.qos import COMMAND, STATUS, STREAM
 from g1_ros.stamps import seconds, time_message_of
 
 Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ class ReplayError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Motion:
+class PlannedReplay:
     """Targets (K, 16) of `action_joints` [rad, m], each due at `times` (K,) [s] after the start.
 
     start, end: of the episode, after the way to its first command and before coming to rest.
@@ -70,7 +71,7 @@ class Motion:
         return self.times[first:last], self.positions[first:last]
 
 
-def motion(pose: Array, commands: Array, step: float) -> Motion:
+def motion(pose: Array, commands: Array, step: float) -> PlannedReplay:
     """With minimum jerk from `pose` (16,) to the first of `commands` (T, 16), and through them.
 
     step: between two commands [s].
@@ -80,7 +81,7 @@ def motion(pose: Array, commands: Array, step: float) -> Motion:
     share = np.linspace(0.0, 1.0, round(way / _KNOT) + 1)[:-1]
     weight = share**3 * (10 - 15 * share + 6 * share**2)
     due = way + np.arange(len(commands)) * step
-    return Motion(
+    return PlannedReplay(
         times=np.concatenate((share * way, due, due[-1:] + _REST)),
         positions=np.concatenate(
             (pose + weight[:, None] * (commands[0] - pose), commands, commands[-1:])
@@ -165,14 +166,13 @@ class _Player:
         self._pose: Array | None = None  # (16,)
         self._status: SafetyStatus | None = None
         self._before = SafetyStatus()
-        self._planned: Motion | None = None
+        self._planned: PlannedReplay | None = None
         self._began = 0.0  # [s since 1970]
-        self._states = node.create_subscription(
-            JointState, 'joint_states', lambda _: None, STREAM, raw=True
-        )
-        self._statuses = node.create_subscription(
-            SafetyStatus, 'control/safety_status', lambda _: None, STATUS
-        )
+        self._reader = JointReader(self._robot.action_joints)
+        self._newest_state = b''
+        self._topics = PolledTopics(node)
+        self._topics.listen(JointState, 'joint_states', STREAM, self._on_state, raw=True)
+        self._topics.listen(SafetyStatus, 'control/safety_status', STATUS, self._on_status)
         self._targets = node.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
 
     def wait_until_ready(self) -> Array:
@@ -194,7 +194,7 @@ class _Player:
             )
         return self._pose
 
-    def play(self, planned: Motion, name: str, console: Console) -> None:
+    def play(self, planned: PlannedReplay, name: str, console: Console) -> None:
         """Plays it to its end and until the arms hold. Raises ReplayError when control stops."""
         assert self._status is not None
         self._before, self._planned, self._began = self._status, planned, time.time()
@@ -269,26 +269,28 @@ class _Player:
     def _send(self, now: float, ahead: float) -> None:
         assert self._planned is not None
         times, positions = self._planned.window(now, ahead)
-        message = JointTrajectory(joint_names=list(self._robot.action_joints))
-        message.header.stamp = time_message_of(self._began + times[0])
-        for due, target in zip(times - times[0], positions, strict=True):
-            point = JointTrajectoryPoint(positions=target.tolist())
-            whole, part = divmod(round(due * 1e9), 1_000_000_000)
-            point.time_from_start.sec, point.time_from_start.nanosec = whole, part
-            message.points.append(point)
-        self._targets.publish(message)
+        stamp = time_message_of(self._began + times[0])
+        self._targets.publish(
+            joint_trajectory(stamp, self._robot.action_joints, positions, times - times[0])
+        )
 
     def _listen(self) -> None:
         """Takes what has come, after a pause."""
         time.sleep(_POLL)
-        for message, _ in take(self._statuses, SafetyStatus):
-            self._status = message
-        states = [data for data, _ in take(self._states, JointState, raw=True)]
-        if not states:
+        self._topics.poll()
+        if not self._newest_state:
             return
-        state = deserialize_message(states[-1], JointState)
-        where = dict(zip(state.name, state.position, strict=True))
-        self._pose = np.array([where[name] for name in self._robot.action_joints])
+        state = deserialize_message(self._newest_state, JointState)
+        self._newest_state = b''
+        if (pose := self._reader.positions(state)) is None:
+            return
+        self._pose = pose
         when, planned = seconds(state.header.stamp) - self._began, self._planned
         if planned is not None and planned.start <= when <= planned.end:
             self.measured.append((when, self._pose))
+
+    def _on_status(self, status: SafetyStatus, _times: object) -> None:
+        self._status = status
+
+    def _on_state(self, data: bytes, _times: object) -> None:
+        self._newest_state = data

@@ -17,10 +17,8 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import ActionChunk, EpisodeStatus, PolicyStatus, SafetyStatus
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from unitree_hg.msg import LowState as LowStateMessage
@@ -49,15 +47,10 @@ from g1_ros import qos
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
 from g1_ros.parameters import load
-from g1_ros.polling import take
+from g1_ros.polling import PolledSubscription
 from g1_ros.stamps import serialised_stamp
 
 WINDOW = 2.0  # [s] over which rates are taken
-#: Kept between two polls; unacknowledged, so that no publisher ever waits for us.
-STREAM = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-_DIAGNOSTICS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50)
 _DIAGNOSTICS_TOPIC = '/diagnostics'
 _DIAGNOSTICS_LAST = 5.0  # [s]; nodes send them once a second
 
@@ -80,7 +73,7 @@ class _Source:
     """One topic: what of it was heard. Messages stay serialised, but for the newest."""
 
     kind: Any
-    subscription: Subscription
+    subscription: PolledSubscription
     stamped: bool
     arrivals: deque[int] = field(default_factory=deque)  # [ns since 1970], of the last WINDOW
     offset: float | None = None
@@ -89,7 +82,7 @@ class _Source:
     def poll(self) -> list[bytes]:
         """Takes what has come."""
         messages = []
-        for message, info in take(self.subscription, self.kind, raw=True):
+        for message, info in self.subscription.take():
             messages.append(message)
             self.arrivals.append(info['received_timestamp'])
             if self.stamped:
@@ -131,23 +124,21 @@ class Listener:
         self._wire = LowState()
         self._diagnostics: dict[str, tuple[float, Diagnostic]] = {}  # with when it came
         topics: list[tuple[str, Any, Any, bool]] = [
-            (LOWSTATE, LowStateMessage, STREAM, False),
-            (JOINT_STATES, JointState, STREAM, True),
-            (CAMERA_INFO, CameraInfo, STREAM, True),
-            (CHUNKS, ActionChunk, STREAM, True),
+            (LOWSTATE, LowStateMessage, qos.STREAM, False),
+            (JOINT_STATES, JointState, qos.STREAM, True),
+            (CAMERA_INFO, CameraInfo, qos.STREAM, True),
+            (CHUNKS, ActionChunk, qos.STREAM, True),
             (SAFETY, SafetyStatus, qos.STATUS, True),
             (POLICY, PolicyStatus, qos.STATUS, True),
             (RECORDER, EpisodeStatus, qos.STATUS, True),
-            (_DIAGNOSTICS_TOPIC, DiagnosticArray, _DIAGNOSTICS, True),
-            *((f'{side}_gripper/state', JointState, STREAM, True) for side in SIDES),
+            (_DIAGNOSTICS_TOPIC, DiagnosticArray, qos.EVERY_COMMAND, True),
+            *((f'{side}_gripper/state', JointState, qos.STREAM, True) for side in SIDES),
             *((f'{side}_gripper/fault', String, qos.STATUS, False) for side in SIDES),
         ]
         if images:
-            topics.append((IMAGE, Image, STREAM, True))
+            topics.append((IMAGE, Image, qos.STREAM, True))
         self._sources = {
-            name: _Source(
-                kind, node.create_subscription(kind, name, lambda _: None, profile, raw=True), stamp
-            )
+            name: _Source(kind, PolledSubscription(node, kind, name, profile), stamp)
             for name, kind, profile, stamp in topics
         }
 

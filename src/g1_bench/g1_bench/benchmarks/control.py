@@ -22,19 +22,19 @@ from dit4dit_msgs.msg import ActionChunk
 from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
 from rich.table import Table
-from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_bench.bench import STOP, process
-from g1_bench.rig import Rig, armed_rig, processor_time
+from g1_bench.benchmarks.rig import STOP, Rig, armed_rig, process, processor_time
 from g1_bench.seams import seam_quality
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
+from g1_ros.conversions import joint_trajectory
 from g1_ros.qos import COMMAND
 from g1_ros.stamps import time_message
 
 SECONDS = 60.0  # of commands
 PERIOD = 0.004  # [s] of control
 _REST = 25  # equal commands in a row: the arms stand still
+_AWAY = (0.0, 0.02, 0.03, 0.03)  # [rad] of a chunk's targets, 50 ms apart
 _LOST = 1.0  # [s] after which a chunk that no command carries counts as lost
 
 #: Prints when a 250 Hz loop with absolute deadlines woke up [ns], once it is interrupted.
@@ -58,9 +58,9 @@ def measure(seconds: float) -> dict[str, Any]:
         armed_rig() as rig,
         process([sys.executable, '-c', _BARE_LOOP], stdout=subprocess.PIPE) as loop,
     ):
-        bench = _Bench(rig)
+        measured = _ChunkLatency(rig)
         began, cpu = time.monotonic(), processor_time(rig.control.pid)
-        bench.run(seconds)
+        measured.run(seconds)
         share = (processor_time(rig.control.pid) - cpu) / (time.monotonic() - began)
         loop.terminate()
         woken = np.array(loop.communicate(timeout=STOP)[0].split(), np.int64)
@@ -68,9 +68,9 @@ def measure(seconds: float) -> dict[str, Any]:
         'seconds': seconds,
         'cores': os.cpu_count(),
         'load': round(os.getloadavg()[0], 1),
-        'commands': jitter(np.array(bench.times, np.int64)),
+        'commands': jitter(np.array(measured.times, np.int64)),
         'sleeping loop': jitter(woken),
-        'chunk_to_command_ms': latency(bench.latencies, bench.lost),
+        'chunk_to_command_ms': latency(measured.latencies, measured.lost),
         'cpu_share': round(share, 3),
         'seams': asdict(seam_quality()),
     }
@@ -130,7 +130,7 @@ def latency(milliseconds: list[float], lost: int) -> dict[str, float]:
     }
 
 
-class _Bench:
+class _ChunkLatency:
     """Chunks now and then, and every command with the time it was sent."""
 
     def __init__(self, rig: Rig) -> None:
@@ -173,17 +173,12 @@ class _Bench:
     def _send_chunk(self) -> None:
         """A tenth of a second of the left elbow, and a moment of rest."""
         assert self._standing is not None
-        message = ActionChunk()
-        message.trajectory.joint_names = list(self._robot.action_joints)
-        elbow = self._robot.arm_joints.index('left_elbow_joint')
-        for k, away in enumerate((0.0, 0.02, 0.03, 0.03)):
-            position = np.append(self._standing[0].astype(float), (0.02, 0.02))
-            position[elbow] += self._way * away
-            point = JointTrajectoryPoint(positions=position.tolist())
-            point.time_from_start.nanosec = k * 50_000_000
-            message.trajectory.points.append(point)
+        joints = self._robot.action_joints
+        positions = np.tile(np.append(self._standing[0].astype(float), (0.02, 0.02)), (4, 1))
+        positions[:, joints.index('left_elbow_joint')] += self._way * np.array(_AWAY)
         self._way = -self._way
-        message.header.stamp = time_message(time.time_ns())
-        data = serialize_message(message)
+        stamp = time_message(time.time_ns())
+        trajectory = joint_trajectory(stamp, joints, positions, 0.05 * np.arange(4))
+        data = serialize_message(ActionChunk(header=trajectory.header, trajectory=trajectory))
         self._sent = time.time_ns()
         self._chunks.publish(data)

@@ -27,17 +27,16 @@ from numpy.typing import NDArray
 from rich.table import Table
 from std_msgs.msg import String
 
-from g1_bench.bench import process
-from g1_bench.rig import Rig, armed_rig
+from g1_bench.benchmarks.rig import Rig, armed_rig, process
 from g1_bench.tracking import synthetic_stream, track, with_noise
 from g1_bringup.arguments import check
 from g1_bringup.launcher import command
 from g1_bringup.systems import find
 from g1_console.services import NoAnswer
-from g1_control.unitree import ARM_MOTORS, LowCmd
+from g1_description import SIDES
 from g1_description.kinematics import ArmKinematics
+from g1_fakes.command_log import read_commands
 from g1_fakes.xr_service import Measurement, XrService
-from g1_ros.polling import take
 from g1_ros.qos import STATUS
 
 Array = NDArray[np.float64]
@@ -229,7 +228,7 @@ class _Words:
 
     def __init__(self, rig: Rig) -> None:
         self._rig, self._newest = rig, 'nothing heard'
-        self._heard = rig.node.create_subscription(String, 'teleop/status', lambda _: None, STATUS)
+        rig.topics.listen(String, 'teleop/status', STATUS, self._on_words)
 
     def wait_until_moving(self) -> None:
         """Raises NoAnswer when the arms do not follow the hands."""
@@ -241,20 +240,21 @@ class _Words:
 
     def check_moving(self) -> None:
         """Raises NoAnswer when the arms do not follow the hands, or not any more."""
-        for message, _ in take(self._heard, String):
-            self._newest = message.data
+        self._rig.topics.poll()
         if self._rig.status.mode != SafetyStatus.ACTIVE:
             raise NoAnswer(
                 f'the arms do not follow the hands: control is {self._rig.status.text}, and '
                 f'teleop_node says: {self._newest}'
             )
 
+    def _on_words(self, message: String, _times: object) -> None:
+        self._newest = message.data
+
 
 def _hands(commands: list[tuple[int, bytes]]) -> tuple[Array, Array]:
     """Times (N,) [s], and where commands put both grasp frames (N, 2, 3) [m]."""
-    kinematics, message, hands = ArmKinematics(), LowCmd(), []
-    for _, data in commands:
-        message.load(data)
-        poses = kinematics.forward(message.q[ARM_MOTORS])
-        hands.append([poses[side][:3, 3] for side in ('left', 'right')])
-    return np.array([sent * 1e-9 for sent, _ in commands]), np.array(hands)
+    kinematics = ArmKinematics()
+    read = read_commands((sent * 1e-9, data) for sent, data in commands)
+    poses = [kinematics.forward(command.q) for command in read]
+    hands = [[pose[side][:3, 3] for side in SIDES] for pose in poses]
+    return np.array([command.sent for command in read]), np.array(hands)

@@ -10,13 +10,8 @@ import argparse
 import importlib
 import json
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -24,11 +19,10 @@ from g1_bench.launched import free_domain
 from g1_console.services import NoAnswer
 from g1_ros.middleware import environment
 
-#: Part to its module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for
-#: JSON, and `table(numbers)`.
-PARTS = {'control': 'control_bench', 'teleop': 'teleop_bench', 'recording': 'recording_bench'}
+#: Each a module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for JSON,
+#: and `table(numbers)`.
+PARTS = ('control', 'teleop', 'recording')
 DEFAULT_PARTS = ('control', 'teleop')
-STOP = 10.0  # what a process may take to end [s]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     try:
         for part in given.parts or DEFAULT_PARTS:
-            module = importlib.import_module(f'g1_bench.{PARTS[part]}')
+            module = importlib.import_module(f'g1_bench.benchmarks.{part}')
             content = module.measure(given.seconds or module.SECONDS)
             (given.out / f'{part}.json').write_text(json.dumps(content, indent=2) + '\n')
             Console().print(module.table(content))
@@ -61,21 +55,3 @@ def main(arguments: list[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     return 0
-
-
-@contextmanager
-def process(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Runs a program, quietly unless `options` (of Popen) say otherwise, and ends it."""
-    running = subprocess.Popen(
-        words, text=True, **{'stdout': subprocess.DEVNULL, **options}, start_new_session=True
-    )
-    try:
-        yield running
-    finally:
-        if running.poll() is None:
-            running.send_signal(signal.SIGINT)
-        try:
-            running.wait(STOP)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()

@@ -1,36 +1,38 @@
-"""control_node at work for a benchmark: Unitree's SDK plays the robot, the bench its grippers."""
+"""control_node at work for a benchmark: Unitree's SDK plays the robot, the rig its grippers."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dit4dit_msgs.msg import SafetyStatus
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
-from g1_bench.bench import process
 from g1_bringup.launcher import command
 from g1_bringup.system import G1
 from g1_bringup.systems import find
-from g1_console.listening import STREAM, operator_node
+from g1_console.listening import operator_node
 from g1_console.services import NoAnswer, ask
 from g1_description import load_robot
-from g1_ros.polling import take
-from g1_ros.qos import COMMAND, STATUS
+from g1_ros.polling import PolledTopics
+from g1_ros.qos import COMMAND, STATUS, STREAM
 
+STOP = 10.0  # what a process may take to end [s]
 _READY = 60.0  # [s]
 _REST = 0.3  # [s] after arming
 
 
 class Rig:
-    """What a bench sees of the system; `node` is polled, not spun.
+    """What a benchmark sees of the system; `node` is polled, not spun.
 
     keep: called with every serialised LowCmd and the time it was sent [ns since 1970].
     control: control_node's process.
@@ -40,12 +42,9 @@ class Rig:
         self.node, self.control = node, control
         self.keep: Callable[[bytes, int], None] = lambda _data, _sent: None
         self.status = SafetyStatus(lowstate_age=-1.0)
-        self._commands = node.create_subscription(
-            LowCmdMessage, 'arm_sdk', lambda _: None, STREAM, raw=True
-        )
-        self._statuses = node.create_subscription(
-            SafetyStatus, 'control/safety_status', lambda _: None, STATUS
-        )
+        self.topics = PolledTopics(node)
+        self.topics.listen(LowCmdMessage, 'arm_sdk', STREAM, self._on_command, raw=True)
+        self.topics.listen(SafetyStatus, 'control/safety_status', STATUS, self._on_status)
         self._grippers = [
             (
                 node.create_publisher(JointState, f'{name.split("_")[0]}_gripper/state', COMMAND),
@@ -80,10 +79,13 @@ class Rig:
             message.header.stamp = now
             publisher.publish(message)
         time.sleep(0.02)
-        for status, _ in take(self._statuses, SafetyStatus):
-            self.status = status
-        for data, info in take(self._commands, LowCmdMessage, raw=True):
-            self.keep(data, info['source_timestamp'])
+        self.topics.poll()
+
+    def _on_status(self, status: SafetyStatus, _times: object) -> None:
+        self.status = status
+
+    def _on_command(self, data: bytes, times: dict[str, int]) -> None:
+        self.keep(data, times['source_timestamp'])
 
 
 @contextmanager
@@ -108,3 +110,21 @@ def processor_time(pid: int) -> float:
     """What the process has used so far [s] (proc(5), stat)."""
     fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+@contextmanager
+def process(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Runs a program, quietly unless `options` (of Popen) say otherwise, and ends it."""
+    running = subprocess.Popen(
+        words, text=True, **{'stdout': subprocess.DEVNULL, **options}, start_new_session=True
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.send_signal(signal.SIGINT)
+        try:
+            running.wait(STOP)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()

@@ -19,10 +19,8 @@ from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from numpy.typing import NDArray
 from rich.table import Table
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_bench.bench import process
-from g1_bench.rig import Rig, armed_rig, processor_time
+from g1_bench.benchmarks.rig import Rig, armed_rig, process, processor_time
 from g1_bringup.launcher import command
 from g1_bringup.system import Node
 from g1_bringup.systems import find
@@ -32,6 +30,7 @@ from g1_data import Dataset
 from g1_data.validate import validate
 from g1_data.video import VideoEncoder
 from g1_description import load_robot
+from g1_ros.conversions import joint_trajectory
 from g1_ros.qos import COMMAND
 from g1_ros.stamps import time_message_of
 
@@ -48,23 +47,23 @@ def measure(seconds: float) -> dict[str, Any]:
     with TemporaryDirectory(prefix='g1_bench_') as folder, armed_rig() as rig:
         clip, root = Path(folder, 'clip.mp4'), Path(folder, 'set')
         _make_clip(clip)
-        camera = Node('g1_sim', 'camera_replay', parameters=(('path', str(clip)),))
+        camera = Node('g1_fakes', 'camera_replay', parameters=(('path', str(clip)),))
         with (
             process(command(camera, {})),
             process(command(_recorder(root), {}), stdout=None) as recorder,
         ):
-            bench = _Bench(rig)
-            bench.start()
+            motion = _EndlessMotion(rig)
+            motion.start()
             began, used = time.monotonic(), processor_time(recorder.pid)
-            bench.run(seconds)
+            motion.run(seconds)
             share = (processor_time(recorder.pid) - used) / (time.monotonic() - began)
-            bench.save()
+            motion.save()
         return {
             'seconds': seconds,
             'cores': os.cpu_count(),
             'load': round(os.getloadavg()[0], 1),
             'cpu_share': round(share, 3),
-            'commands_sent_hz': round(bench.commands / (bench.ended - bench.began), 1),
+            'commands_sent_hz': round(motion.commands / (motion.ended - motion.began), 1),
             **recorded(root),
         }
 
@@ -153,7 +152,7 @@ def _make_clip(path: Path) -> None:
     encoder.finish()
 
 
-class _Bench:
+class _EndlessMotion:
     """Chunks without end, and how many commands they make.
 
     began, ended: when the first and the last command was sent [s]. commands: between the two.
@@ -206,15 +205,14 @@ class _Bench:
             self._standing = self._command.q[ARM_MOTORS].astype(float)
 
     def _send_chunk(self, now: float) -> None:
-        message = ActionChunk()
-        message.header.stamp = time_message_of(now)
-        message.trajectory.joint_names = list(self._robot.action_joints)
-        for k in range(_STEPS):
-            point = JointTrajectoryPoint(positions=self._pose(now + k * _STEP).tolist())
-            point.time_from_start.sec, nanoseconds = divmod(round(k * _STEP * 1e9), 10**9)
-            point.time_from_start.nanosec = nanoseconds
-            message.trajectory.points.append(point)
-        self._chunks.publish(message)
+        times = _STEP * np.arange(_STEPS)
+        trajectory = joint_trajectory(
+            time_message_of(now),
+            self._robot.action_joints,
+            [self._pose(now + t) for t in times],
+            times,
+        )
+        self._chunks.publish(ActionChunk(header=trajectory.header, trajectory=trajectory))
 
     def _pose(self, moment: float) -> NDArray[np.float64]:
         """Where the arms are to be then [rad], and the grippers [m]; the elbow swings."""
