@@ -40,6 +40,9 @@ setup(
             'policy_node = dit4dit_policy.nodes.policy_node:main',
         ],
         'dit4dit.backbones': ['cosmos = dit4dit_policy.model.cosmos.backbone:CosmosBackbone'],
-        'dit4dit.policies': ['dit4dit = dit4dit_policy.inference.shipped:load'],
+        'dit4dit.policies': [
+            'dit4dit = dit4dit_policy.inference.shipped:load',
+            'remote = dit4dit_policy.inference.remote:load',
+        ],
     },
 )

@@ -68,7 +68,7 @@ class ToyPolicy:
     trained = True
 
     def __init__(self, checkpoint, embodiment):
-        assert checkpoint == 'anything' and embodiment == TOY
+        assert checkpoint == 'anything' and embodiment.name == TOY.name
 
     def infer(self, observation, prefix=None):
         assert observation.images['front'].shape == (32, 32, 3)

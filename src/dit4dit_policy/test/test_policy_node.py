@@ -1,12 +1,14 @@
 """policy_node as a process, seen from outside: a camera and joint states go in, chunks come out."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.stamps import seconds
 
 NODE = 'import sys; from dit4dit_policy.nodes.policy_node import main; sys.exit(main())'
 DEADLINE = 60.0  # [s] far beyond what anything here takes, the start on a busy computer included
@@ -37,16 +41,13 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def seconds(stamp) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
 class Outside(Node):
-    """Camera and joint states to the policy node, and what it says."""
+    """Cameras and joint states to the policy node, and what it says."""
 
     def __init__(self):
         super().__init__('outside')
-        self.camera_on = True
+        self.camera_on, self.wrist_on = True, False
+        self.setback = 0.0  # of the cameras' clock [s]
         self.encoding = 'rgb8'
         self.joints = list(ROBOT.state_joints)
         self.image_stamps: set[tuple[int, int]] = set()
@@ -54,6 +55,9 @@ class Outside(Node):
         self.statuses: list[PolicyStatus] = []
         self.diagnostics: list[DiagnosticArray] = []
         self._images = self.create_publisher(Image, 'camera/camera/color/image_raw', SENSOR_DATA)
+        self._wrist_images = self.create_publisher(
+            Image, 'camera/left_wrist/color/image_raw', SENSOR_DATA
+        )
         self._joint_states = self.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self.create_subscription(ActionChunk, 'policy/action_chunk', self.chunks.append, COMMAND)
         self.create_subscription(PolicyStatus, 'policy/status', self.statuses.append, STATUS)
@@ -63,17 +67,21 @@ class Outside(Node):
         self.create_timer(0.1, lambda: self._safety.publish(SafetyStatus(mode=self.control_mode)))
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
         self.change_state = self.create_client(ChangeState, 'policy_node/change_state')
-        self._pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
+        self.pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
         self.create_timer(1 / 15, self._publish_image)
         self.create_timer(1 / 100, self._publish_joint_state)
 
     def _publish_image(self):
         if self.camera_on:
             image = Image(height=480, width=640, step=1920, encoding=self.encoding)
-            image.header.stamp = self.get_clock().now().to_msg()
-            image.data = self._pixels
+            now = self.get_clock().now() - Duration(seconds=self.setback)
+            image.header.stamp = now.to_msg()
+            image.data = self.pixels
             self.image_stamps.add((image.header.stamp.sec, image.header.stamp.nanosec))
             self._images.publish(image)
+            if self.wrist_on:
+                image.data = bytes([200]) * len(self.pixels)
+                self._wrist_images.publish(image)
 
     def _publish_joint_state(self):
         state = JointState(name=self.joints, position=[0.0] * len(self.joints))
@@ -85,10 +93,24 @@ class Outside(Node):
 
     def goal(self, task, time_limit=DEADLINE):
         """Sends a goal; returns its handle once it is accepted."""
-        future = self.run_task.send_goal_async(RunTask.Goal(task=task, time_limit=time_limit))
-        until(future.done, 'the goal response')
-        assert future.result().accepted
-        return future.result()
+        handle = self._send(task, time_limit)
+        assert handle.accepted
+        return handle
+
+    def _send(self, task, time_limit):
+        """From the thread that hears the answer, or rclpy may hear it before it expects one."""
+        goal = RunTask.Goal(task=task, time_limit=time_limit)
+        sent = self.executor.create_task(self.run_task.send_goal_async, goal)
+        until(sent.done, 'the goal to be sent')
+        until(sent.result().done, 'the goal response')
+        return sent.result().result()
+
+    def rejected(self, task, time_limit=DEADLINE):
+        """Sends a goal that is not accepted; returns what the status says of it."""
+        assert not self._send(task, time_limit).accepted
+        self.statuses.clear()
+        until(lambda: 'a goal was rejected: ' in self.status().text, 'the reason')
+        return self.status().text.split('a goal was rejected: ')[1]
 
     def result(self, handle):
         future = handle.get_result_async()
@@ -122,7 +144,10 @@ def outside(ros_domain):
 
 def start(*parameters):
     options = [word for p in parameters for word in ('-p', p)]
-    return subprocess.Popen([sys.executable, '-c', NODE, '--ros-args', *options])
+    path = f'{Path(__file__).parent}:{os.environ.get("PYTHONPATH", "")}'  # of toy_policies.py
+    return subprocess.Popen(
+        [sys.executable, '-c', NODE, '--ros-args', *options], env={**os.environ, 'PYTHONPATH': path}
+    )
 
 
 @pytest.fixture(scope='module')
@@ -138,7 +163,8 @@ def process(outside):
 
 @pytest.fixture(autouse=True)
 def normal(outside):
-    outside.camera_on, outside.encoding = True, 'rgb8'
+    outside.camera_on, outside.wrist_on, outside.encoding = True, False, 'rgb8'
+    outside.setback = 0.0
     outside.joints = list(ROBOT.state_joints)
     outside.control_mode = SafetyStatus.DISARMED
 
@@ -177,7 +203,7 @@ def test_a_stale_camera_stops_the_chunks_and_the_status_says_so(outside, process
     until(lambda: outside.status().chunks, 'chunks')
     outside.camera_on = False
     until(lambda: outside.status().state == PolicyStatus.WAITING, 'waiting for the camera')
-    assert 'camera image is' in outside.status().text
+    assert 'newest image of camera head is' in outside.status().text
     until(lambda: outside.status().image_age > 1.0, 'the inference under way to end')
     count = len(outside.chunks)
     until(lambda: outside.status().image_age > 1.5, 'another half second')
@@ -206,6 +232,13 @@ def test_another_image_encoding_is_refused_in_words(outside, process):
     assert "'mono8', expected rgb8 or bgr8" in result.error_msg
 
 
+def test_a_camera_by_another_clock_is_told_from_an_old_image(outside, process):
+    outside.setback = 1e9
+    result = outside.result(outside.goal('arrange_flower', 0.5)).result
+    assert result.error_code == RunTask.Result.NO_OBSERVATION
+    assert 'camera head are stamped by another clock, 1000000000 s behind' in result.error_msg
+
+
 @pytest.mark.parametrize(
     ('task', 'time_limit', 'text'),
     [
@@ -215,11 +248,16 @@ def test_another_image_encoding_is_refused_in_words(outside, process):
         ('arrange_flower', float('nan'), 'expected a positive number of seconds, got nan'),
     ],
 )
-def test_an_invalid_goal_is_refused_in_words(outside, process, task, time_limit, text):
-    result = outside.result(outside.goal(task, time_limit))
-    assert result.status == GoalStatus.STATUS_ABORTED
-    assert result.result.error_code == RunTask.Result.INVALID_GOAL
-    assert text in result.result.error_msg
+def test_an_invalid_goal_is_rejected_in_words(outside, process, task, time_limit, text):
+    assert text in outside.rejected(task, time_limit)
+
+
+def test_an_instruction_in_any_language_is_one(outside, process):
+    handle = outside.goal('拿起花，放进花瓶。')
+    until(lambda: outside.status().task == '拿起花，放进花瓶。', 'the status to tell')
+    assert 'rejected' not in outside.status().text  # the text about an old goal has gone
+    until(handle.cancel_goal_async().done, 'the cancel response')
+    assert outside.result(handle).result.error_code == RunTask.Result.CANCELED
 
 
 def test_the_newest_goal_takes_over(outside, process):
@@ -235,8 +273,7 @@ def test_deactivated_it_refuses_goals_and_activated_it_works_again(outside, proc
     handle = outside.goal('arrange_flower')
     assert outside.transition(Transition.TRANSITION_DEACTIVATE)
     assert outside.result(handle).result.error_code == RunTask.Result.DEACTIVATED
-    refused = outside.result(outside.goal('arrange_flower'))
-    assert refused.result.error_code == RunTask.Result.DEACTIVATED
+    assert 'not active; activate it first' in outside.rejected('arrange_flower')
     assert outside.transition(Transition.TRANSITION_CLEANUP)
     assert outside.transition(Transition.TRANSITION_CONFIGURE)
     assert outside.transition(Transition.TRANSITION_ACTIVATE)
@@ -259,11 +296,9 @@ def test_a_bad_checkpoint_is_said_and_the_node_stays(outside):
     process = start('checkpoint:=/nonexistent')
     try:
         until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
-        assert 'expected a folder written by `dit4dit train`' in outside.status().text
+        assert "policy 'dit4dit' and checkpoint '/nonexistent'" in outside.status().text
         assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
-        refused = outside.result(outside.goal('arrange_flower')).result
-        assert refused.error_code == RunTask.Result.DEACTIVATED
-        assert '/nonexistent' in refused.error_msg
+        assert '/nonexistent' in outside.rejected('arrange_flower')
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=DEADLINE) == 0
     finally:
@@ -278,21 +313,78 @@ def test_a_chunk_continues_the_one_the_robot_is_executing(outside):
         outside.chunks.clear()
         handle = outside.goal('arrange_flower')
         until(lambda: len(outside.chunks) > 2, 'chunks while nobody follows them')
-        assert all(chunk.frozen_steps == 0 for chunk in outside.chunks)
         outside.control_mode = SafetyStatus.ACTIVE
-        until(lambda: outside.chunks[-1].frozen_steps, 'a chunk that continues')
-        last, before = outside.chunks[-1], outside.chunks[-2]
-        offset = (seconds(last.header.stamp) - seconds(before.header.stamp)) / 0.1
-        first, old = (
-            np.array([point.positions for point in chunk.trajectory.points])
-            for chunk in (last, before)
-        )
-        for k in range(last.frozen_steps):
-            expected = [np.interp(k + offset, np.arange(16), column) for column in old.T]
-            assert first[k] == pytest.approx(expected, abs=1e-5)
+        until(lambda: _continues(outside.chunks[-1], outside.chunks[-2]), 'a chunk that continues')
         until(handle.cancel_goal_async().done, 'the cancel response')
     finally:
         process.kill()
+
+
+def _positions(chunk):
+    return np.array([point.positions for point in chunk.trajectory.points])
+
+
+def _continues(chunk, before):
+    """Whether a chunk begins with the targets that the one before has for these moments."""
+    offset = (seconds(chunk.header.stamp) - seconds(before.header.stamp)) / 0.1
+    expected = [np.interp(offset, np.arange(16), column) for column in _positions(before).T]
+    return np.allclose(_positions(chunk)[0], expected, atol=1e-5)
+
+
+def test_a_policy_of_ones_own_sees_the_cameras_it_looks_at(outside):
+    process = start('policy:=toy_policies:Looker', 'task:=wave at the camera')
+    try:
+        until(lambda: outside.status().model_id == 'looker', 'the policy to be loaded')
+        missing = 'no image of camera left_wrist has come yet'
+        until(lambda: outside.status().text == missing, 'the missing camera to be named')
+        assert outside.status().state == PolicyStatus.WAITING
+        outside.chunks.clear()
+        outside.wrist_on = True
+        until(lambda: outside.chunks, 'a chunk')
+        chunk = outside.chunks[-1]
+        times = [seconds(point.time_from_start) for point in chunk.trajectory.points]
+        assert times == pytest.approx([0.0, 0.05, 0.1])
+        head, wrist = _positions(chunk)[0, :2]
+        assert head == pytest.approx(np.frombuffer(outside.pixels, np.uint8).mean())
+        assert wrist == 200
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_that_does_not_answer_does_not_end_the_task_for_good(outside):
+    process = start('policy:=toy_policies:Looker', 'task:=nobody answers')
+    outside.wrist_on = True
+    try:
+        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the failure')
+        assert outside.status().text == 'the server does not answer'
+        result = outside.result(outside.goal('nobody answers', 4.0)).result
+        assert result.error_code == RunTask.Result.INFERENCE_FAILED
+        assert result.error_msg == 'the server does not answer'
+        assert outside.result(outside.goal('wave at the camera', 1.0)).result.chunks >= 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'text'),
+    [
+        (['checkpoint:=nonsense'], "checkpoint 'nonsense': expected a folder, got 'nonsense'"),
+        (['server:=ws://localhost:1', 'checkpoint:=x'], 'expected one of the parameters server'),
+        (['cameras:=[head]'], 'looks at head, left_wrist, got head; add left_wrist'),
+        (['policy:=toy_policies:Nobody'], "policy 'toy_policies:Nobody'"),
+    ],
+)
+def test_a_policy_that_does_not_load_says_why(outside, parameters, text):
+    outside.statuses.clear()
+    process = start('policy:=toy_policies:Looker', *parameters)
+    try:
+        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
+        assert text in outside.status().text
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_an_unknown_task_is_one_line(ros_domain):

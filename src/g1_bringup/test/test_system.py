@@ -54,6 +54,9 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         (['robot.launch.py', 'robot:=g1', 'camera:=webcam'], ['realsense', 'replay', 'none']),
         (['robot.launch.py', 'robot:=g1', 'camera:=replay'], ['camera_file', 'video']),
         (['robot.launch.py', 'camera:=replay', 'camera_file:=.'], ['robot:=g1']),
+        (['policy.launch.py', 'policy:=remote'], ['server:=ws://HOST:PORT']),
+        (['policy.launch.py', 'policy:=remote', 'server:=host:10093'], ['ws://HOST:PORT']),
+        (['policy.launch.py', 'server:=ws://host:10093'], ['policy:=remote']),
         (['sim.launch.py', 'cameras:=head,neck'], ['head, left_wrist, right_wrist']),
         (['sim.launch.py', 'cameras:=head,head'], ['each once']),
         (
@@ -185,6 +188,14 @@ def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
         'checkpoint': '/some/folder',
         'cameras': ('head',),
     }
+
+
+def test_a_policy_server_is_asked_where_its_address_is_given():
+    nodes, _, values = started('policy', policy='remote', server='ws://192.168.1.20:10093')
+    given = parameters(nodes['policy_node'], values)
+    assert (given['policy'], given['server']) == ('remote', 'ws://192.168.1.20:10093')
+    nodes, _, values = started('policy')
+    assert not {'policy', 'server'} & set(parameters(nodes['policy_node'], values))
 
 
 def test_the_task_reaches_the_operator_and_the_recorder():

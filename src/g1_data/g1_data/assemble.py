@@ -18,7 +18,7 @@ import numpy as np
 from g1_data import layout
 from g1_data.dataset import Dataset
 from g1_data.mapping import ColumnMap
-from g1_data.packets import probe
+from g1_data.packets import count_frames, probe
 from g1_data.repair import complete_statistics
 from g1_data.schema import Schema, Video, difference
 from g1_data.writer import DatasetWriter
@@ -142,6 +142,10 @@ def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
     for number, video in enumerate(writer.schema.videos.values()):
         source = dataset.video_path(index, video.key)
         check_video(source, video, dataset.fps)
+        if (frames := count_frames(source)) != episode.length:
+            raise ValueError(
+                f'{source}: expected the {episode.length} frames of episodes.jsonl, got {frames}'
+            )
         videos[video.key] = writer.root / f'copy_{number}.mp4'
         shutil.copyfile(source, videos[video.key])
         layout.sync(videos[video.key])

@@ -34,6 +34,8 @@ def probe(path: Path) -> VideoFacts:
             if not container.streams.video:
                 raise ValueError(f'{path}: no video stream')
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError(f'{path}: its codec is not known here')
             return VideoFacts(
                 codec=stream.codec_context.codec.canonical_name,
                 pix_fmt=str(stream.pix_fmt),
@@ -41,6 +43,16 @@ def probe(path: Path) -> VideoFacts:
                 rate=stream.average_rate,
                 parameters=bytes(stream.codec_context.extradata or b''),
             )
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f'{path}: cannot be read: {error}') from None
+
+
+def count_frames(path: Path) -> int:
+    """Of a video, without decoding it; errors as of `probe`."""
+    try:
+        with av.open(str(path)) as container:
+            packets = container.demux(container.streams.video[0])
+            return sum(packet.pts is not None for packet in packets)
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f'{path}: cannot be read: {error}') from None
 

@@ -131,19 +131,12 @@ def _check_modality(dataset: Dataset) -> Iterator[str]:
         yield f'meta/modality.json: expected parts of state and action, as {json.dumps(expected)}'
     else:
         videos = modality.get('video')
-        keys = {
+        keys = [
             video.get('original_key', name) if isinstance(video, dict) else name
             for name, video in (videos.items() if isinstance(videos, dict) else ())
-        }
-        if (
-            not keys
-            or not all(isinstance(k, str) for k in keys)
-            or keys
-            - {
-                *dataset.schema.videos,
-                *dataset.schema.videos_by_key,
-            }
-        ):
+        ]
+        known = [*dataset.schema.videos, *dataset.schema.videos_by_key]
+        if not keys or any(key not in known for key in keys):
             yield (
                 'meta/modality.json: video: expected the cameras of info.json, as '
                 f'{json.dumps(expected["video"])}, got {json.dumps(videos)}'

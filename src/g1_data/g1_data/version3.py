@@ -291,10 +291,10 @@ def _read_tasks(path: Path) -> dict[int, str]:
             f'{path}: expected columns task_index and task, got {", ".join(table.column_names)}'
         )
     pairs = zip(table['task_index'].to_pylist(), table[names[0]].to_pylist(), strict=True)
-    tasks = dict(pairs)
-    if not all(type(k) is int and isinstance(task, str) for k, task in tasks.items()):
+    listed = list(pairs)
+    if not all(type(k) is int and isinstance(task, str) for k, task in listed):
         raise ValueError(f'{path}: expected whole numbers and instructions')
-    return tasks
+    return dict(listed)
 
 
 def _info3(dataset: Dataset, schema: Schema) -> dict[str, Any]:

@@ -7,7 +7,7 @@ groups in the same order; a group may have no part in one of them, and as many n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -152,6 +152,17 @@ class Embodiment:
                 f'once, got {", ".join(names) or "none"}'
             )
         return tuple(self.cameras[name] for name in names)
+
+    def with_cameras(self, names: Iterable[str]) -> Embodiment:
+        """The same robot with these cameras alone, all for the model to see; ValueError as above.
+
+        Without names it stays as it is.
+        """
+        names = tuple(names)
+        chosen = self.select_cameras(names) if names else ()
+        return replace(
+            self, cameras={c.name: replace(c, model=True) for c in chosen} or self.cameras
+        )
 
     def bounds(self, names: Iterable[str]) -> tuple[Array, Array]:
         """Lower and upper limits of these numbers. ValueError where a limit is not stated."""

@@ -82,14 +82,16 @@ def main(arguments: argparse.Namespace) -> int:
 
     environment = make_environment(arguments.env, (), arguments.latency)
     tasks = _tasks(arguments.task, arguments.variant, environment)
-    policy = load_policy(arguments.policy, arguments.checkpoint, environment)  # bad ones end here
+    given = tuple(name.strip() for name in arguments.cameras.split(',') if name.strip())
+    # A bad one is told here, once.
+    policy = load_policy(arguments.policy, arguments.checkpoint, environment, given)
     environment.close()
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'
     setting = Setting(
         env=arguments.env,
         policy=arguments.policy,
         checkpoint=arguments.checkpoint,
-        cameras=_cameras(arguments.cameras, policy.cameras),
+        cameras=_cameras(given, policy.cameras),
         latency=arguments.latency,
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
@@ -134,14 +136,12 @@ def _tasks(task: str, variant: str, environment: Environment) -> tuple[str, ...]
     return environment.tasks if task == 'all' else (task,)
 
 
-def _cameras(given: str, needed: tuple[str, ...]) -> tuple[str, ...]:
-    cameras = tuple(name.strip() for name in given.split(',')) if given else needed
-    missing = [name for name in needed if name not in cameras]
-    if missing:
+def _cameras(given: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, ...]:
+    if given and not set(needed) <= set(given):
         raise ValueError(
-            f'--cameras: the policy looks at {", ".join(needed)}, got {", ".join(cameras)}'
+            f'--cameras: the policy looks at {", ".join(needed)}, got {", ".join(given)}'
         )
-    return cameras
+    return given or needed
 
 
 def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[Episode]:

@@ -70,9 +70,14 @@ def make_environment(env: str, cameras: tuple[str, ...], latency: float) -> Envi
     return environment
 
 
-def load_policy(policy: str, checkpoint: str, environment: Environment) -> ChunkPolicy:
-    """The policy of that name for the environment's robot. ValueError where it does not fit it."""
-    embodiment = environment.embodiment
+def load_policy(
+    policy: str, checkpoint: str, environment: Environment, cameras: tuple[str, ...] = ()
+) -> ChunkPolicy:
+    """The policy of that name for the environment's robot. ValueError where it does not fit it.
+
+    cameras: those there are; () for all of the robot's.
+    """
+    embodiment = environment.embodiment.with_cameras(cameras)
     loaded: ChunkPolicy = find_plugin('dit4dit.policies', policy)(checkpoint, embodiment)
     if not np.isclose(loaded.step, embodiment.step):
         raise ValueError(
@@ -88,7 +93,9 @@ class Evaluation:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._environment = make_environment(setting.env, setting.cameras, setting.latency)
-        self._policy = load_policy(setting.policy, setting.checkpoint, self._environment)
+        self._policy = load_policy(
+            setting.policy, setting.checkpoint, self._environment, setting.cameras
+        )
 
     def episode(self, attempt: Attempt) -> Episode:
         """One attempt, from its reset to its end; a video of it is kept where it failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,11 +10,13 @@ from g1_bringup.system import (
     POLICY_SIDE,
     ROBOT_SIDE,
     Argument,
+    ArgumentError,
     Condition,
     Given,
     Include,
     Node,
     System,
+    Value,
 )
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
@@ -34,7 +37,9 @@ _POLICY_NODE = Node(
     config=('policy.yaml',),
     parameters=(
         ('task', Given('task', when=(('run', 'true'),))),
+        ('policy', Given('policy')),
         ('checkpoint', Given('checkpoint')),
+        ('server', Given('server')),
         ('cameras', Given('cameras')),
     ),
     nice=5,
@@ -68,7 +73,16 @@ def describe() -> System:
                 ('both', 'robot', 'workstation'),
             ),
             SEED,
+            Argument(
+                'policy',
+                '',
+                'What makes the chunks: dit4dit, remote, or module:attribute; empty: as in '
+                'policy.yaml.',
+            ),
             Argument('checkpoint', '', 'Folder of the policy; empty: the one in policy.yaml.'),
+            Argument(
+                'server', '', 'Address of the policy server of policy:=remote, ws://HOST:PORT.'
+            ),
             Argument('run', True, 'Run the task at once; false: wait for a RunTask goal.'),
             Argument(
                 'shadow',
@@ -87,8 +101,20 @@ def describe() -> System:
             *rviz_nodes(RVIZ_ON),
         ),
         includes=_only(ROBOT_SIDE, REALSENSE),
-        checks=(check_task, check_hardware),
+        checks=(check_task, check_hardware, _check_server),
     )
+
+
+def _check_server(values: Mapping[str, Value]) -> None:
+    """Where a policy server is asked, it has an address."""
+    policy, server = values['policy'], str(values['server'])
+    if policy == 'remote' and not server.startswith(('ws://', 'wss://')):
+        raise ArgumentError(
+            f'server:={server} is not valid; policy:=remote needs the address of a policy server, '
+            'server:=ws://HOST:PORT'
+        )
+    if server and policy in ('', 'dit4dit'):
+        raise ArgumentError(f'server:={server} needs policy:=remote, got policy:={policy}')
 
 
 Item = TypeVar('Item', bound='Node | Include')

@@ -1,0 +1,1 @@
+"""Policies over a socket: what goes over the wire, and the server."""

@@ -1,0 +1,30 @@
+"""Policies for tests, found as module:attribute where this folder is on the path."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Looker:
+    """Shows in its targets what it saw: the mean of each camera's image, then the state.
+
+    Two wrong ways to load it are named by the checkpoint.
+    """
+
+    cameras = ('head', 'left_wrist')
+    step = 0.05
+    horizon = 3
+    model_id = 'looker'
+    trained = True
+
+    def __init__(self, checkpoint, embodiment):
+        if checkpoint == 'nonsense':
+            raise ValueError("expected a folder, got 'nonsense'")
+        self.embodiment = embodiment
+
+    def infer(self, observation, prefix=None):
+        if observation.instruction == 'nobody answers':
+            raise ConnectionError('the server does not answer')
+        means = [observation.images[name].mean() for name in self.cameras]
+        row = np.concatenate([means, observation.state[2:]])
+        return np.tile(row, (self.horizon, 1))
