@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 from g1_control.dynamixel import GripperBus
 from g1_control.gripper import Calibration, Gripper, GripperSettings
 from g1_control.xm430 import describe_errors
-from g1_fakes.dynamixel_emulator import Port, Servo
+from g1_fakes.dynamixel import Port, Servo
 from g1_ros.config import config_path
 from g1_ros.qos import COMMAND, STATUS
 

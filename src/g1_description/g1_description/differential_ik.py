@@ -1,7 +1,18 @@
 """Both arms after moving hand poses, one quadratic program a step: pink.
 
-Per hand that has a target a position and orientation task; for the redundant elbow a posture task;
-within range and velocity, and capsules of arms and body kept apart by a barrier.
+The step dq (14,) of a cycle of dt [s] is what minimises, over all tasks i with error e_i(q),
+Jacobian J_i and weight W_i,
+
+    sum_i |W_i (J_i dq + e_i)|^2 + mu_i |dq|^2,    mu_i = damping_i |W_i e_i|^2,
+
+subject to q_lower <= q + dq <= q_upper, |dq| <= v dt, and, for the nearest pairs k of capsules,
+
+    grad h_k(q) . dq / dt >= -gamma max(h_k(q), 0),    h_k = distance_k - margin.
+
+Tasks: the pose of each hand that has a target (error in SE(3), its logarithm), and a posture for
+the redundant elbow. The damping that grows with the error lets an arm that is out of reach stretch
+without shaking (Levenberg-Marquardt; Sugihara, T-RO 2011). The last line is a control barrier
+function (Ames et al., ECC 2019): parts come nearer ever more slowly, and slide along each other.
 """
 
 from __future__ import annotations
@@ -28,8 +39,13 @@ _FAR_DAMPING = 30.0  # more of that, times the square of the weighted error of a
 _ELBOW_PATH = 0.5  # [m] of a hand's way in which its elbow goes most of its own way out
 _STRAIGHT = 1.2  # [rad] of an elbow; an arm that is stretched further bends backwards
 _PAIRS = 12  # of capsules, the nearest ones, that the barrier knows
-_APPROACH_RATE = 4.0  # [1/s]: parts d m over the margin come nearer at 10 d m/s at most
+_APPROACH_RATE = 4.0  # gamma [1/s]: parts d m over the margin come nearer at 4 d m/s at most
 _SLACK = 0.002  # [m] over the margin, for the barrier sees a step as straight
+
+# Places in a joint vector (14,): seven joints of the left arm, then seven of the right one.
+_ARMS: dict[Side, slice] = {'left': slice(0, 7), 'right': slice(7, 14)}
+_LEFT_SHOULDER_ROLL, _RIGHT_SHOULDER_ROLL = 1, 8
+_ELBOWS = [3, 10]
 
 
 class NoStepError(ValueError):
@@ -62,8 +78,9 @@ class DifferentialIK:
         self._model, self._margin, self._velocity = model.copy(), collision_margin, velocity
         self._lower = robot.action_lower[:14] + range_margin
         self._upper = robot.action_upper[:14] - range_margin
-        self._lower[1], self._upper[8] = SHOULDER_ROLL, -SHOULDER_ROLL
-        self._upper[[3, 10]] = _STRAIGHT
+        self._lower[_LEFT_SHOULDER_ROLL] = SHOULDER_ROLL  # outward is up on the left side,
+        self._upper[_RIGHT_SHOULDER_ROLL] = -SHOULDER_ROLL  # and down on the right one
+        self._upper[_ELBOWS] = _STRAIGHT
         self._range = robot.action_lower[:14], robot.action_upper[:14]
         self._configuration = pink.Configuration(
             self._model,
@@ -118,7 +135,7 @@ class DifferentialIK:
         """
         q, velocity, share = self._configuration.q, np.zeros(14), np.zeros(14)
         for side, target in targets.items():
-            part = slice(0, 7) if side == 'left' else slice(7, 14)
+            part = _ARMS[side]
             way = np.linalg.norm(target[:3, 3] - self._targets.get(side, target)[:3, 3])
             velocity[part], share[part] = self._velocity, 1 - np.exp(-way / _ELBOW_PATH)
             self._hands[side].set_target(pinocchio.SE3(target))
@@ -153,7 +170,8 @@ class DifferentialIK:
 
     def nearest(self, side: Side) -> Approach:
         """The part of one arm that is nearest to anything, what that is, and their distance."""
-        joints = range(1, 8) if side == 'left' else range(8, 15)
+        arm = _ARMS[side]
+        joints = range(1 + arm.start, 1 + arm.stop)  # of pinocchio, whose joint 0 is the world
         own = [any(part.parentJoint in joints for part in pair) for pair in self._pairs]
         index = int(np.argmin(np.where(own, self._distances, np.inf)))
         first, second = self._pairs[index]

@@ -10,7 +10,8 @@ import dynamixel_sdk
 import pytest
 from dynamixel_sdk import COMM_RX_CORRUPT, COMM_RX_TIMEOUT, COMM_SUCCESS
 
-from g1_fakes.dynamixel_emulator import MODEL, Bus, Port, Servo, crc16, packet
+from g1_fakes.dynamixel import MODEL, Bus, Port, Servo
+from g1_fakes.dynamixel.protocol import crc16, packet
 
 PACKETS = dynamixel_sdk.PacketHandler(2.0)
 TORQUE, HARDWARE_ERROR, GOAL_CURRENT, GOAL_POSITION, CURRENT, VELOCITY, POSITION = (

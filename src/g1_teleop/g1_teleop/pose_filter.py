@@ -21,6 +21,19 @@ _LATE = 0.1  # [s]; what comes later than this has a clock that was set
 class PoseFilter:
     """Second-order low-pass filter, critically damped: it never overshoots a hand that stops.
 
+    With T = delay / 2 the position x follows a hand at u by
+
+        T^2 x'' + 2 T x' + x = u,    1 / (1 + T s)^2,
+
+    which is behind a hand that moves steadily by 2 T = delay. Between two measurements u counts as
+    what is halfway between them, which makes a steady motion exact. For u at rest the solution is
+    closed, and so holds for any dt: with e = x - u, v = x' and p = v + e / T,
+
+        e(dt) = (e + p dt) exp(-dt / T),    v(dt) = (v - p dt / T) exp(-dt / T)
+
+    (Lowe, Critically Damped Ease-In/Ease-Out Smoothing, Game Programming Gems 4, 2004).
+    Orientations are filtered alike, e and v then being rotation vectors in the fixed frame.
+
     delay: how far behind the hand it is [s], more than 0; the same for position and orientation.
     Poses are (4, 4), times in s and never back. `start` before all else.
     """
@@ -67,7 +80,12 @@ class MeasurementTime:
     """When a device's measurements were taken, on the clock of those who read them.
 
     A device's clock agrees with nobody's; but no measurement can be read before it was taken, and
-    the quickest of many come almost at once.
+    the quickest of many come almost at once. So the offset between the clocks is the smallest
+    difference seen so far (read - stamp), which may grow by the drift of two clocks, 1 ms a second:
+
+        offset_k = min(read_k - stamp_k, offset_(k-1) + drift (stamp_k - stamp_(k-1)))
+
+    A difference that is larger by far says that a clock was set, and starts anew.
     """
 
     def __init__(self) -> None:

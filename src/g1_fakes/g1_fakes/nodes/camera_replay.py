@@ -53,6 +53,7 @@ class CameraReplay(Node):
 
 
 def main() -> int:
+    """Runs the node."""
     return run(CameraReplay)
 
 

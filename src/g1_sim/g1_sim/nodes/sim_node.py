@@ -10,20 +10,21 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Int64
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd, LowState
 
 from g1_control.unitree import LowCmd as WireCommand
-from g1_description import load_robot
+from g1_description import SIDES, load_robot
 from g1_ros import qos
-from g1_ros.diagnostics import diagnostic
+from g1_ros.conversions import JointReader
+from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
-from g1_ros.polling import Unserved, never_served
+from g1_ros.polling import PolledSubscription
 from g1_ros.rates import RateMeter
 from g1_ros.real_time import ask_for_real_time
 from g1_ros.timers import steady_timer
@@ -34,7 +35,6 @@ from g1_sim.simulation import Simulation
 from g1_sim.tasks import simulated_tasks
 from g1_sim.wire import StateWriter, motor_command
 
-_SIDES = ('left', 'right')
 _GRIPPER_STEPS = 10  # every so many steps of 2 ms: grippers at 50 Hz,
 _SUCCESS_STEPS = 50  # success at 10 Hz,
 _LOG_STEPS = 8  # log at 62.5 Hz
@@ -73,7 +73,7 @@ class SimNode(Node):
     """Physics at 500 Hz in its own thread, cameras in a process; an executor for the rest."""
 
     def __init__(self) -> None:
-        super().__init__('sim')
+        super().__init__('sim_node')
         parameters = declare(self, SimParameters)
         load_robot().embodiment.select_cameras(parameters.cameras)
         self._given, self._seed = parameters, parameters.seed
@@ -82,33 +82,25 @@ class SimNode(Node):
 
         self._state = StateWriter()
         self._state_publisher = self.create_publisher(LowState, 'lowstate', qos.COMMAND)
-        polled = Unserved()
-        self._commands = self.create_subscription(
-            LowCmd, 'arm_sdk', never_served, qos.COMMAND, callback_group=polled, raw=True
-        )
+        self._commands = PolledSubscription(self, LowCmd, 'arm_sdk', qos.COMMAND)
         self._command = WireCommand()
         self._gripper_publishers = [
             self.create_publisher(JointState, f'{side}_gripper/state', qos.COMMAND)
-            for side in _SIDES
+            for side in SIDES
         ]
         self._gripper_commands = [
-            self.create_subscription(
-                JointState,
-                f'{side}_gripper/command',
-                never_served,
-                qos.COMMAND,
-                callback_group=polled,
-            )
-            for side in _SIDES
+            PolledSubscription(self, JointState, f'{side}_gripper/command', qos.COMMAND)
+            for side in SIDES
         ]
-        self._openings = [load_robot().gripper_home] * len(_SIDES)
+        self._grippers = [JointReader((name,)) for name in load_robot().gripper_joints]
+        self._openings = [load_robot().gripper_home] * len(SIDES)
 
         self._success_publisher = self.create_publisher(Bool, 'sim/success', qos.STATUS)
         self._success: bool | None = None
         self._seed_publisher = self.create_publisher(Int64, 'sim/seed', qos.STATUS)
         self._seed_publisher.publish(Int64(data=self._seed))
         self.create_service(Trigger, 'sim/reset', self._on_reset)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         steady_timer(self, 1.0, self._on_diagnostics)
 
         self._steps, self._refused = 0, 0
@@ -143,6 +135,7 @@ class SimNode(Node):
         self._physics.start()
 
     def destroy_node(self) -> None:
+        """Ends physics and cameras, and saves the log."""
         self._stopping.set()
         self._physics.join(timeout=1.0)
         self._cameras.terminate()
@@ -184,26 +177,24 @@ class SimNode(Node):
             self._log.add(self._simulation.data.qpos, stamp, self._seed)
 
     def _take_command(self) -> None:
-        taken = self._commands.handle.take_message(LowCmd, True)
-        if taken is None:
-            return
-        self._command_rate.tick()
-        self._command.load(taken[0])
-        command = motor_command(self._command)
-        if command is None:
-            self._refused += 1
-        else:
-            self._simulation.apply(command)
+        for data, _ in self._commands.take():
+            self._command_rate.tick()
+            self._command.load(data)
+            command = motor_command(self._command)
+            if command is None:
+                self._refused += 1
+            else:
+                self._simulation.apply(command)
 
     def _serve_grippers(self) -> None:
         now = self.get_clock().now().to_msg()
         names, positions = load_robot().gripper_joints, self._simulation.positions[-2:]
         velocities = self._simulation.velocities[-2:]
         for index, subscription in enumerate(self._gripper_commands):
-            taken = subscription.handle.take_message(JointState, False)
-            if taken is not None:
-                wanted = np.array(taken[0].position)
-                if wanted.size == 1 and np.isfinite(wanted).all():
+            for data, _ in subscription.take():
+                message = deserialize_message(data, JointState)
+                wanted = self._grippers[index].positions(message)
+                if wanted is not None and np.isfinite(wanted).all():
                     self._openings[index] = wanted.item()
             state = JointState(
                 name=[names[index]], position=[positions[index]], velocity=[velocities[index]]
@@ -243,11 +234,9 @@ class SimNode(Node):
             problems.append(f'slower than real time ({factor:.2f})')
         if not self._cameras.is_alive():
             problems.append(f'the camera process ended with code {self._cameras.exitcode}')
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [
+        self._diagnostics.publish(
             diagnostic(
-                'sim',
+                'sim_node',
                 not problems,
                 '; '.join(problems) or 'running',
                 task=self._given.task,
@@ -260,11 +249,11 @@ class SimNode(Node):
                 arm_sdk_rate=self._command_rate.rate(),
                 arm_sdk_refused=self._refused,
             )
-        ]
-        self._diagnostics.publish(message)
+        )
 
 
 def main() -> int:
+    """Runs the node."""
     return run(SimNode)
 
 
