@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dit4dit_policy.evaluation import evaluate, imagine
+from dit4dit_policy.serving import server
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -177,6 +178,11 @@ _COMMANDS = {
         'Let a policy do a task in simulation, and count how often it succeeds.',
         evaluate.add_arguments,
         evaluate.main,
+    ),
+    'serve': _Command(
+        'Answer over a WebSocket what a policy does: to robots, and to clients of others.',
+        server.add_arguments,
+        server.main,
     ),
     'imagine': _Command(
         'Show the future that a policy expects, as a video.',

@@ -66,7 +66,7 @@ class FastPath:
         self._tau = torch.tensor([model.backbone.feature_time], device=self._device)
         own = frozenset(model.backbone.shortcuts)
         self._own = own if shortcuts.backbone is None else shortcuts.backbone
-        self._task: tuple[str, Any, Tensor | None] | None = None
+        self._task: tuple[tuple[str, int], Any, Tensor | None] | None = None
         self._modulations: dict[float, Modulation] = {}
         self._features_of: Callable[..., Tensor] = model.backbone.features_of
         self._action: Callable[..., Tensor] = model.action
@@ -75,44 +75,46 @@ class FastPath:
             self._features_of = torch.compile(self._features_of, **options)
             self._action = torch.compile(self._action, **options)
 
-    def condition(self, image_3HW: Tensor) -> Tensor:
-        """The encoding (1, C, 1, h, w) of a frame in [0, 1], all views side by side."""
-        return self._moved(self._model.backbone.observe(self._moved(image_3HW)[None], self._own))
+    def condition(self, images_B3HW: Tensor) -> Tensor:
+        """The encoding (B, C, 1, h, w) of frames in [0, 1], all views of each side by side."""
+        return self._moved(self._model.backbone.observe(self._moved(images_B3HW), self._own))
 
-    def features(self, condition_1C1hw: Tensor, instruction: str) -> Tensor:
-        """The backbone's features (1, N, D)."""
-        if self._task is None or self._task[0] != instruction or not self._shortcuts.task_once:
-            self._task = instruction, *self._prepared(instruction)
+    def features(self, condition_BC1hw: Tensor, instruction: str) -> Tensor:
+        """The backbone's features (B, N, D) of frames with one instruction."""
+        task = instruction, len(condition_BC1hw)
+        if self._task is None or self._task[0] != task or not self._shortcuts.task_once:
+            self._task = task, *self._prepared(*task)
         if self._shortcuts.compiled:
             torch.compiler.cudagraph_mark_step_begin()
-        return self._features_of(condition_1C1hw, self._task[1])
+        return self._features_of(condition_BC1hw, self._task[1])
 
-    def velocity(self, features_1ND: Tensor, state_11S: Tensor) -> Velocity:
-        """The field for `DiT4DiT.sample_actions`, of float32 actions (1, K, A).
+    def velocity(self, features_BND: Tensor, state_B1S: Tensor) -> Velocity:
+        """The field for `DiT4DiT.sample_actions`, of float32 actions (B, K, A).
 
         Of the features that `features` gave last, or of others of the same instruction.
         """
-        action, state_11S = self._model.action, self._moved(state_11S)
+        action, state_B1S = self._model.action, self._moved(state_B1S)
         mask = None if self._task is None else self._task[2]
-        tokens = action.tokens(state_11S)
-        kept = action.context(features_1ND, mask) if self._shortcuts.image_once else None
+        tokens = action.tokens(state_B1S)
+        kept = action.context(features_BND, mask) if self._shortcuts.image_once else None
 
-        def velocity(actions_1KA: Tensor, tau: float) -> Tensor:
-            context = kept or action.context(features_1ND, mask)
+        def velocity(actions_BKA: Tensor, tau: float) -> Tensor:
+            context = kept or action.context(features_BND, mask)
             # Guidance goes back through the network, which the graphs of a GPU are not made for.
             net = action if torch.is_grad_enabled() else self._action
-            return net(self._moved(actions_1KA), self._modulation(tau), tokens, context).float()
+            return net(self._moved(actions_BKA), self._modulation(tau), tokens, context).float()
 
         return velocity
 
-    def _prepared(self, instruction: str) -> tuple[Any, Tensor | None]:
-        """What features of the instruction need, and the mask of their tokens."""
+    def _prepared(self, instruction: str, batch: int) -> tuple[Any, Tensor | None]:
+        """What features of `batch` frames need, and the mask of their tokens."""
         backbone = self._model.backbone
         if self._shortcuts.prompt_once:
             prompt = self._prompts[instruction]
         else:
             prompt = backbone.embed([instruction])
-        prepared = backbone.prepare(prompt, self._noise, self._tau, self._own)
+        prompt, noise = (x.expand(batch, *x.shape[1:]) for x in (prompt, self._noise))
+        prepared = backbone.prepare(prompt, noise, self._tau, self._own)
         return prepared, backbone.mask(prompt)
 
     def _modulation(self, tau: float) -> Modulation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ class DiT4DiTPolicy:
         Euler steps of the actions.
         """
         clock = [self._now()]
-        image = self.processor.encode_images(observation.images)
+        image = self.processor.encode_images(observation.images)[None]
         state = self.processor.encode_state(observation.state)[None, None]
         clock.append(self._now())
         condition = self._path.condition(image)
@@ -181,9 +181,7 @@ class DiT4DiTPolicy:
             velocity = self._guided(velocity, prefix, observation.state)
         actions = self.model.sample_actions(velocity, self._action_noise)
         clock.append(self._now())
-        shift = self.processor.action_shift
-        targets = self.processor.decode_action(actions[0, shift:].cpu(), observation.state)
-        targets = np.pad(targets, ((0, shift), (0, 0)), mode='edge')
+        targets = self._decoded(actions[0], observation.state)
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(self._now())
@@ -195,6 +193,32 @@ class DiT4DiTPolicy:
             'rest': before + after,
         }
         return targets
+
+    @torch.no_grad()
+    def infer_batch(self, observations: Sequence[Observation]) -> list[NDArray[np.float64]]:
+        """As `infer` of each, but for rounding: those of one instruction in one go.
+
+        They are padded to 1, 2, 4, ... observations, as many sizes as a GPU has to be prepared for.
+        """
+        chunks: dict[int, NDArray[np.float64]] = {}
+        for instruction in dict.fromkeys(seen.instruction for seen in observations):
+            places = [k for k, seen in enumerate(observations) if seen.instruction == instruction]
+            padded = (places * 2)[: 1 << (len(places) - 1).bit_length()]
+            batch = [observations[k] for k in padded]
+            images = torch.stack([self.processor.encode_images(seen.images) for seen in batch])
+            states = torch.stack([self.processor.encode_state(seen.state) for seen in batch])
+            features = self._path.features(self._path.condition(images), instruction)
+            velocity = self._path.velocity(features, states[:, None])
+            noise = self._action_noise.expand(len(batch), -1, -1)
+            actions = self.model.sample_actions(velocity, noise)
+            for k, action in zip(places, actions, strict=False):
+                chunks[k] = self._decoded(action, observations[k].state)
+        return [chunks[k] for k in range(len(observations))]
+
+    def _decoded(self, actions_KA: torch.Tensor, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        shift = self.processor.action_shift
+        targets = self.processor.decode_action(actions_KA[shift:].cpu(), state)
+        return np.pad(targets, ((0, shift), (0, 0)), mode='edge')
 
     def _guided(self, velocity: Velocity, prefix: Prefix, state: NDArray[np.float64]) -> Velocity:
         wanted, shift = torch.zeros_like(self._action_noise), self.processor.action_shift

@@ -86,7 +86,7 @@ class Processor:
             for name, matters, low, high in rows:
                 if matters and low >= high:
                     raise ValueError(f'processor: {kind} of {name} has no range, {low} .. {high}')
-        values = sum(len(g.state) * _VALUES[g.state_encoding] for g in self.embodiment.groups)
+        values = self.encoded_states
         actions = len(self.action_names)
         if values > self.state_dim or actions > self.action_dim:
             raise ValueError(
@@ -165,6 +165,30 @@ class Processor:
                     values = pairs.reshape(*pairs.shape[:-2], -1)
             parts.append(values)
         return _padded(np.concatenate(parts, axis=-1), self.state_dim)
+
+    @property
+    def encoded_states(self) -> int:
+        """How many numbers the model is given for a state, before padding."""
+        return sum(len(g.state) * _VALUES[g.state_encoding] for g in self.embodiment.groups)
+
+    def decode_state(self, encoded: Array) -> Array:
+        """The state (..., S) [rad, m] of what `encode_state` makes of it, padding or not."""
+        low, high = np.array(self.state_lower), np.array(self.state_upper)
+        state, start = np.empty((*encoded.shape[:-1], len(self.state_names))), 0
+        for group, place in self._groups(self.embodiment.state_slices()):
+            width = len(group.state) * _VALUES[group.state_encoding]
+            values = encoded[..., start : start + width]
+            start += width
+            match group.state_encoding:
+                case 'min_max':
+                    values = low[place] + (values + 1) / 2 * (high - low)[place]
+                case 'sin_cos':
+                    sin, cos = np.split(values, 2, axis=-1)
+                    values = np.arctan2(sin, cos)
+                case 'sin_cos_interleaved':
+                    values = np.arctan2(values[..., 0::2], values[..., 1::2])
+            state[..., place] = values
+        return state
 
     def encode_action(self, targets: Array, state: Array | None = None) -> Tensor:
         """(..., action_dim) of targets (..., A) [rad, m], zero-padded; [-1, 1] where scaled.

@@ -24,15 +24,12 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from dit4dit_policy.inference.chunk_policy import Observation
-from dit4dit_policy.serving.wire import MAX_BYTES, pack, unpack
+from dit4dit_policy.serving.wire import MAX_BYTES, TOKEN_VARIABLE, pack, unpack
 from g1_description import Embodiment
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.chunking import Prefix
     from dit4dit_policy.inference.processor import Processor
-
-#: Where the token is that a server on another machine may ask for.
-TOKEN_VARIABLE = 'DIT4DIT_TOKEN'
 
 _CONNECT_TIMEOUT = 1.0  # [s]
 _REPLY_TIMEOUT = 1.5  # [s] a chunk of an older image would hardly have anything left to execute
@@ -142,7 +139,7 @@ class RemotePolicy:
         try:
             connection = connect(
                 self._address,
-                additional_headers={'Authorization': f'Bearer {token}'} if token else None,
+                additional_headers={'Authorization': f'Api-Key {token}'} if token else None,
                 compression=None,
                 max_size=MAX_BYTES,
                 open_timeout=self._connect_timeout,
@@ -210,7 +207,8 @@ class RemotePolicy:
     def _data(self, reply: str | bytes) -> Mapping[str, Any]:
         answer = _map(unpack(_bytes(reply)), 'an answer')
         if not answer.get('ok', answer.get('status') == 'ok'):
-            reason = answer.get('error', answer.get('message', 'it does not say why'))
+            error = answer.get('error', 'it does not say why')
+            reason = error.get('message', error) if isinstance(error, Mapping) else error
             raise ValueError(f'{self._address} refused the request: {reason}')
         return _map(answer.get('data'), 'data')
 

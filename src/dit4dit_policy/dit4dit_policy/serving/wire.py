@@ -13,6 +13,8 @@ from typing import Any, TypeGuard
 import msgpack
 import numpy as np
 
+#: Where the token is that a server on another machine asks for, sent as Authorization: Api-Key.
+TOKEN_VARIABLE = 'DIT4DIT_TOKEN'
 #: Largest message that either side takes [bytes]: eight 1280x800 images with room to spare.
 MAX_BYTES = 32 * 2**20
 

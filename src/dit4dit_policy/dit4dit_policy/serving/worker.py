@@ -1,0 +1,81 @@
+"""One thread infers for all clients: what arrives within a few ms is done in one go."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+
+_GATHER = 0.004  # [s] waited for others after a request
+
+Chunks = list[NDArray[np.float64]]
+_Job = tuple[Sequence[Observation], 'Future[Chunks]']
+
+
+class Worker:
+    """Asks the policy, which one thread may do, on behalf of many."""
+
+    def __init__(self, policy: ChunkPolicy, largest_batch: int = 8) -> None:
+        """largest_batch: observations inferred at once, where the policy can do several."""
+        self._policy = policy
+        self._largest = largest_batch
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name='inference', daemon=True)
+        self._thread.start()
+
+    def submit(self, observations: Sequence[Observation]) -> Future[Chunks]:
+        """One chunk each, in due course; ValueError of the policy where it does not like one."""
+        future: Future[Chunks] = Future()
+        self._jobs.put((observations, future))
+        return future
+
+    def close(self) -> None:
+        """Ends after what is being inferred."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            jobs, last = self._gathered(job)
+            self._carry_out(jobs)
+            if last:
+                return
+
+    def _gathered(self, job: _Job) -> tuple[list[_Job], bool]:
+        """What has come until `_GATHER` after the first, and whether that was all for ever."""
+        jobs, until = [job], time.monotonic() + _GATHER
+        while sum(len(observations) for observations, _ in jobs) < self._largest:
+            try:
+                more = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if more is None:
+                return jobs, True
+            jobs.append(more)
+        return jobs, False
+
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        """Several at once; where that fails each alone, so that one harms no other."""
+        together: Any = getattr(self._policy, 'infer_batch', None)
+        if together is not None and sum(len(observations) for observations, _ in jobs) > 1:
+            try:
+                chunks = together([seen for observations, _ in jobs for seen in observations])
+            except Exception:
+                chunks = None
+            if chunks is not None:
+                for observations, future in jobs:
+                    future.set_result([chunks.pop(0) for _ in observations])
+                return
+        for observations, future in jobs:
+            try:
+                future.set_result([self._policy.infer(seen) for seen in observations])
+            except Exception as error:
+                future.set_exception(error)
