@@ -89,7 +89,10 @@ def test_the_networks_know_torch_only():
         for m in modules('dit4dit_policy')
         if 'dit4dit_policy/model/' in relative(m)
     }
-    plugins = {'dit4dit_policy/dit4dit_policy/model/backbone.py': ['g1_description']}
+    plugins = {
+        f'dit4dit_policy/dit4dit_policy/model/{name}.py': ['g1_description']
+        for name in ('backbone', 'presets')
+    }
     assert {m: names for m, names in found.items() if names} == plugins
 
 

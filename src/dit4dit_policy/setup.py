@@ -39,7 +39,10 @@ setup(
             'dit4dit = dit4dit_policy.cli:main',
             'policy_node = dit4dit_policy.nodes.policy_node:main',
         ],
-        'dit4dit.backbones': ['cosmos = dit4dit_policy.model.cosmos.backbone:CosmosBackbone'],
+        'dit4dit.backbones': [
+            'cosmos = dit4dit_policy.model.cosmos.backbone:CosmosBackbone',
+            'qwen3_vl = dit4dit_policy.model.qwen3_vl.backbone:Qwen3VLBackbone',
+        ],
         'dit4dit.policies': [
             'dit4dit = dit4dit_policy.inference.shipped:load',
             'remote = dit4dit_policy.inference.remote:load',

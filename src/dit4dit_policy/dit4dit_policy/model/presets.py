@@ -1,4 +1,7 @@
-"""The presets: `g1` (paper), `released` (published checkpoints) and `nano`, which a CPU trains."""
+"""The presets: `g1` (paper), `released` (published checkpoints) and `nano`, which a CPU trains.
+
+`qwen3_2b` is the paper's baseline without video, `qwen3_nano` the same in the size of `nano`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,30 @@ from dit4dit_policy.model.cosmos.config import (
     TransformerConfig,
     VaeConfig,
 )
+from dit4dit_policy.model.qwen3_vl.config import (
+    LanguageConfig,
+    Qwen3VLBackboneConfig,
+    VisionConfig,
+)
+from g1_description.plugins import find_plugin
 
 
 def preset(name: str) -> ModelConfig:
-    """The configuration `name` of `PRESETS`; ValueError lists those there are."""
-    try:
+    """The configuration `name` of `PRESETS`, or what the function at `module:attribute` returns.
+
+    ValueError lists those there are.
+    """
+    if name in PRESETS:
         return PRESETS[name]
-    except KeyError:
-        raise ValueError(f'no preset {name!r}; there are: {", ".join(PRESETS)}') from None
+    if ':' not in name:
+        raise ValueError(
+            f'no preset {name!r}; there are: {", ".join(PRESETS)}; another one is named as '
+            'module:attribute, a function that returns a ModelConfig'
+        )
+    config = find_plugin('dit4dit.presets', name)()
+    if not isinstance(config, ModelConfig):
+        raise ValueError(f'preset {name!r}: expected a ModelConfig, got {config!r}')
+    return config
 
 
 _NANO = ModelConfig(
@@ -117,5 +136,66 @@ _RELEASED = replace(
     feature_gradient=False,
 )
 
+#: The paper's baseline Qwen3DiT: Qwen3-VL-2B behind the same action DiT.
+_QWEN3_2B = ModelConfig(
+    backbone=Qwen3VLBackboneConfig(
+        vision=VisionConfig(
+            depth=24,
+            hidden_size=1024,
+            intermediate_size=4096,
+            num_heads=16,
+            out_hidden_size=2048,
+            deepstack_visual_indexes=(5, 11, 17),
+        ),
+        language=LanguageConfig(
+            vocab_size=151936,
+            hidden_size=2048,
+            intermediate_size=6144,
+            num_hidden_layers=28,
+            num_attention_heads=16,
+            num_key_value_heads=8,
+            head_dim=128,
+            mrope_section=(24, 20, 20),
+        ),
+        image=(224, 224),
+    ),
+    action=_ACTION_DIT_B,
+    state_encoding='sin_cos',
+)
+
+_QWEN3_NANO = ModelConfig(
+    backbone=Qwen3VLBackboneConfig(
+        vision=VisionConfig(
+            depth=2,
+            hidden_size=64,
+            intermediate_size=128,
+            num_heads=2,
+            out_hidden_size=128,
+            deepstack_visual_indexes=(0,),
+            num_position_embeddings=64,
+        ),
+        language=LanguageConfig(
+            vocab_size=264,
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            mrope_section=(6, 5, 5),
+        ),
+        image=(96, 128),
+        text_tokens=96,
+        tokenizer='bytes',
+    ),
+    action=_NANO.action,
+)
+
 #: By name.
-PRESETS = {'nano': _NANO, 'g1': _G1, 'released': _RELEASED}
+PRESETS = {
+    'nano': _NANO,
+    'g1': _G1,
+    'released': _RELEASED,
+    'qwen3_nano': _QWEN3_NANO,
+    'qwen3_2b': _QWEN3_2B,
+}
