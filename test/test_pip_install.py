@@ -1,4 +1,4 @@
-"""On a machine with a GPU and without ROS: plain pip installs what trains and looks into policies."""
+"""On a GPU machine without ROS: plain pip installs what trains and looks into policies."""
 
 import os
 import subprocess

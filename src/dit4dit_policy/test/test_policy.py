@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from dit4dit_policy import cli
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
+from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
-from g1_description import Camera
+from g1_description import Camera, load_embodiment
+from g1_description.plugins import find_plugin
 
 _spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
 toy = importlib.util.module_from_spec(_spec)
@@ -108,3 +111,42 @@ def test_a_robot_with_other_joints_is_refused(folder):
         DiT4DiTPolicy.load(folder, other)
     with pytest.raises(ValueError, match=r'sees head; toy has no head, it has wrist'):
         DiT4DiTPolicy.load(folder, replace(toy.embodiment(), cameras=WRIST))
+
+
+def test_the_shipped_policy_is_found_by_name_for_a_robot():
+    robot = load_embodiment('g1_aloha')
+    policy = find_plugin('dit4dit.policies', 'dit4dit')('nano', robot)
+    assert policy.embodiment == robot and policy.trained
+    assert (policy.cameras, policy.step, policy.horizon) == (('head',), 0.1, 16)
+    state = robot.home(robot.state_names)
+    image = _observation().images['head']
+    chunk = policy.infer(Observation({'head': image}, state, 'Pick up the flower.', stamp=3.0))
+    assert chunk.shape == (16, len(robot.action_names))
+
+
+def test_a_processor_of_version_0_1_is_converted_and_encodes_the_same(folder, capsys):
+    """Without groups its sines stand before all cosines."""
+    old = {
+        'joint_names': list(toy.JOINTS), 'state_lower': [-1.0] * 16, 'state_upper': [1.0] * 16,
+        'action_lower': [-0.5] * 16, 'action_upper': [1.5] * 16, 'image': [32, 48],
+        'state_dim': 64, 'action_dim': 16, 'state_encoding': 'sin_cos', 'tasks': {'touch': 'Go.'},
+        'cameras': ['head'], 'step': 0.05, 'lead': 1, 'noise': 0.5, 'state_groups': [],
+        'dataset': None, 'format': 1,
+    }  # fmt: skip
+    path = folder / 'processor.json'
+    path.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match=r'convert --upgrade'):
+        DiT4DiTPolicy.load(folder)
+    assert cli.main(['convert', '--upgrade', str(folder)]) == 0
+    assert 'converted' in capsys.readouterr().out
+    processor = Processor.load(path)
+    assert (processor.action_shift, processor.initial_noise_std) == (1, 0.5)
+    assert processor.step == pytest.approx(0.05) and processor.action_names == toy.JOINTS
+    angles = np.arange(16) / 16
+    expected = [*np.sin(angles), *np.cos(angles), *np.zeros(32)]
+    np.testing.assert_allclose(processor.encode_state(angles), expected, atol=1e-6)
+    assert cli.main(['convert', '--upgrade', str(folder)]) == 0
+    assert 'of this version already' in capsys.readouterr().out
+    path.write_text('{"format": 0}')
+    assert cli.main(['convert', '--upgrade', str(folder)]) == 2
+    assert 'expected format 1 or 2' in capsys.readouterr().err
