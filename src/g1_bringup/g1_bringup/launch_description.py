@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ from g1_bringup.system import (
 from g1_bringup.systems import systems
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
+from g1_ros.parent import LAUNCHER
 
 
 def render(launch_file: str) -> LaunchDescription:
@@ -67,7 +69,7 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     values = check(system, _given(context, system))
     if missing := missing_packages(system, values):
         raise RuntimeError(missing)
-    variables = environment(values).items()
+    variables = {**environment(values), LAUNCHER: str(os.getpid())}.items()
     return [
         *(SetEnvironmentVariable(name, value) for name, value in variables),
         *(_include(include, values) for include in system.includes if holds(include.when, values)),

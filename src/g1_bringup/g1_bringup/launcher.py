@@ -21,6 +21,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from g1_bringup.system import Include, Node, System, Value, command_line, holds, parameters
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
+from g1_ros.parent import LAUNCHER, end_with_parent
 
 #: A node gets SIGINT, this much later SIGTERM, and again this much later SIGKILL: all is quiet
 #: within 5 s.
@@ -61,6 +62,7 @@ def start(system: System, values: Mapping[str, Value]) -> int:
     nodes = system.started(values)
     commands = {node.executable: command(node, values) for node in nodes}
     variables = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment(values)}
+    variables[LAUNCHER] = str(os.getpid())
     optional = {node.executable for node in nodes if not node.required}
     return run(commands, variables, optional)
 
@@ -114,7 +116,7 @@ class _Processes(honcho.manager.Manager):
 
     def __init__(self, optional: set[str] | frozenset[str]) -> None:
         super().__init__()
-        self._process_ctor = _Process
+        self._process_ctor = _Relay
         self._optional = optional
         self._terminating = False
         #: Exit codes of the processes whose end was the reason to stop.
@@ -165,17 +167,27 @@ class _Processes(honcho.manager.Manager):
         return any(code is not None for name, code in codes.items() if name not in self._optional)
 
 
-class _Process(honcho.process.Process):
+class _Relay(honcho.process.Process):
+    """A process that starts another one and passes its output on; it ends with the launcher."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._child_ctor = _Leader
 
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """What honcho runs in the new process."""
+        end_with_parent(signal.SIGKILL)  # it is deaf to all others
+        super().run(*args, **kwargs)
+
 
 class _Leader(honcho.process.Popen):
-    """The first process of its group; what it started ends with it, and so its output ends."""
+    """The first process of its group; what it started ends with it, and so its output ends.
+
+    It is asked to end (SIGTERM) when its relay is gone, as when the launcher was killed.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, preexec_fn=end_with_parent, **kwargs)
         threading.Thread(target=self._sweep, daemon=True).start()
 
     def _sweep(self) -> None:

@@ -125,6 +125,17 @@ def test_a_killed_process_is_noticed_though_its_child_lives(launch):
     assert running(launcher.pids()) == []
 
 
+def test_a_killed_launcher_takes_its_processes_along(launch):
+    launcher = launch(polite=POLITE, other=POLITE)
+    launcher.wait_for('up', 2)
+    launcher.process.send_signal(signal.SIGKILL)
+    launcher.process.wait(20)
+    deadline = time.monotonic() + 5
+    while running(launcher.pids()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert running(launcher.pids()) == []
+
+
 def test_an_optional_process_may_end(launch):
     launcher = launch(needed=POLITE, optional='print("closed")')
     launcher.wait_for('optional stopped (rc=0)')

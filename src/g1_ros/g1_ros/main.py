@@ -14,20 +14,24 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from g1_ros.config import config_path
+from g1_ros.parent import end_with_launcher
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Spins the node until SIGINT or SIGTERM, then lets it clean up (`destroy_node`).
 
+    The end of the launcher counts as SIGTERM: control hands the arms back before it ends.
+
     Returns the exit code. A node that cannot start because of its parameters or files says so in
     one line, not in a traceback.
     """
     os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(config_path('fastdds.xml')))
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     node = None
     try:
+        end_with_launcher()
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

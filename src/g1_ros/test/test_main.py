@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -90,3 +91,42 @@ def test_a_bad_parameter_is_one_line():
     assert (
         result.stderr == 'error: parameter rate: expected float from 1.0 to 60.0 [Hz], got 100.0\n'
     )
+
+
+def test_it_cleans_up_when_its_launcher_is_killed(tmp_path):
+    """The launcher stands between: it starts the node and is killed."""
+    output = tmp_path / 'output.txt'
+    script = (
+        'import os, subprocess, sys; '
+        f'environment = {{**os.environ, "G1_LAUNCHER": str(os.getpid())}}; '
+        f'subprocess.Popen([sys.executable, "-c", {PROGRAM!r}], env=environment, '
+        f'stdout=open({str(output)!r}, "w")).wait()'
+    )
+    launcher = subprocess.Popen([sys.executable, '-c', script])
+    assert wait_for(lambda: output.exists() and 'started' in output.read_text())
+    launcher.kill()
+    launcher.wait()
+    assert wait_for(lambda: 'cleaned up' in output.read_text())
+
+
+def test_ctrl_c_while_it_starts_is_quiet():
+    slow = PROGRAM.replace('declare(self', 'print("starting", flush=True); time.sleep(60); (self')
+    process = subprocess.Popen(
+        [sys.executable, '-c', f'import time\n{slow}'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'starting\n'
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (errors, process.returncode) == ('', 0)
+
+
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
