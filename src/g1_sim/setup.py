@@ -31,7 +31,12 @@ setup(
         ],
         'g1_sim.tasks': [
             'arrange_flower = g1_sim.tasks.arrange_flower:Task',
+            'box_packing = g1_sim.tasks.box_packing:Task',
+            'drawer_interaction = g1_sim.tasks.drawer_interaction:Task',
+            'insert_plate = g1_sim.tasks.insert_plate:Task',
+            'move_spoon = g1_sim.tasks.move_spoon:Task',
             'pick_and_place = g1_sim.tasks.pick_and_place:Task',
+            'stack_cups = g1_sim.tasks.stack_cups:Task',
         ],
     },
 )

@@ -35,7 +35,6 @@ def test_g1_launch_shows_the_arguments_word_for_word_as_ros2_launch(name):
     ('words', 'named'),
     [
         (['policy.launch.py', 'task:=nonsense'], 'arrange_flower'),
-        (['policy.launch.py', 'task:=stack_cups'], 'pick_and_place'),
         (['sim.launch.py', 'sede:=3'], 'task, seed, sim_log'),
         (['sim.launch.py', 'seed:=-3'], 'a whole number from 0'),
     ],

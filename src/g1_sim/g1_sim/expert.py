@@ -1,4 +1,4 @@
-"""`g1 expert TASK`: scripted demonstrations in simulation, written as a LeRobot v2.1 dataset."""
+"""`g1 expert TASK|all`: scripted demonstrations in simulation, as a LeRobot v2.1 dataset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,13 +30,14 @@ from g1_description import load_robot
 from g1_sim.planner import NoWayError, Planner
 from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, FRAME_PERIOD, Rollout
 from g1_sim.simulation import Simulation
-from g1_sim.tasks import simulated_tasks
+from g1_sim.tasks import load_task, simulated_tasks
 from g1_sim.trajectory import Trajectory
 from g1_sim.waypoints import Waypoint
 
 Array = NDArray[np.float64]
 
 IMAGE_SHAPE = (240, 320)
+_ALL = 'all'
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
@@ -69,7 +71,7 @@ class Expert:
         """
         home, task, scene = load_robot().home, simulation.task, simulation.scene
         spread = rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
-        if rng.uniform() < _NEAR_STARTS:
+        if rng.uniform() < _NEAR_STARTS and task.near_starts:
             with suppress(NoWayError, ValueError):  # then from home
                 first = next(s for s in next(iter(task.plan(scene))) if isinstance(s, Waypoint))
                 near = planner.follow([_near(first, rng)], home, scene.pelvis)(np.inf)
@@ -104,12 +106,13 @@ def _near(approach: Waypoint, rng: np.random.Generator) -> Waypoint:
 
 @dataclass(frozen=True)
 class Episode:
-    """One demonstration: whether it succeeded, its length [s], and what went wrong otherwise."""
+    """One demonstration: whether it succeeded, its length [s], what went wrong, how far it came."""
 
     seed: int
     success: bool
     duration: float
     text: str = ''
+    stage: str = ''
 
 
 def demonstrate(
@@ -122,7 +125,8 @@ def demonstrate(
     except NoWayError as error:
         return Episode(seed, False, 0.0, str(error))
     if writer is None:
-        return _outcome(seed, _follow(simulation, expert))
+        rollout = _follow(simulation, expert)
+        return _outcome(seed, rollout, simulation.progress())
     frames: list[tuple[Observation, Array]] = []
     rollout = _follow(
         simulation,
@@ -135,7 +139,7 @@ def demonstrate(
         with writer.episode(frames[0][0].instruction) as episode:
             for seen, action in frames:
                 episode.add(seen.state, action, seen.images)
-    return _outcome(seed, rollout)
+    return _outcome(seed, rollout, simulation.progress())
 
 
 def _follow(simulation: Simulation, expert: Expert, **options: Any) -> Rollout:
@@ -147,9 +151,9 @@ def _follow(simulation: Simulation, expert: Expert, **options: Any) -> Rollout:
     return rollout
 
 
-def _outcome(seed: int, rollout: Rollout) -> Episode:
+def _outcome(seed: int, rollout: Rollout, stage: str) -> Episode:
     text = '' if rollout.success else rollout.status.text
-    return Episode(seed, rollout.success, rollout.time, text)
+    return Episode(seed, rollout.success, rollout.time, text, stage)
 
 
 def record(
@@ -158,6 +162,7 @@ def record(
     out: Path | None,
     workers: int,
     cameras: tuple[str, ...] = ('head',),
+    variant: str = '',
 ) -> Iterator[Episode]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
     context = multiprocessing.get_context('spawn')
@@ -168,7 +173,14 @@ def record(
     processes = [
         context.Process(
             target=_work,
-            args=(task, seeds[k::workers], parts / f'{k}' if out else None, cameras, queue),
+            args=(
+                task,
+                variant,
+                seeds[k::workers],
+                parts / f'{k}' if out else None,
+                cameras,
+                queue,
+            ),
             daemon=True,
         )
         for k in range(workers)
@@ -191,15 +203,16 @@ def record(
 
 def _work(
     task: str,
+    variant: str,
     seeds: Sequence[int],
-    part: Path | None,
+    part: Path,
     cameras: tuple[str, ...],
     queue: multiprocessing.Queue,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    simulation, planner = Simulation(task, 0), Planner()
+    simulation, planner = Simulation(task, 0, variant), Planner()
     writer = None
-    if part:
+    if cameras:
         schema = Schema.of(
             load_robot().embodiment,
             dict.fromkeys(cameras, IMAGE_SHAPE),
@@ -220,14 +233,52 @@ def _next(queue: multiprocessing.Queue, processes: Sequence) -> Episode:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`g1 expert TASK --episodes N (--out DIR | --dry-run)`. Returns the exit code."""
+    """`g1 expert TASK|all --episodes N (--out DIR | --dry-run)`. Returns the exit code."""
+    arguments = _parse(argv)
+    os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
+    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    workers = min(os.cpu_count() or 1, len(seeds))
+    console, cameras = Console(), tuple(arguments.cameras)
+    tasks = simulated_tasks() if arguments.task == _ALL else (arguments.task,)
+    if arguments.variant:
+        tasks = tuple(task for task in tasks if arguments.variant in load_task(task).variants)
+    table = _table(arguments.variant)
+    for task in tasks:
+        out = arguments.out / task if arguments.out and len(tasks) > 1 else arguments.out
+        began, episodes = time.monotonic(), []
+        try:
+            with _progress(console) as progress:
+                bar = progress.add_task(task, total=len(seeds), done=0)
+                for episode in record(task, seeds, out, workers, cameras, arguments.variant):
+                    episodes.append(episode)
+                    progress.update(bar, advance=1, done=sum(e.success for e in episodes))
+        except KeyboardInterrupt:
+            console.print(f'interrupted; no dataset of {task} was written')
+            return 130
+        _add_row(table, task, episodes, time.monotonic() - began)
+        for episode in episodes:
+            if not episode.success:
+                text = f'{task} failed: seed {episode.seed}, {episode.stage}. {episode.text}'
+                console.print(text, markup=False)
+        if not any(episode.success for episode in episodes):
+            console.print(table)
+            return 1
+        if out:
+            console.print(f'{out}: {sum(e.success for e in episodes)} episodes of {task}')
+    console.print(table)
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='g1 expert',
         description='Demonstrates a task in simulation with a scripted expert and records a '
-        'LeRobot v2.1 dataset. Failed attempts are left out and counted.',
+        'LeRobot v2.1 dataset, of all tasks one each. Failed attempts are left out and counted.',
     )
     tasks = simulated_tasks()
-    parser.add_argument('task', choices=tasks, metavar='TASK', help=', '.join(tasks))
+    parser.add_argument(
+        'task', choices=(*tasks, _ALL), metavar='TASK', help=', '.join((*tasks, _ALL))
+    )
     parser.add_argument(
         '--episodes',
         type=_positive,
@@ -257,28 +308,23 @@ def main(argv: Sequence[str]) -> int:
         metavar='NAME',
         help=f'cameras to record: {", ".join(every)} (default: head)',
     )
+    variants = sorted({name for task in tasks for name in load_task(task).variants})
+    parser.add_argument(
+        '--variant',
+        default='',
+        choices=variants,
+        help='a world that no policy is trained on, only with --dry-run: ' + ', '.join(variants),
+    )
     arguments = parser.parse_args(argv)
-    out = arguments.out
-    if (out is None) != arguments.dry_run:
+    if (arguments.out is None) != arguments.dry_run:
         parser.error('expected either --out DIR or --dry-run')
-    if out and out.exists():
-        parser.error(f'--out: {out} exists; the dataset is written to a new folder, choose another')
-
-    os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
-    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
-    workers = min(os.cpu_count() or 1, len(seeds))
-    console, episodes = Console(), []
-    try:
-        with _progress(console) as progress:
-            bar = progress.add_task(arguments.task, total=len(seeds), done=0)
-            for episode in record(arguments.task, seeds, out, workers, tuple(arguments.cameras)):
-                episodes.append(episode)
-                progress.update(bar, advance=1, done=sum(e.success for e in episodes))
-    except KeyboardInterrupt:
-        console.print('interrupted; no dataset was written')
-        return 130
-    _report(console, arguments.task, episodes, out)
-    return 0 if any(episode.success for episode in episodes) else 1
+    if arguments.out and arguments.out.exists():
+        parser.error(
+            f'--out: {arguments.out} exists; the dataset is written to a new folder, choose another'
+        )
+    if arguments.variant and not arguments.dry_run:
+        parser.error('--variant: such worlds are for evaluation; expected --dry-run with it')
+    return arguments
 
 
 def _progress(console: Console) -> Progress:
@@ -292,25 +338,27 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _report(console: Console, task: str, episodes: Sequence[Episode], out: Path | None) -> None:
+def _table(variant: str) -> Table:
+    table = Table(title=f'Expert{f", variant {variant}" if variant else ""}')
+    table.add_column('task')
+    columns = ('episodes', 'succeeded', 'success rate', '95 % interval', r'duration \[s]')
+    for name in (*columns, r'wall clock an episode \[s]'):
+        table.add_column(name, justify='right')
+    return table
+
+
+def _add_row(table: Table, task: str, episodes: Sequence[Episode], seconds: float) -> None:
     good = [episode for episode in episodes if episode.success]
     low, high = wilson_interval(len(good), len(episodes))
-    table = Table(title=f'Expert: {task}')
-    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', r'duration \[s]'):
-        table.add_column(name, justify='right')
     table.add_row(
+        task,
         f'{len(episodes)}',
         f'{len(good)}',
         f'{len(good) / len(episodes):.1%}',
         f'{low:.1%} to {high:.1%}',
         f'{np.mean([episode.duration for episode in good]):.1f}' if good else '',
+        f'{seconds / len(episodes):.1f}',
     )
-    console.print(table)
-    for episode in episodes:
-        if not episode.success:
-            console.print(f'failed: seed {episode.seed}. {episode.text}', markup=False)
-    if out and good:
-        console.print(f'{out}: {len(good)} episodes of {task}')
 
 
 def _positive(text: str) -> int:

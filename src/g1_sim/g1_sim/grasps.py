@@ -116,6 +116,16 @@ def park(scene: Scene, hand: Side) -> list[Waypoint]:
     return [*clear(scene, hand), Waypoint(home(hand), OPEN, 1.6, hand=hand)]
 
 
+def leave(hand: Side, pose: Array, up: float = 0.15) -> list[Waypoint]:
+    """From above `pose` towards the robot's side, `up` [m] over what stands there, and home."""
+    aside = moved(pose, up=up)
+    aside[:2, 3] += 0.6 * (home(hand)[:2, 3] - pose[:2, 3]) * (0.4, 1.0)
+    return [
+        Waypoint(aside, OPEN, 0.9, True, hand),
+        Waypoint(home(hand), OPEN, 1.2, hand=hand),
+    ]
+
+
 @cache
 def _homes() -> dict[Side, Array]:
     robot = load_robot()

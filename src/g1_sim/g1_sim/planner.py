@@ -8,25 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_control.collision import SelfCollision
-from g1_description import load_robot
-from g1_description.kinematics import ArmKinematics, UnreachableError
+from g1_description import SIDES, load_robot
+from g1_description.kinematics import ArmKinematics
 from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask
-from g1_sim.trajectory import JumpError, Trajectory
-from g1_sim.waypoints import LostError, Plan
+from g1_sim.trajectory import NoMotionError, Trajectory
+from g1_sim.waypoints import LostError, Plan, Waypoint
 
 Array = NDArray[np.float64]
 
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
-_TRIED = 40  # alternatives of a task, at most
+_TRIED, _LOOKED_AT = 60, 3000  # alternatives of a task, at most
+
+#: A hand's way from one pose to the next; b'': from any.
+_Way = tuple[str, bytes, bytes]
 
 
 class NoWayError(Exception):
     """The expert knows no way from here; says why."""
 
 
-class TooNearError(ValueError):
+class TooNearError(NoMotionError):
     """A motion brings parts of the robot nearer to each other than `MARGIN`."""
 
 
@@ -50,21 +53,37 @@ class Planner:
         """
         if start is None:
             start, velocity = scene.posture, scene.velocity
-        reasons: list[str] = []
+        hopeless: set[frozenset[_Way]] = set()  # ways that no plan may have, alone or together
+        first = ''
         try:
-            for plan in islice(task.plan(scene), _TRIED):
+            for plan in islice(task.plan(scene), _LOOKED_AT):
+                ways = _ways(plan)
+                present = {*ways, *((hand, b'', goal) for hand, _, goal in ways)}
+                if any(together <= present for together in hopeless):
+                    continue
                 try:
                     return self.follow(plan, start, scene.pelvis, velocity)
-                except (UnreachableError, JumpError, TooNearError) as error:
-                    reasons.append(str(error))
+                except NoMotionError as error:
+                    met = [ways[step] for step in error.steps if step >= 0]
+                    if len(met) < len(error.steps):
+                        break  # it is so already at the start
+                    hopeless.add(
+                        frozenset(
+                            (hand, b'' if error.always else before, goal)
+                            for hand, before, goal in met
+                        )
+                    )
+                    first = first or str(error)
+                    if len(hopeless) > _TRIED:
+                        break
         except LostError as error:
             raise NoWayError(str(error)) from None
-        raise NoWayError(f'none of {len(reasons)} plans can be followed; the first: {reasons[0]}')
+        raise NoWayError(f'none of the ways that were tried can be followed; the first: {first}')
 
     def follow(
         self, plan: Plan, start: Array, pelvis: Array, velocity: Array | None = None
     ) -> Trajectory:
-        """A plan as a motion. Raises UnreachableError, JumpError, or TooNearError."""
+        """A plan as a motion. Raises NoMotionError."""
         motion = Trajectory.through(start, plan, self._kinematics, pelvis, velocity)
         self._check(motion)
         return motion
@@ -83,8 +102,25 @@ class Planner:
                 pair = self._collision.pairs[
                     int(np.argmin(self._collision.distances(posture[:14])))
                 ]
+                arms = [hand for hand in SIDES if any(hand in link for link in pair)]
                 raise TooNearError(
                     f'{" and ".join(pair)} would come {distance * 1e3:.0f} mm near after '
-                    f'{time:.1f} s; {MARGIN * 1e3:.0f} mm are kept'
+                    f'{time:.1f} s; {MARGIN * 1e3:.0f} mm are kept',
+                    tuple(motion.step(arm, time) for arm in arms),
+                    always=False,
                 )
             wanted = max(wanted, min(MARGIN, distance - 0.003))
+
+
+def _ways(plan: Plan) -> list[_Way]:
+    """Of each step of a plan, the way that leads to it."""
+    at: dict[str, bytes] = {'left': b'start', 'right': b'start'}
+    ways: list[_Way] = []
+    for step in plan:
+        if isinstance(step, Waypoint):
+            goal = at[step.hand] if step.pose is None else np.round(step.pose, 6).tobytes()
+            ways.append((step.hand, at[step.hand], goal))
+            at[step.hand] = goal
+        else:
+            ways.append(('both', b'', b''))
+    return ways

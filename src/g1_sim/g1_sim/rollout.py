@@ -15,7 +15,7 @@ from g1_control.controller import Controller, ControlParameters
 from g1_control.safety import Mode, SafetyParameters
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
-from g1_ros.config import config_path, load_tasks
+from g1_ros.config import config_path
 from g1_ros.parameters import load
 from g1_sim.motors import MotorCommand
 from g1_sim.simulation import Simulation
@@ -67,7 +67,7 @@ class Rollout:
             camera.name: image_shape or (camera.height, camera.width)
             for camera in (self._robot.embodiment.select_cameras(cameras) if cameras else ())
         }
-        self._instruction = instruction or load_tasks()[simulation.task.name]
+        self._instruction = instruction or simulation.instruction
         self._latency = latency
         self._time_limit = time_limit or simulation.task.time_limit
         self._linger = linger

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from itertools import combinations
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_description.kinematics import Side
 from g1_sim.waypoints import SHOULDERS
 
 TABLE_TOP = 0.76  # [m] over the floor
 
-_VISIBLE = 2  # geom group that is drawn
+_VISIBLE, _HIDDEN = 2, 3  # geom groups: what is drawn, and what only touches
 _SCENE, _ALL = 1, 7  # contact bits, see g1_sim.robot_model
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
@@ -78,22 +80,27 @@ def add_solid(
     *,
     mass: float = 0.0,
     yaw: float = 0.0,
+    lean: float = 0.0,
     friction: float = 0.8,
+    hidden: bool = False,
 ) -> mujoco.MjsGeom:
-    """A visible shape that touches, at `position` [m] in the body, of `mass` [kg].
+    """A shape that touches, at `position` [m] in the body, of `mass` [kg].
 
-    size: as MuJoCo's geom sizes, half lengths [m].
+    size: as MuJoCo's geom sizes, half lengths [m]. yaw: about the vertical, after it was leant
+    about y [rad]. hidden: not drawn, as something finer is.
     """
     size = [*size, 0.0, 0.0][:3]
+    turn = np.zeros(4)
+    mujoco.mju_euler2Quat(turn, (0.0, lean, yaw), 'XYZ')
     return body.add_geom(
         name=name,
         type=shape,
         size=size,
         pos=position,
-        quat=(np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)),
+        quat=turn,
         rgba=colour,
         mass=mass,
-        group=_VISIBLE,
+        group=_HIDDEN if hidden else _VISIBLE,
         contype=_SCENE,
         conaffinity=_ALL,
         friction=(friction, 0.01, 0.0005),
@@ -115,6 +122,60 @@ def add_decoration(
     geom.contype = geom.conaffinity = 0
 
 
+def add_turned(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    name: str,
+    profile: Sequence[tuple[float, float]],
+    colour: Sequence[float],
+    *,
+    sides: int = 20,
+) -> None:
+    """A visible shape, round about the body's z axis, that touches nothing and weighs nothing.
+
+    profile: its outline as (radius, height) [m], with the inside on the left of its way.
+    """
+    angles = 2 * np.pi * np.arange(sides) / sides
+    rings = [
+        np.column_stack((r * np.cos(angles), r * np.sin(angles), np.full(sides, z)))
+        for r, z in profile
+    ]
+    faces = []
+    for ring in range(len(profile) - 1):
+        for side in range(sides):
+            a, b = ring * sides + side, ring * sides + (side + 1) % sides
+            faces += [(a, b, b + sides), (a, b + sides, a + sides)]
+    add_mesh(spec, body, name, np.concatenate(rings), np.array(faces), colour)
+
+
+def add_mesh(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    name: str,
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    colour: Sequence[float],
+) -> None:
+    """A visible mesh that touches nothing and weighs nothing. vertices (n, 3) [m], faces (m, 3)."""
+    # MuJoCo moves a mesh to its centre of mass; the geom moves it back.
+    spec.add_mesh(
+        name=name,
+        uservert=vertices.ravel(),
+        userface=faces.ravel().astype(np.int32),
+        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+    )
+    body.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=name,
+        rgba=colour,
+        mass=0.0,
+        group=_VISIBLE,
+        contype=0,
+        conaffinity=0,
+    )
+
+
 def add_container(
     body: mujoco.MjsBody,
     name: str,
@@ -126,6 +187,7 @@ def add_container(
     mass: float,
     colour: Sequence[float],
     segments: int = 12,
+    hidden: bool = False,
 ) -> None:
     """A round container, open at the top, standing on the body's origin.
 
@@ -134,7 +196,14 @@ def add_container(
     """
     outside = inside + wall
     add_solid(
-        body, f'{name}_floor', _CYLINDER, (outside, floor / 2), (0, 0, floor / 2), colour, mass=mass
+        body,
+        f'{name}_floor',
+        _CYLINDER,
+        (outside, floor / 2),
+        (0, 0, floor / 2),
+        colour,
+        mass=mass,
+        hidden=hidden,
     )
     for index in range(segments):
         angle = 2 * np.pi * index / segments
@@ -148,6 +217,7 @@ def add_container(
             colour,
             mass=0.01 * mass,
             yaw=angle,
+            hidden=hidden,
         )
 
 
@@ -199,6 +269,33 @@ def sample_pair(
         nearest = shoulder + way * np.clip((b - shoulder) @ way / (way @ way), 0.0, 1.0)
         if np.linalg.norm(b - nearest) >= apart:
             return a, b
+
+
+def sample_apart(
+    rng: np.random.Generator,
+    boxes: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    hands: Sequence[Side],
+    *,
+    apart: float,
+    reach: float,
+) -> list[NDArray[np.float64]]:
+    """A place (x, y) [m] in each of several boxes (low, high), at least `apart` from one another.
+
+    Each at most `reach` [m] from the shoulder of the hand that goes there.
+    """
+    while True:
+        places = [rng.uniform(low, high) for low, high in boxes]
+        near = all(
+            np.linalg.norm(place - SHOULDERS[hand]) <= reach
+            for place, hand in zip(places, hands, strict=True)
+        )
+        if near and all(np.linalg.norm(a - b) >= apart for a, b in combinations(places, 2)):
+            return places
+
+
+def any_colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """A clear colour of any hue, unlike the table."""
+    return colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.65, 0.95), rng.uniform(0.7, 0.95))
 
 
 def vary_view(model: mujoco.MjModel, rng: np.random.Generator) -> None:

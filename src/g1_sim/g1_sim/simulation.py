@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description import load_robot
+from g1_ros.config import load_tasks
 from g1_sim.motors import MotorCommand, MotorLaw
 from g1_sim.robot_model import mujoco_spec
 from g1_sim.scene import Scene
@@ -119,6 +120,11 @@ class Simulation:
     def torques(self) -> NDArray[np.float64]:
         """(29,) motor torques of the last step [N m]."""
         return self.data.actuator_force[self._motors]
+
+    @property
+    def instruction(self) -> str:
+        """The sentence a policy is given: the task's own, or that of its name in tasks.yaml."""
+        return self.task.instruction or load_tasks().get(self.task.name, self.task.name)
 
     def success(self) -> bool:
         """Whether the task is done in the present state."""

@@ -8,7 +8,7 @@ import numpy as np
 import pinocchio
 from numpy.typing import NDArray
 
-from g1_description.kinematics import ArmKinematics, Side
+from g1_description.kinematics import ArmKinematics, Side, UnreachableError
 from g1_description.robot import SIDES
 from g1_sim.waypoints import Meeting, Plan, Waypoint
 
@@ -24,7 +24,18 @@ _RUN_OUT = 0.6  # [s] in which the velocity at the start has died away
 _PARTS = {'left': [*range(7), 14], 'right': [*range(7, 14), 15]}
 
 
-class JumpError(ValueError):
+class NoMotionError(ValueError):
+    """Arms cannot get to waypoints; `steps` are their places in the plan.
+
+    always: from wherever they come.
+    """
+
+    def __init__(self, text: str, steps: tuple[int, ...], always: bool) -> None:
+        self.steps, self.always = steps, always
+        super().__init__(text)
+
+
+class _JumpError(ValueError):
     """On a straight way of the hand its arm would have to swing round to another posture."""
 
 
@@ -34,6 +45,8 @@ class _Segment:
     duration: float  # [s]
     path: Array  # (points, 8), evenly spaced
     still: bool  # the hand stands: its gripper opens or closes, or it waits for the other
+    precise: bool = False
+    step: int = -1  # of the plan
 
     @property
     def end(self) -> float:
@@ -58,11 +71,13 @@ class _Track:
     def duration(self) -> float:
         return self.segments[-1].end if self.segments else 0.0
 
-    def append(self, path: Array, duration: float, *, still: bool) -> None:
+    def append(
+        self, path: Array, duration: float, *, still: bool, precise: bool = False, step: int = -1
+    ) -> None:
         """Goes on along `path` (points, 8), no faster than `MAX_JOINT_SPEED`."""
         fastest = np.abs(np.diff(path[:, :7], axis=0)).max(initial=0.0) * (len(path) - 1)
         duration = max(duration, _PEAK * fastest / MAX_JOINT_SPEED)
-        self.segments.append(_Segment(self.duration, duration, path, still))
+        self.segments.append(_Segment(self.duration, duration, path, still, precise, step))
         self.posture = path[-1]
 
     def wait(self, until: float) -> None:
@@ -77,7 +92,8 @@ class _Track:
         return self.segments[0](time) if self.segments else self.posture
 
     def freedom(self, time: float) -> float:
-        gaps = [max(s.start - time, time - s.end, 0.0) for s in self.segments if s.still]
+        fine = [s for s in self.segments if s.still or s.precise]
+        gaps = [max(s.start - time, time - s.end, 0.0) for s in fine]
         return min(1.0, *gaps, 1.0)
 
 
@@ -105,20 +121,26 @@ class Trajectory:
     ) -> Trajectory:
         """From a posture (16,) through a plan, resting at each goal. pelvis: (3,) in the world.
 
-        Raises UnreachableError for a pose out of reach, JumpError for a line that no arm can draw.
+        Raises NoMotionError for a pose out of reach, or a line that no arm can draw.
         """
         trajectory = cls(start, velocity)
         arms = np.array(start[:14], float)
         goals = []  # all of them first: an unreachable one is found before lines are drawn
-        for step in plan:
+        for index, step in enumerate(plan):
             if isinstance(step, Waypoint) and step.pose is not None:
-                arms = kinematics.inverse(step.hand, _from_pelvis(step.pose, pelvis), arms)
+                try:
+                    arms = kinematics.inverse(step.hand, _from_pelvis(step.pose, pelvis), arms)
+                except UnreachableError as error:
+                    raise NoMotionError(str(error), (index,), always=True) from None
             goals.append(arms)
-        for step, goal in zip(plan, goals, strict=True):
+        for index, (step, goal) in enumerate(zip(plan, goals, strict=True)):
             if isinstance(step, Meeting):
                 trajectory._meet()
-            else:
-                trajectory._follow(step, goal, kinematics, pelvis)
+                continue
+            try:
+                trajectory._follow(step, index, goal, kinematics, pelvis)
+            except (UnreachableError, _JumpError) as error:
+                raise NoMotionError(str(error), (index,), always=False) from None
         return trajectory
 
     @classmethod
@@ -153,10 +175,16 @@ class Trajectory:
         fading = share * (1.0 + share**2 * (-6.0 + share * (8.0 - 3.0 * share)))
         return targets + _RUN_OUT * fading * self._velocity
 
+    def step(self, hand: Side, time: float) -> int:
+        """Place in the plan of the waypoint that a hand is going to at `time` [s]; -1: none."""
+        segments = [s for s in self._tracks[hand].segments if s.start <= time]
+        return segments[-1].step if segments else -1
+
     def freedom(self, time: float) -> Array:
         """(14,) how little precision matters for each joint of the arms at `time`.
 
-        0 where the gripper works or the hand waits for the other, 1 a second from there.
+        0 where the gripper works, where the hand waits for the other and where its way is to be
+        precise, 1 a second from there.
         """
         return np.repeat([self._tracks[side].freedom(time) for side in SIDES], 7)
 
@@ -165,7 +193,7 @@ class Trajectory:
             track.wait(self.duration)
 
     def _follow(
-        self, waypoint: Waypoint, goal: Array, kinematics: ArmKinematics, pelvis: Array
+        self, waypoint: Waypoint, step: int, goal: Array, kinematics: ArmKinematics, pelvis: Array
     ) -> None:
         """goal: (14,) posture in which the hand is at the waypoint."""
         track, arm = self._tracks[waypoint.hand], _PARTS[waypoint.hand][:7]
@@ -178,7 +206,8 @@ class Trajectory:
             path = _line(posture, waypoint, kinematics, pelvis)[:, arm]
         openings = np.linspace(track.posture[7], waypoint.gripper, len(path))
         path = np.column_stack((path, openings))
-        track.append(path, waypoint.duration, still=waypoint.pose is None)
+        still = waypoint.pose is None
+        track.append(path, waypoint.duration, still=still, precise=waypoint.precise, step=step)
 
 
 def _line(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Array) -> Array:
@@ -196,7 +225,7 @@ def _line(arms: Array, waypoint: Waypoint, kinematics: ArmKinematics, pelvis: Ar
         pose[:3, :3] = start[:3, :3] @ pinocchio.exp3(share * turn)
         path.append(kinematics.inverse(hand, pose, path[-1]))
         if np.abs(path[-1] - path[-2]).max() > _JUMP:
-            raise JumpError(f'the {hand} arm would have to swing round on a straight way')
+            raise _JumpError(f'the {hand} arm would have to swing round on a straight way')
     return np.stack(path)
 
 

@@ -28,7 +28,8 @@ class Waypoint:
     pose: (4, 4) grasp frame of the hand in the world (x out of the fingers, y the closing
     direction), or None: stay. gripper: opening per finger on arrival [m]. duration: time to get
     there [s], lengthened where a joint would be too fast. straight: the hand moves along a line
-    while it turns about one axis, otherwise the joints move in proportion.
+    while it turns about one axis, otherwise the joints move in proportion. precise: demonstrations
+    don't stray here.
     """
 
     pose: Array | None
@@ -36,6 +37,7 @@ class Waypoint:
     duration: float
     straight: bool = False
     hand: Side = 'right'
+    precise: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,12 @@ def take(
     back: float = 0.055,
     up: float = 0.04,
     way: Callable[[Array, float, float], Array] = away,
+    precise: bool = False,
 ) -> list[Waypoint]:
     """To an object from above and before it, and the fingers close around it."""
     return [
         Waypoint(way(grasp, back, up), opened, 1.6, hand=hand),
-        Waypoint(grasp, opened, 1.0, True, hand),
+        Waypoint(grasp, opened, 1.0, True, hand, precise),
         Waypoint(None, closed, 0.5, hand=hand),
     ]
 
@@ -139,11 +142,16 @@ def put(
     back: float = 0.055,
     up: float = 0.04,
     way: Callable[[Array, float, float], Array] = away,
+    straight: bool = True,
+    precise: bool = False,
 ) -> list[Waypoint]:
-    """From wherever it is carried to over its place, down, let go, and away from it."""
+    """From wherever it is carried to over its place, down, let go, and away from it.
+
+    straight: it is carried along a line, so that it stays as high as it is.
+    """
     return [
-        Waypoint(moved(goal, up=above), closed, 1.4, hand=hand),
-        Waypoint(goal, closed, 1.0, True, hand),
+        Waypoint(moved(goal, up=above), closed, 1.4, straight, hand),
+        Waypoint(goal, closed, 1.0, True, hand, precise),
         Waypoint(None, opened, 0.5, hand=hand),
         Waypoint(way(goal, back, up), opened, 0.8, True, hand),
     ]

@@ -8,8 +8,18 @@ from g1_ros.config import load_tasks
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import load_task, simulated_tasks
 
+#: What is moved and where to; and how far both spread over many scenes, forward and sideways [m].
 MOVED = {'arrange_flower': ('flower', 'vase'), 'pick_and_place': ('object', 'plate')}
-NAMES = sorted(MOVED)
+SPREAD = {
+    'arrange_flower': {'flower': (0.10, 0.145), 'vase': (0.10, 0.145)},
+    'box_packing': {'carton': (0.04, 0.09), 'item': (0.09, 0.12)},
+    'drawer_interaction': {'cabinet': (0.03, 0.12), 'block': (0.09, 0.13)},
+    'insert_plate': {'plate': (0.09, 0.13), 'rack': (0.08, 0.10)},
+    'move_spoon': {'spoon': (0.06, 0.13), 'dish': (0.08, 0.13)},
+    'pick_and_place': {'object': (0.10, 0.145), 'plate': (0.10, 0.145)},
+    'stack_cups': {'cup_0': (0.08, 0.08), 'cup_1': (0.11, 0.12), 'cup_2': (0.11, 0.12)},
+}
+NAMES = sorted(SPREAD)
 
 
 @pytest.fixture(scope='module', params=NAMES)
@@ -36,7 +46,7 @@ def settle(simulation, seconds=0.5):
 
 
 def test_every_simulated_task_has_an_instruction():
-    assert set(NAMES) <= set(simulated_tasks()) <= set(load_tasks())
+    assert set(NAMES) == set(simulated_tasks()) == set(load_tasks())
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones():
@@ -59,25 +69,32 @@ def test_a_seed_gives_the_same_scene_again(simulation):
     assert not np.allclose(first, other)
 
 
-def test_object_and_target_move_by_several_centimetres_each_way(simulation):
-    for body in MOVED[simulation.task.name]:
-        places = []
-        for seed in range(60):
-            simulation.reset(seed)
-            places.append(simulation.data.body(body).xpos[:2].copy())
-        forward, sideways = np.ptp(places, axis=0)
-        assert forward > 0.10 and sideways > 0.145, body  # of 0.16 each; corners are out of reach
+def test_objects_move_by_several_centimetres_each_way(simulation):
+    spread = SPREAD[simulation.task.name]
+    places = {body: [] for body in spread}
+    for seed in range(60):
+        simulation.reset(seed)
+        for body in spread:
+            places[body].append(simulation.data.body(body).xpos[:2].copy())
+    for body, (forward, sideways) in spread.items():
+        reached = np.ptp(places[body], axis=0)
+        assert reached[0] > forward and reached[1] > sideways, (body, reached)
 
 
 def test_nothing_is_done_at_the_start_and_objects_stay_where_they_are(simulation):
     for seed in range(5):
         simulation.reset(seed)
-        before = {b: simulation.data.body(b).xpos.copy() for b in MOVED[simulation.task.name]}
-        assert not simulation.success()
+        before = {b: simulation.data.body(b).xpos.copy() for b in SPREAD[simulation.task.name]}
+        assert not simulation.success() and simulation.progress() == 'begun'
         settle(simulation)
         assert not simulation.success()
         for body, place in before.items():
             assert np.linalg.norm(simulation.data.body(body).xpos - place) < 0.01
+
+
+@pytest.fixture(params=sorted(MOVED))
+def one_handed(request):
+    return Simulation(request.param, 0)
 
 
 def put(simulation, offset, quaternion=(1.0, 0.0, 0.0, 0.0)):
@@ -91,20 +108,20 @@ def put(simulation, offset, quaternion=(1.0, 0.0, 0.0, 0.0)):
     settle(simulation, 2.0)
 
 
-def test_success_is_the_object_in_or_on_its_target_at_rest(simulation):
-    simulation.reset(0)
-    put(simulation, (0.01, 0.0, 0.012))
-    assert simulation.success()
+def test_success_is_the_object_in_or_on_its_target_at_rest(one_handed):
+    one_handed.reset(0)
+    put(one_handed, (0.01, 0.0, 0.012))
+    assert one_handed.success()
 
 
-def test_success_is_not_the_object_beside_its_target(simulation):
-    simulation.reset(0)
-    put(simulation, (0.13, 0.0, 0.01))
-    assert not simulation.success()
+def test_success_is_not_the_object_beside_its_target(one_handed):
+    one_handed.reset(0)
+    put(one_handed, (0.13, 0.0, 0.01))
+    assert not one_handed.success()
 
 
-def test_success_is_not_a_falling_object(simulation):
-    simulation.reset(0)
-    put(simulation, (0.0, 0.0, 0.25))
-    simulation.data.joint(MOVED[simulation.task.name][0]).qvel[2] = -0.5
-    assert not simulation.success()
+def test_success_is_not_a_falling_object(one_handed):
+    one_handed.reset(0)
+    put(one_handed, (0.0, 0.0, 0.25))
+    one_handed.data.joint(MOVED[one_handed.task.name][0]).qvel[2] = -0.5
+    assert not one_handed.success()

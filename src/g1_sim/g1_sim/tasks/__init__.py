@@ -30,10 +30,14 @@ class SimTask(ABC):
     """
 
     name: str
+    #: What a policy is told; '': the sentence of the task's name in config/tasks.yaml.
+    instruction: str = ''
     #: The body that is watched for having been touched and lifted.
     object: str = 'object'
     #: Seconds after which an attempt has failed.
     time_limit: float = 15.0
+    #: Whether demonstrations may begin near the first goal of the expert, nothing being in the way.
+    near_starts: bool = True
     #: Worlds beside the usual one, never in training data.
     variants: tuple[str, ...] = ()
     #: Names of what `progress` returns, in order.

@@ -152,5 +152,5 @@ class Task(SimTask):
             yield [
                 *start,
                 grasps.lift(hand, grasp, hand_goal[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
-                *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=_ABOVE, way=moved),
+                *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=_ABOVE, way=moved, straight=False),
             ]

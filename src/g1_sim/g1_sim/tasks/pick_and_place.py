@@ -139,5 +139,14 @@ class Task(SimTask):
             yield [
                 *start,
                 grasps.lift(hand, grasp, _CARRY, _CLOSED),
-                *put(hand_goal, OPEN, _CLOSED, hand=hand, above=0.052, back=0.045, up=0.06),
+                *put(
+                    hand_goal,
+                    OPEN,
+                    _CLOSED,
+                    hand=hand,
+                    above=0.052,
+                    back=0.045,
+                    up=0.06,
+                    straight=False,
+                ),
             ]

@@ -1,0 +1,188 @@
+"""Three cups stand apart; they go into one another, to one upright stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_description.kinematics import Side
+from g1_sim import grasps, scenery
+from g1_sim.grasps import OPEN
+from g1_sim.scene import Scene
+from g1_sim.scenery import TABLE_TOP
+from g1_sim.tasks import SimTask
+from g1_sim.waypoints import LostError, Meeting, Plan, Waypoint, moved, put, take
+
+_FOOT, _RIM, _HEIGHT, _WALL = 0.021, 0.033, 0.085, 0.002  # radii outside, height, thickness [m]
+_STEP = 0.035  # a nested cup stands this much above the one it is in [m]
+_SEGMENTS = 10
+_GRASP = 0.070  # above a cup's foot: over the rim of the one it goes into [m]
+_CLOSED = 0.022  # [m a finger]
+_TILTS = tuple(np.radians((20, 12, 28)))
+_ABOVE = 0.085  # [m] that a cup is carried over the one that it goes into
+
+Array = NDArray[np.float64]
+
+
+class Task(SimTask):
+    object = 'cup_1'
+    time_limit = 25.0
+    stages = ('begun', 'touched', 'lifted', 'two nested', 'done')
+    cups: tuple[str, ...] = ('cup_0', 'cup_1', 'cup_2')
+
+    def build(self, spec: mujoco.MjSpec) -> None:
+        scenery.add_room(spec)
+        for cup in self.cups:
+            self._add_cup(spec, cup)
+
+    def _add_cup(self, spec: mujoco.MjSpec, name: str) -> None:
+        """Solid up to where a nested cup's foot stands, and a leaning wall of boxes around."""
+        body, colour = scenery.add_body(spec, name), (0.9, 0.2, 0.2, 1.0)
+        inner = _FOOT + (_RIM - _FOOT) * _STEP / _HEIGHT - _WALL
+        profile = [
+            (0.001, 0.001),
+            (_FOOT, 0.0),
+            (_RIM, _HEIGHT),
+            (_RIM + 0.001, _HEIGHT - 0.002),
+            (_RIM - _WALL, _HEIGHT),
+            (inner, _STEP),
+            (0.001, _STEP),
+        ]
+        scenery.add_turned(spec, body, name, profile, colour)
+        scenery.add_solid(
+            body,
+            f'{name}_foot',
+            mujoco.mjtGeom.mjGEOM_CYLINDER,
+            (_FOOT, _STEP / 2),
+            (0, 0, _STEP / 2),
+            colour,
+            mass=0.05,
+            hidden=True,
+        )
+        lean = float(np.arctan2(_RIM - _FOOT, _HEIGHT))
+        width = _RIM * np.tan(np.pi / _SEGMENTS)
+        for index in range(_SEGMENTS):
+            angle = 2 * np.pi * index / _SEGMENTS
+            radius = (_RIM + _FOOT) / 2 - _WALL / 2
+            scenery.add_solid(
+                body,
+                f'{name}_wall_{index}',
+                mujoco.mjtGeom.mjGEOM_BOX,
+                (_WALL / 2, width, _HEIGHT / 2 / np.cos(lean)),
+                (radius * np.cos(angle), radius * np.sin(angle), _HEIGHT / 2),
+                colour,
+                mass=0.002,
+                yaw=angle,
+                lean=lean,
+                hidden=True,
+            )
+
+    def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        boxes = [
+            ((0.30, -0.05), (0.40, 0.05)),
+            ((0.29, -0.26), (0.44, -0.10)),
+            ((0.29, 0.10), (0.44, 0.26)),
+        ]
+        hands: tuple[Side, ...] = ('right', 'right', 'left')
+        places = scenery.sample_apart(rng, boxes, hands, apart=0.125, reach=0.42)
+        for cup, place in zip(self.cups, places, strict=True):
+            scenery.place(model, data, cup, (*place, TABLE_TOP), rng.uniform(-np.pi, np.pi))
+            scenery.paint(model, (cup,), scenery.any_colour(rng))
+
+    def success(self, scene: Scene) -> bool:
+        return len(self._stack(scene)) == len(self.cups) and all(
+            scene.settled(cup) and not scene.held(cup) and scene.upright(cup, 0.15)
+            for cup in self.cups
+        )
+
+    def progress(self, scene: Scene) -> str:
+        if self.success(scene):
+            return 'done'
+        if len(self._stack(scene)) > 1:
+            return 'two nested'
+        if any(scene.lifted(cup) for cup in self.cups):
+            return 'lifted'
+        return 'touched' if any(scene.held(cup) for cup in self.cups) else 'begun'
+
+    def plan(self, scene: Scene) -> Iterator[Plan]:
+        for cup in self.cups:
+            if scene.fallen(cup):
+                raise LostError('a cup fell off the table')
+        stack = self._stack(scene)
+        rest = [cup for cup in self.cups if cup not in stack]
+        # What is in a hand first, then from the right to the left.
+        rest.sort(key=lambda cup: (scene.holder(cup) is None, scene.position(cup)[1]))
+        base = scene.position(stack[0])
+        if not scene.upright(stack[0], 0.3):
+            raise LostError('no cup stands')
+        # Both hands at once, else one after the other; hands by the side, else the other ones.
+        for swap, tilt, at_once in product((False, True), _TILTS, (True, False)):
+            plan: list[Waypoint | Meeting] = []
+            hands = [self._hand(scene, cup, swap) for cup in rest]
+            for index, (cup, hand) in enumerate(zip(rest, hands, strict=True)):
+                if not at_once:
+                    plan.append(Meeting())
+                if hand not in hands[:index] and scene.holder(cup) is None:
+                    plan += grasps.clear(scene, hand)
+                height = _STEP * (len(stack) + index)
+                goal = np.array((*base[:2], base[2] + height + 0.004))
+                plan += self._move(scene, cup, hand, goal, tilt, index)
+            yield plan
+
+    def _hand(self, scene: Scene, cup: str, swap: bool) -> Side:
+        holder = scene.holder(cup)
+        if holder:
+            return holder
+        right = scene.position(cup)[1] < 0.0
+        return 'right' if right != swap else 'left'
+
+    def _move(
+        self, scene: Scene, cup: str, hand: Side, goal: Array, tilt: float, index: int
+    ) -> list[Waypoint | Meeting]:
+        """One cup onto the stack; the other hand is out of the way by then."""
+        pose = scene.pose(cup)
+        if scene.holder(cup) == hand:
+            grasp, taken = scene.hand(hand), []
+        else:
+            point = pose[:3, 3] + _GRASP * pose[:3, 2]
+            grasp = next(grasps.standing(hand, point, (tilt,)))
+            taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.06, up=0.03)
+        aim = grasps.upright(pose)
+        aim[:3, 3] = goal
+        over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim)
+        parked = grasps.park(scene, grasps.other(hand)) if index == 0 else []
+        release = put(over, OPEN, _CLOSED, hand=hand, above=_ABOVE, back=0.06, up=0.03)
+        assert release[-1].pose is not None
+        return [
+            *taken,
+            grasps.lift(hand, grasp, over[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
+            *parked,
+            Meeting(),
+            *release,
+            Waypoint(moved(release[-1].pose, up=0.08), OPEN, 0.7, True, hand),
+            Waypoint(grasps.home(hand), OPEN, 1.5, hand=hand),
+        ]
+
+    def _stack(self, scene: Scene) -> Sequence[str]:
+        """The longest stack, from its foot; of several the one nearest to the middle."""
+        best: list[str] = []
+        for foot in sorted(self.cups, key=lambda cup: abs(scene.position(cup)[1])):
+            if scene.position(foot)[2] > TABLE_TOP + 0.012 or not scene.upright(foot, 0.5):
+                continue
+            stack = [foot]
+            while above := [cup for cup in self.cups if _nested(scene, stack[-1], cup)]:
+                stack.append(above[0])
+            if len(stack) > len(best):
+                best = stack
+        return best or [self.cups[0]]
+
+
+def _nested(scene: Scene, lower: str, upper: str) -> bool:
+    if lower == upper or scene.held(upper):
+        return False
+    x, y, z = scene.seen_from(lower, upper)
+    return bool(np.hypot(x, y) < 0.007 and abs(z - _STEP) < 0.008)
