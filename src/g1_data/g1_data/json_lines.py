@@ -138,10 +138,7 @@ def _last_line(path: Path) -> bytes | None:
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f'{where}: not JSON: {error}') from None
+    content = layout.parse_json(line, where)
     if not isinstance(content, dict):
         raise ValueError(f'{where}: expected a mapping, got {str(content)[:100]}')
     return content

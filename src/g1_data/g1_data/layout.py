@@ -50,10 +50,18 @@ def raw_path(episode_index: int) -> str:
 
 def read_json(path: Path) -> Any:
     """Content of a .json file; ValueError where it is no JSON, FileNotFoundError if missing."""
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """What a JSON document says; ValueError begins with `where` it is from."""
     try:
-        return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f'{path}: not JSON: {error}') from None
+        content = json.loads(data)
+        if b'\\ud' in data.lower():  # half a character, which nothing can print
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{where}: not JSON: {error!r}'[:500]) from None
 
 
 def read_info(root: Path, version: str = VERSION) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""What an episode more costs, and how long reading takes, when there are very many already."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g1_data import Dataset, DatasetWriter, Schema, json_lines, layout
+from g1_description import load_embodiment
+
+SCHEMA = Schema.of(load_embodiment(), {'head': (48, 64)})
+LENGTH = 10
+
+
+def record(writer: DatasetWriter, task: str = 'Wave.') -> None:
+    with writer.episode(task) as episode:
+        for k in range(LENGTH):
+            image = np.full((48, 64, 3), 10 * k, np.uint8)
+            episode.add(np.full(16, k), np.full(16, k), {'head': image})
+
+
+def grown(root: Path, count: int, files: bool = False) -> Path:
+    """A dataset that says it has `count` episodes, all as its first; their files where asked."""
+    with DatasetWriter.create(root, SCHEMA) as writer:
+        record(writer)
+    for name in ('episodes.jsonl', 'episodes_stats.jsonl'):
+        (line,) = (root / 'meta' / name).read_text().splitlines()
+        first = '"episode_index": 0'
+        assert first in line
+        with (root / 'meta' / name).open('w') as file:
+            file.writelines(
+                line.replace(first, f'"episode_index": {k}', 1) + '\n' for k in range(count)
+            )
+    info = json.loads((root / 'meta/info.json').read_text())
+    info |= {'total_episodes': count, 'total_frames': count * LENGTH}
+    (root / 'meta/info.json').write_text(json.dumps(info))
+    if files:
+        key = SCHEMA.videos['head'].key
+        for path in (layout.data_path, lambda k: layout.video_path(k, key)):
+            source = root / path(0)
+            content = source.read_bytes()
+            for k in range(1, count):
+                target = root / path(k)
+                if k % layout.CHUNK_SIZE == 0:
+                    target.parent.mkdir()
+                    target.write_bytes(content)
+                    source = target
+                else:
+                    os.link(source, target)
+    return root
+
+
+def written(work: object) -> tuple[int, int]:
+    """Bytes that are read and written while it is done, by all files together."""
+
+    def count() -> tuple[int, int]:
+        numbers = dict(line.split(': ') for line in Path('/proc/self/io').read_text().splitlines())
+        return int(numbers['rchar']), int(numbers['wchar'])
+
+    before = count()
+    work()
+    after = count()
+    return after[0] - before[0], after[1] - before[1]
+
+
+def test_an_episode_more_reads_and_writes_the_same_whatever_is_there(tmp_path: Path) -> None:
+    sizes = []
+    for count in (1, 5000):
+        with DatasetWriter.create(grown(tmp_path / f'{count}', count), SCHEMA) as writer:
+            record(writer)
+            sizes.append(written(lambda w=writer: record(w)))
+            assert writer.total_episodes == count + 2
+    (few_read, few_written), (many_read, many_written) = sizes
+    assert many_written < few_written + 1000
+    assert many_read < few_read + 20_000
+
+
+def test_opening_does_not_read_long_lists_from_the_beginning(tmp_path: Path) -> None:
+    root = grown(tmp_path / 'set', 5000)
+    size = (root / 'meta/episodes_stats.jsonl').stat().st_size
+    read, _ = written(lambda: DatasetWriter.create(root, SCHEMA).close())
+    assert size > 1_000_000
+    assert read < 200_000
+
+
+@pytest.mark.parametrize('torn', ['{"episode_index": 2, "ta', '{"episode_index": 2}\n', '\n\n'])
+def test_what_a_killed_writer_left_after_the_lines_that_count_is_cut_off(
+    tmp_path: Path, torn: str
+) -> None:
+    root = grown(tmp_path / 'set', 1)
+    with DatasetWriter.create(root, SCHEMA) as writer:
+        record(writer, 'Bow.')
+    for name in ('episodes.jsonl', 'episodes_stats.jsonl', 'tasks.jsonl'):
+        with (root / 'meta' / name).open('a') as file:
+            file.write(torn)
+    assert [episode.task for episode in Dataset(root).episodes] == ['Wave.', 'Bow.']
+    with DatasetWriter.create(root, SCHEMA) as writer:
+        record(writer, 'Bow.')
+    assert [e['tasks'] for e in json_lines.read(root / 'meta/episodes.jsonl')] == [
+        ['Wave.'],
+        ['Bow.'],
+        ['Bow.'],
+    ]
+    assert Dataset(root).statistics()['action']['count'] == [30]
+
+
+READ = """
+import resource, sys, time
+import numpy as np
+from g1_data import Dataset
+from g1_data.cli import main
+
+def told(what, began):
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f'{what} {time.perf_counter() - began:.2f} s {memory:.0f} MB', file=sys.stderr)
+
+began = time.perf_counter()
+dataset = Dataset(sys.argv[1])
+told('open', began)
+rows = sum(episode.length for episode in dataset.episodes)
+state, action = np.empty((2, rows, 16), np.float32)
+at, began = 0, time.perf_counter()
+for episode in dataset.episodes:
+    read = dataset.read_finite(episode.index, ('observation.state', 'action'))
+    state[at : at + episode.length] = read['observation.state']
+    action[at : at + episode.length] = read['action']
+    at += episode.length
+told('read', began)
+began = time.perf_counter()
+assert main(['info', sys.argv[1]]) == 0
+told('info', began)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_hundred_thousand_episodes(tmp_path: Path) -> None:
+    """Prints what opening, reading and `info` take; a million frames stay below 2 GB."""
+    saving, table = {}, []
+    for count in (1, 1_000, 10_000, 100_000):
+        root = grown(tmp_path / f'{count}', count, files=True)
+        with DatasetWriter.create(root, SCHEMA) as writer:
+            times = []
+            for _ in range(40):
+                began = time.perf_counter()
+                record(writer)
+                times.append(time.perf_counter() - began)
+        saving[count] = float(np.median(times))
+        read = subprocess.run(
+            [sys.executable, '-c', READ, str(root)], capture_output=True, text=True, check=True
+        )
+        table.append(f'{count} episodes: {saving[count] * 1e3:.1f} ms to save one; ')
+        table[-1] += ', '.join(read.stderr.splitlines())
+        memory = int(read.stderr.split()[-2])
+        assert memory < 2000, table
+    print('\n'.join(table))
+    print(f'peak of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB')
+    assert saving[100_000] < 1.5 * saving[1], table
