@@ -159,14 +159,17 @@ class _CameraFile:
         self._statistics = ImageStatistics()
 
     def add(self, image: np.ndarray) -> None:
+        """Takes in one image."""
         self._encoder.add(image)
         self._statistics.add(image)
 
     def finish(self) -> Statistics:
+        """Completes the file; statistics of its images."""
         self._encoder.finish()
         return self._statistics.result()
 
     def abandon(self) -> None:
+        """Lets go of the file."""
         self._encoder.abandon()
 
 

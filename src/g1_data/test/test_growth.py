@@ -48,7 +48,7 @@ def grown(root: Path, count: int, files: bool = False) -> Path:
             for k in range(1, count):
                 target = root / path(k)
                 if k % layout.CHUNK_SIZE == 0:
-                    target.parent.mkdir()
+                    target.parent.mkdir(parents=True)
                     target.write_bytes(content)
                     source = target
                 else:
