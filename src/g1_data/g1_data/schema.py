@@ -47,7 +47,10 @@ class Vector:
 
 @dataclass(frozen=True)
 class Video:
-    """A camera of a dataset: its feature, (H, W) of its frames, and how they are encoded."""
+    """A camera of a dataset: its feature, (H, W) of its frames, and how they are encoded.
+
+    codec and pix_fmt are empty where info.json does not say.
+    """
 
     key: str
     shape: tuple[int, int]
@@ -307,10 +310,12 @@ def _read_video(key: str, feature: Mapping[str, Any]) -> Video:
         shape = [shape[1], shape[2], 3]  # channels first, as some write it
     if len(shape) != 3 or any(type(n) is not int or n < 1 for n in shape) or shape[2] != 3:
         raise ValueError(f'{where}: shape: expected [height, width, 3], got {shape}')
-    about = feature.get('info') or feature.get('video_info')
+    about = feature.get('info') or feature.get('video_info') or {}
     about = expect(about, dict, f'{where}: info', "a mapping with the video's codec")
-    codec = expect(about.get('video.codec'), str, f'{where}: info: video.codec', 'a text')
-    pix_fmt = expect(about.get('video.pix_fmt'), str, f'{where}: info: video.pix_fmt', 'a text')
+    codec, pix_fmt = (
+        expect(about.get(name, ''), str, f'{where}: info: {name}', 'a text')
+        for name in ('video.codec', 'video.pix_fmt')
+    )
     return Video(key, (shape[0], shape[1]), codec, pix_fmt)
 
 

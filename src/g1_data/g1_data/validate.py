@@ -82,10 +82,16 @@ def _check_info(root: Path, mapping: ColumnMap) -> Iterator[str]:
         if type(info[name]) is not int or info[name] < 0:
             yield f'{where}: {name}: expected a whole number of at least 0, got {info[name]!r}'
     try:
-        mapping.apply(info)
+        videos = mapping.apply(info).schema.videos.values()
     except ValueError as error:
         yield f'{where}: {error}'
         return
+    for video in videos:
+        if not video.codec or not video.pix_fmt:
+            yield (
+                f"{where}: features: {video.key}: info: expected a mapping with the video's codec, "
+                'got nothing; `g1 dataset merge` writes a set that has it'
+            )
     for name, dtype in INDEX_COLUMNS.items():
         given = info['features'].get(name)
         got = given.get('dtype') if isinstance(given, dict) else None

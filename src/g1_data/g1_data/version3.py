@@ -111,7 +111,7 @@ def from_version3(
     """
     root, out = Path(root), Path(out)
     try:
-        info, modality = layout.read_info(root, VERSION), layout.read_modality(root)
+        info, modality = layout.read_info(root, [VERSION]), layout.read_modality(root)
         mapped = (mapping or ColumnMap()).apply(info, modality)
     except ValueError as error:
         raise ValueError(f'{root}: {error}') from None

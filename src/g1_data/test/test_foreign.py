@@ -410,6 +410,44 @@ def test_a_mapping_that_does_not_fit_is_named(
 # Metadata that are missing or empty.
 
 
+def test_gr00ts_demo_data_are_read_and_written_as_ours(tmp_path: Path) -> None:
+    """v2.0: float64 in plain lists, video_info, annotations, one set of statistics for all."""
+    root = write(tmp_path / 'set')
+    drop_statistics(root)
+
+    def change(info: dict) -> None:
+        info['codebase_version'] = 'v2.0'
+        features = info['features']
+        features[VIDEO]['video_info'] = features[VIDEO].pop('info')
+        for key in ('observation.state', 'action'):
+            features[key]['dtype'] = 'float64'
+        features['next.reward'] = {'dtype': 'float64', 'shape': [1]}
+        features['next.done'] = {'dtype': 'bool', 'shape': [1]}
+        features['annotation.human.validity'] = {'dtype': 'int64', 'shape': [1], 'names': None}
+
+    edit_info(root, change)
+    for path in sorted((root / 'data').rglob('*.parquet')):
+        table = pq.read_table(path)
+        for key in ('observation.state', 'action'):
+            values = pa.array(
+                [row.tolist() for row in table[key].to_numpy()], pa.list_(pa.float64())
+            )
+            table = table.set_column(table.schema.get_field_index(key), key, values)
+        table = table.append_column('next.reward', pa.array(np.zeros(len(table))))
+        table = table.append_column('next.done', pa.array([False] * len(table)))
+        table = table.append_column('annotation.human.validity', pa.array([1] * len(table)))
+        pq.write_table(table, path)
+    assert main(['info', str(root)]) == 0
+    assert main(['validate', str(root)]) == 1
+    out = tmp_path / 'out'
+    assert main(['merge', str(root), '--out', str(out)]) == 0
+    assert main(['validate', str(out)]) == 0
+    np.testing.assert_array_equal(
+        Dataset(out).read_episode(1)['action'], Dataset(root).read_episode(1)['action']
+    )
+    assert Dataset(out).read_episode(0)['annotation.human.validity'].tolist() == [[1]] * LENGTHS[0]
+
+
 def drop_statistics(root: Path) -> None:
     (root / 'meta/episodes_stats.jsonl').unlink()
 
