@@ -1,6 +1,24 @@
+import os
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 package_name = 'g1_description'
+
+
+def meshes() -> list[str]:
+    """The robot's meshes, which come with example-robot-data; none in a build without it."""
+    try:
+        found = files('example-robot-data') or []
+    except PackageNotFoundError:
+        return []
+    return [
+        os.path.relpath(str(file.locate()), Path(__file__).parent)  # colcon wants them relative
+        for file in found
+        if 'g1_description/meshes' in str(file) and file.suffix.lower() == '.stl'
+    ]
+
 
 setup(
     name=package_name,
@@ -10,6 +28,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        ('share/' + package_name + '/meshes', meshes()),
     ],
     install_requires=['numpy', 'pyyaml', 'setuptools'],
     extras_require={'test': ['pytest']},

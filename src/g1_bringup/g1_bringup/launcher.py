@@ -16,9 +16,18 @@ from typing import Any
 
 import honcho.manager
 import honcho.process
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import get_package_prefix
 
-from g1_bringup.system import Include, Node, System, Value, command_line, holds, parameters
+from g1_bringup.system import (
+    Include,
+    Node,
+    System,
+    Value,
+    command_line,
+    holds,
+    is_installed,
+    parameters,
+)
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
 from g1_ros.parent import LAUNCHER, end_with_parent
@@ -36,7 +45,7 @@ def missing_packages(system: System, values: Mapping[str, Value]) -> str:
     """What has to be installed before this system can start, as a sentence; or nothing."""
     includes = [item for item in system.includes if holds(item.when, values)]
     items: tuple[Node | Include, ...] = (*system.started(values), *includes)
-    wanted = [item.package for item in items if not _is_installed(item.package)]
+    wanted = [item.package for item in items if not is_installed(item.package)]
     ours = [name for name in wanted if name.startswith(('g1_', 'dit4dit_'))]
     if ours:
         return f'not built yet: {", ".join(ours)}; run scripts/setup.sh'
@@ -202,14 +211,6 @@ def _how(code: int) -> str:
         if code < 0
         else f'ended with exit code {code}'
     )
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _only_ros2_launch(system: System, includes: list[Include]) -> str:

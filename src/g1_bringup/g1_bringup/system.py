@@ -14,7 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 
 Value = str | int | float | bool | tuple[str, ...]
 #: Holds when every argument named has the value beside it (a tuple: among others), or one of some
@@ -86,7 +90,8 @@ class Config:
 class Node:
     """A process. When one that is `required` ends, the whole system is stopped.
 
-    `nice` is how far it stands back where cores are few, so that control meets its deadlines.
+    One that is `if_installed` is left out where its package is not. `nice` is how far it stands
+    back where cores are few, so that control meets its deadlines.
     """
 
     package: str
@@ -97,6 +102,7 @@ class Node:
     arguments: tuple[str | Config, ...] = ()
     when: Condition = ()
     required: bool = True
+    if_installed: bool = False
     nice: int = 0
 
 
@@ -127,7 +133,11 @@ class System:
 
     def started(self, values: Mapping[str, Value]) -> list[Node]:
         """The nodes that are started with these values of the arguments."""
-        return [node for node in (*self.nodes, *self.chosen(values)) if holds(node.when, values)]
+        return [
+            node
+            for node in (*self.nodes, *self.chosen(values))
+            if holds(node.when, values) and (not node.if_installed or is_installed(node.package))
+        ]
 
 
 class ArgumentError(ValueError):
@@ -169,6 +179,15 @@ def include_arguments(include: Include, values: Mapping[str, Value]) -> list[tup
 
 def _is_given(source: Given, values: Mapping[str, Value]) -> bool:
     return holds(source.when, values) and values.get(source.name, '') != ''
+
+
+def is_installed(package: str) -> bool:
+    """Whether ament finds a package of this name."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def command_line(node: Node) -> list[str]:

@@ -229,7 +229,7 @@ def test_a_device_is_a_node_of_its_own_of_any_package():
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):
     monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('something was started'))
     monkeypatch.setattr('shutil.which', lambda _: None)
-    monkeypatch.setattr(launcher, '_is_installed', lambda name: name != 'realsense2_camera')
+    monkeypatch.setattr(launcher, 'is_installed', lambda name: name != 'realsense2_camera')
     assert cli.main(['launch', 'robot.launch.py', 'robot:=g1']) == 2
     assert 'sudo apt-get install ros-jazzy-realsense2-camera' in capsys.readouterr().err
 

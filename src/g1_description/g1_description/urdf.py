@@ -52,7 +52,7 @@ _PAD_COLOUR = (0.30, 0.30, 0.32)
 
 @cache
 def urdf() -> str:
-    """The robot as URDF text, for robot_state_publisher, rviz and pinocchio; meshes by file:// URL.
+    """The robot as URDF text; meshes by file:// URL.
 
     Root link: pelvis. Grasp frames `{left,right}_grasp`: centre of the closed pads, x out of the
     fingers, y the closing direction. Each gripper's second finger mimics the first.
@@ -69,6 +69,24 @@ def urdf() -> str:
         name = Path(mesh.get('filename', '')).name
         mesh.set('filename', (mesh_folder() / name).as_uri())
     ET.indent(robot)
+    return ET.tostring(robot, encoding='unicode')
+
+
+def robot_description() -> str:
+    """The same for robot_state_publisher and whoever listens to it, on any machine.
+
+    Meshes are package://g1_description/meshes/..., where set-up installs them; the root link has no
+    inertia, which KDL would warn of and nobody asks for.
+    """
+    robot = ET.fromstring(urdf())
+    for mesh in robot.iter('mesh'):
+        name = Path(mesh.get('filename', '')).name
+        mesh.set('filename', f'package://g1_description/meshes/{name}')
+    children = {joint.find('child').get('link') for joint in robot.findall('joint')}  # type: ignore[union-attr]
+    for link in robot.findall('link'):
+        inertial = link.find('inertial')
+        if link.get('name') not in children and inertial is not None:
+            link.remove(inertial)
     return ET.tostring(robot, encoding='unicode')
 
 

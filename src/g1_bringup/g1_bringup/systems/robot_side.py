@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
-from g1_bringup.system import G1, SIM, Argument, ArgumentError, Given, Node, Value
+from g1_bringup.system import G1, SIM, Argument, ArgumentError, Computed, Given, Node, Value
 from g1_bringup.systems.cameras import CAMERA_HARDWARE, CAMERA_REPLAY, check_cameras
 from g1_description.plugins import plugin_names
 from g1_ros.config import load_tasks
@@ -40,6 +40,16 @@ ROBOT_NODES = (
     replace(_CONTROL_NODE, when=G1),
     Node('g1_control', 'gripper_node', config=('grippers.yaml',), when=G1),
     CAMERA_REPLAY,
+    Node(
+        'robot_state_publisher',
+        'robot_state_publisher',
+        parameters=(
+            ('robot_description', Computed('g1_description.urdf:robot_description')),
+            ('publish_frequency', 50.0),
+        ),
+        required=False,
+        if_installed=True,
+    ),
 )
 
 

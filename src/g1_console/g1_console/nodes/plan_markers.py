@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from textwrap import fill
 
 from builtin_interfaces.msg import Duration
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -17,6 +18,7 @@ from g1_ros import qos
 from g1_ros.main import run
 
 _HAND_COLOURS: dict[str, Colour] = {'left': (0.2, 0.5, 1.0), 'right': (1.0, 0.35, 0.7)}
+_LINE = 40  # letters, so that no word is beyond the window
 _OVER_THE_HEAD = Point(x=0.0, y=0.0, z=0.75)  # in the pelvis frame [m]
 
 
@@ -55,9 +57,9 @@ class PlanMarkers(Node):
     def _on_status(self, status: SafetyStatus) -> None:
         marker = self._marker('safety', Marker.TEXT_VIEW_FACING)
         marker.pose.position = _OVER_THE_HEAD
-        marker.scale = Vector3(z=0.06)
+        marker.scale = Vector3(x=0.02, z=0.06)  # x: between letters, in rviz
         marker.color = _rgba(mode_colour(status.mode), 1.0)
-        marker.text = status.text
+        marker.text = fill(status.text, _LINE)
         self._publisher.publish(MarkerArray(markers=[marker]))
 
     def _marker(self, namespace: str, kind: int) -> Marker:
