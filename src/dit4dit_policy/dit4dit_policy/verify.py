@@ -47,10 +47,12 @@ class Comparison:
 
     @property
     def limit(self) -> float:
+        """The largest error that still counts as agreement."""
         return TOLERANCES.get(self.output, TOLERANCE)
 
     @property
     def agrees(self) -> bool:
+        """Whether the error is within the limit."""
         return self.error <= self.limit
 
 

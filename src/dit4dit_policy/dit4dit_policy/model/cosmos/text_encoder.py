@@ -127,6 +127,7 @@ class ByteTextEncoder(nn.Module):
         torch.set_rng_state(generator_state)
 
     def forward(self, prompts: list[str]) -> Tensor:
+        """(B, L, E) of instructions; what is longer than L bytes is cut off."""
         ids = torch.full((len(prompts), self.config.tokens), self.padding)
         for row, prompt in zip(ids, prompts, strict=True):
             code = prompt.encode()[: self.config.tokens]
