@@ -18,6 +18,7 @@ setup(
         'g1_data',
         'g1_description',
         'matplotlib',
+        'msgpack',
         'numpy',
         'pillow',
         'pyyaml',

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -213,6 +215,12 @@ def test_a_server_for_another_robot_is_refused():
             ask(server)
     finally:
         server.kill()
+
+
+def test_asking_a_server_takes_neither_torch_nor_ros():
+    code = 'import sys, dit4dit_policy.inference.remote; print({"torch", "rclpy"} & {*sys.modules})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout == 'set()\n'
 
 
 @pytest.mark.parametrize('address', ['', '127.0.0.1:10093', 'http://host:1', 'ws://'])
