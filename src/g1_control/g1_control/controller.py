@@ -31,6 +31,7 @@ from g1_control.safety import (
     check_start,
     find_fault,
 )
+from g1_control.slide import Slide
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
@@ -39,7 +40,9 @@ from g1_ros.parameters import parameter
 Array = NDArray[np.float64]
 
 _ROUNDING = 1e-6  # [rad, m] of numbers kept as float32; nothing is clamped for that
-_SOON = 0.3  # [s] in which a chunk must lead away from where arms have met
+_BLOCKED = 0.5  # [s] without any way to go, after which the arms hold
+_SLID = 0.5  # [s] for which it is said that the arms slide along the margin
+_STILL = 0.01  # [rad/s] below which a joint counts as standing
 _FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
 
 
@@ -87,7 +90,7 @@ class Controller:
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
         self._limiter = Limiter(self._limits, self._period)
-        self._collision = SelfCollision(robot)
+        self._slide = Slide(SelfCollision(robot), safety.self_collision_margin, self._limits.arms)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
@@ -96,7 +99,8 @@ class Controller:
         self._kd = np.array([joint.kd for joint in robot.arms])
         self._measured: Measured | None = None
         self._clocks = ControlClocks(self._period, safety.control_gap)
-        self._disarmed_at = -np.inf
+        self._disarmed_at = self._slid_at = -np.inf
+        self._blocked_since: float | None = None
         self._missed: deque[float] = deque()
         self._stamp: float | None = None
         self._counted = (0, -np.inf)  # number and stamp of the newest counted chunk since arming
@@ -292,16 +296,9 @@ class Controller:
         self._buffer.follow(chunk.stamp, times, positions, start)
 
     def _check_start(self, times: Array, positions: Array, start: float) -> None:
-        """Refuses a chunk too far from the command, or further towards a self-collision."""
-        soon = start if self._machine.reason is not Reason.SELF_COLLISION else start + _SOON
-        first, then = (
-            np.array([np.interp(time, times, column) for column in positions.T])
-            for time in (start, soon)
-        )
-        here = self._limiter.ahead[0]
-        check_start(first, here, self._limits, self._safety)
-        if soon > start and (approach := self._approach(here, then)):
-            raise ChunkRejectedError(Reason.SELF_COLLISION, _describe(approach), approach.first)
+        """Refuses a chunk too far from the command."""
+        first = np.array([np.interp(start, times, column) for column in positions.T])
+        check_start(first, self._limiter.ahead[0], self._limits, self._safety)
 
     def _fault(self, elapsed: float, arming: bool = False) -> Fault | None:
         if self.other_publisher:
@@ -346,22 +343,37 @@ class Controller:
         return None
 
     def _advance(self, due: float) -> None:
-        """One period towards what is wanted at `due`, or braking if parts would get too near."""
+        """One period towards what is wanted at `due`, along the margin where parts would meet."""
         candidate = self._limiter.candidate(self._buffer.sample(due))
+        approach = None
         if self._machine.mode is not Mode.DISARMED and candidate[1].any():
-            here = self._limiter.ahead[0]
-            approach = self._approach(here, self._limiter.stopping(candidate))
-            if approach:
-                self._machine.hold(Reason.SELF_COLLISION, _describe(approach))
-                self._rest_at(self._limiter.stopping(self._limiter.ahead))
-                candidate = self._limiter.braking()
+            approach = self._slide.towards(self._limiter, candidate)
+        if approach and self._machine.mode is Mode.ACTIVE:
+            slid = self._slide.nearest(self._limiter, candidate)
+            self._tell_sliding(approach, candidate, slid)
+            candidate = slid
+        elif approach:
+            self._rest_at(self._limiter.stopping(self._limiter.ahead))
+            candidate = self._limiter.braking()
+        else:
+            self._blocked_since = None
+            if self._clocks.elapsed > self._slid_at + _SLID:
+                self._machine.slid_off()
         self._limiter.advance(candidate)
 
-    def _approach(self, start: Array, end: Array) -> Approach | None:
-        arms = self._limits.arms
-        return self._collision.approach(
-            start[:arms], end[:arms], self._safety.self_collision_margin
-        )
+    def _tell_sliding(self, approach: Approach, asked: Array, slid: Array) -> None:
+        """Says along what the arms slide; where there is no way to go for a while, they hold."""
+        now, arms = self._clocks.elapsed, self._limits.arms
+        self._slid_at = now
+        self._limiting_joint = approach.first
+        self._machine.slides(f'slides along the margin: {_describe(approach)}')
+        if np.abs(slid[1, :arms]).max() > _STILL or np.abs(asked[1, :arms]).max() < _STILL:
+            self._blocked_since = None
+        elif self._blocked_since is None:
+            self._blocked_since = now
+        elif now > self._blocked_since + _BLOCKED:
+            self._machine.hold(Reason.SELF_COLLISION, _describe(approach))
+            self._rest_at(self._limiter.stopping(self._limiter.ahead))
 
     def _stand(self, position: Array) -> None:
         self._limiter.reset(position)

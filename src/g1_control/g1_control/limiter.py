@@ -48,7 +48,6 @@ class Limiter:
     def __init__(self, limits: Limits, period: float) -> None:
         self._limits, self._period = limits, period
         self._step = limits.acceleration * period  # change of velocity in one cycle
-        self._steps = np.array((self._step / 2, self._step, self._step))
         cycles = int(np.ceil(np.max(2 * limits.acceleration / limits.jerk) / period - 1e-9))
         self._window = np.zeros((max(cycles, 1), 2, len(limits.names)))
         self.lookahead = (len(self._window) - 1) / 2 * period
@@ -86,26 +85,49 @@ class Limiter:
 
     def candidate(self, wanted: Array) -> Array:
         """(3, J) as `ahead` would be next, heading for `wanted`: (2, J) position and velocity."""
-        limits, dt, step = self._limits, self._period, self._step
-        position, velocity_before, _ = self.ahead
+        limits, dt = self._limits, self._period
+        position = self.ahead[0]
         target = _between(limits.lower, wanted[0], limits.upper)
         speed = _between(-limits.velocity, wanted[1], limits.velocity)
         # Distance to where the wanted motion was a cycle ago; half the acceleration is for that.
         error = target - speed * dt - position
-        room = np.maximum((np.abs(error), position - limits.lower, limits.upper - position), 0.0)
-        closing, down, up = _stopping_velocity(room, self._steps, dt)
-        velocity = speed + np.copysign(closing, error)
-        velocity = _between(-limits.velocity, velocity, limits.velocity)
-        velocity = _between(velocity_before - step, velocity, velocity_before + step)
-        velocity = _between(-down, velocity, up)
-        return np.array((position + velocity * dt, velocity, (velocity - velocity_before) / dt))
+        closing = _stopping_velocity(np.abs(error), self._step / 2, dt)
+        low, high = self.velocity_range()
+        return self.moved(_between(low, speed + np.copysign(closing, error), high))
+
+    def velocity_range(self) -> Array:
+        """(2, J) lowest and highest velocity of the next cycle within all limits."""
+        limits, step = self._limits, self._step
+        position, velocity, _ = self.ahead
+        room = np.maximum((position - limits.lower, limits.upper - position), 0.0)
+        down, up = _stopping_velocity(room, step, self._period)
+        low = _between(-limits.velocity, velocity - step, limits.velocity)
+        high = _between(-limits.velocity, velocity + step, limits.velocity)
+        return np.array((_between(-down, low, up), _between(-down, high, up)))
+
+    def moved(self, velocity: Array) -> Array:
+        """(3, J) as `ahead` would be next, with this velocity (J,), which is within the range."""
+        position, before, _ = self.ahead
+        dt = self._period
+        return np.array((position + velocity * dt, velocity, (velocity - before) / dt))
+
+    def braking_path(self, state: Array, apart: float) -> tuple[Array, Array]:
+        """Postures (K, J) on the way from `state`, as `ahead`, to rest, both ends included.
+
+        The joints together move `apart` [rad, m] or less between them. Also (K, J) how far each
+        posture moves per change of the velocity of `state` [s], that being the next cycle's.
+        """
+        speed, step = np.abs(state[1]), self._step
+        full = np.floor(speed / step)
+        count = 1 + int((full * speed / 2).sum() * self._period / apart)
+        cycles = np.minimum(full, np.ceil(full.max() * np.arange(count + 1) / count)[:, None])
+        way = cycles * speed - step * cycles * (cycles + 1) / 2
+        return state[0] + np.sign(state[1]) * way * self._period, (1 + cycles) * self._period
 
     def braking(self) -> Array:
         """(3, J) as `ahead` would be next, braking to rest."""
-        position, before, _ = self.ahead
-        velocity = np.sign(before) * np.maximum(np.abs(before) - self._step, 0.0)
-        dt = self._period
-        return np.array((position + velocity * dt, velocity, (velocity - before) / dt))
+        before = self.ahead[1]
+        return self.moved(np.sign(before) * np.maximum(np.abs(before) - self._step, 0.0))
 
     def advance(self, ahead: Array) -> None:
         """One cycle to `ahead`, a `candidate` or `braking`."""

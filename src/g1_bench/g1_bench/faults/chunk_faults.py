@@ -12,7 +12,9 @@ from g1_bench.faults.expectations import expect_mode, see_hold, see_mode
 from g1_bench.faults.fault import MARGIN, Fault, Injection, Reaction
 from g1_bench.faults.scripted_motion import POINTS, STEP
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest
+from g1_control.collision import SelfCollision
 from g1_control.safety import Mode, Reason
+from g1_description import load_robot
 
 _LEFT_ELBOW = 3  # of a chunk's joints
 
@@ -101,7 +103,13 @@ def chunk_faults() -> list[Fault]:
         Fault('chunk: out of range', 'robot', 'clamped and counted', 0.0, _out_of_range),
         Fault('chunk: twice', 'robot', 'followed, nothing jumps', 0.0, _duplicate),
         Fault('chunk: late by 0.6 s', 'robot', 'followed from now on', 0.0, _late),
-        Fault('chunk: arms would collide', 'robot', 'HOLD, SELF_COLLISION', 2.0, _collision),
+        Fault(
+            'chunk: arms would collide',
+            'robot',
+            'slides along the margin, no nearer',
+            2.0,
+            _collision,
+        ),
         Fault('chunk: none comes', 'robot', 'HOLD at its end, then on', 0.0, _no_new_chunk),
         Fault('teleop: stops sending', 'robot', 'HOLD at its end', 0.0, _teleop_stops),
     ]
@@ -202,10 +210,16 @@ def _collision(system: SystemUnderTest, within: float) -> Reaction:
         point.positions[2] -= inward  # left shoulder yaw
         point.positions[9] += inward  # right shoulder yaw
     sent = system.send(chunk)
-    seconds = see_hold(system, sent, SafetyStatus.SELF_COLLISION, within)
+    seconds = system.reaction(
+        sent, 'SELF_COLLISION', lambda s: s.reason == SafetyStatus.SELF_COLLISION, within
+    )
     text = system.status.text
-    system.listen(0.3)
-    return text, seconds
+    system.listen(1.5)
+    collision = SelfCollision(load_robot())
+    least = min(collision.nearest(c.q.astype(float)) for c in system.commands.since(sent))
+    if least < system.limits.self_collision_margin:
+        raise NotSeenError(f'commanded to {least * 1e3:.1f} mm')
+    return f'{text}; commanded to {least * 1e3:.1f} mm', seconds
 
 
 def _no_new_chunk(system: SystemUnderTest, within: float) -> Reaction:

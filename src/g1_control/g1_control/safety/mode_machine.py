@@ -62,7 +62,19 @@ class ModeMachine:
 
     def chunk_accepted(self) -> None:
         """A good chunk is in execution."""
+        if self.mode is Mode.ACTIVE and self.reason is Reason.SELF_COLLISION:
+            return  # until the arms are off the margin
         self._enter(Mode.ACTIVE, Reason.NONE, 'following chunks')
+
+    def slides(self, text: str) -> None:
+        """Follows as near as the margin between parts lets it."""
+        if self.mode is Mode.ACTIVE:
+            self._enter(Mode.ACTIVE, Reason.SELF_COLLISION, text)
+
+    def slid_off(self) -> None:
+        """The motion is as it is asked for again."""
+        if self.mode is Mode.ACTIVE and self.reason is Reason.SELF_COLLISION:
+            self._enter(Mode.ACTIVE, Reason.NONE, 'following chunks')
 
     def hold(self, reason: Reason, text: str) -> None:
         """Stops following; the next good chunk goes on."""

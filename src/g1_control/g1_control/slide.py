@@ -1,0 +1,155 @@
+"""A motion towards a collision slides along the margin: the nearest one that keeps it. No ROS.
+
+One quadratic program a cycle, a control barrier on what matters in the end: where the arms would
+come to rest. With v (14,) the velocities of the next cycle, v* those that are asked for, v_b those
+of braking, s_b the posture where braking ends, and D the change of that posture with v,
+
+  minimise    |v - v*|^2
+  subject to  low <= v <= high                                  range, velocity and acceleration
+              d_i(s_b) + g_i . D (v - v_b) >= min(m, d_i(s_b))   for each pair i of capsules nearby
+
+where d_i is a distance, g_i its gradient at s_b, and m the margin; the same for postures on the way
+to rest, where that is long. Braking always satisfies it, as each cycle leaves a way to rest that
+keeps the margin (or, where the arms have been put too near, one that is no nearer). So there is
+always a solution, and whoever stands still can go in any direction that does not lead nearer.
+Distances are not linear: the solution is checked on its own way to rest, linearised there once more
+if need be, and else shortened towards braking.
+
+Barriers: Ames et al., Control Barrier Functions: Theory and Applications, ECC 2019. With a backup
+manoeuvre, here braking: Squires, Pierpaoli, Egerstedt, Constructive Barrier Certificates with
+Applications to Fixed-Wing Aircraft Collision Avoidance, CCTA 2018.
+"""
+
+from __future__ import annotations
+
+import daqp
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_control.collision import Approach, SelfCollision
+from g1_control.limiter import Limiter
+
+Array = NDArray[np.float64]
+
+_APART = 0.06  # [rad] of all joints together between postures that are looked at
+_POSTURES = 3  # of a way to rest that the program knows, those with the least distances
+_REACH = 0.03  # [m] beyond the margin: pairs that one cycle may bring to it
+_ROOM = 0.0005  # [m] kept beyond the margin
+# The command is an average over 40 ms, which cuts corners: by (0.04 u)^2 / (24 r) where a part goes
+# round another at u m/s in a bow of r m. With r = 0.1, and u = 0.2 m times all speeds of an arm:
+_CURVE, _MOST_CURVE = 2.7e-5, 0.006  # [m s2/rad2], [m]
+_LEEWAY = 0.0005  # [m] beyond that, which the program aims at, since it sees distances as straight
+_RECOVERY = 3e-5  # [m] of that regained in a cycle
+_ROUNDING = 1e-6  # [m] within which a distance counts as kept
+_SHARES = (0.5, 0.25)  # of the way from braking that is tried where a solution is not good enough
+
+
+class Slide:
+    """Keeps the arms' capsules apart by `margin` [m]; in each cycle, `towards` before `nearest`."""
+
+    def __init__(self, collision: SelfCollision, margin: float, arms: int) -> None:
+        self._collision, self._arms = collision, arms
+        self._least = margin + _ROOM
+        self._margin = self._least  # in this cycle
+        self._weights = np.eye(arms)
+        self._allowed = np.zeros(len(collision.pairs))  # least distance of each pair [m]
+
+    def towards(self, limiter: Limiter, candidate: Array) -> Approach | None:
+        """The two links that `candidate`, (3, J) as `Limiter.ahead`, would bring too near.
+
+        That is somewhere on the way on which it could come to rest: below the margin, and nearer
+        than braking at once would bring them.
+        """
+        speed = np.abs(candidate[1, : self._arms]).reshape(2, -1).sum(axis=1).max()
+        self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
+        path = self._path(limiter, candidate)
+        distances = list(map(self._collision.nearest, path))
+        if min(distances) >= self._margin:
+            return None
+        worst = self._collision.distances(path[int(np.argmin(distances))])
+        self._allowed = np.full(len(worst), self._margin)
+        for posture in self._path(limiter, limiter.ahead):
+            if self._collision.nearest(posture) < self._margin:
+                np.minimum(self._allowed, self._collision.distances(posture), out=self._allowed)
+        if self._good(limiter, candidate):
+            return None
+        pair = int(np.argmin(worst))
+        return Approach(*self._collision.pairs[pair], float(worst[pair]))
+
+    def nearest(self, limiter: Limiter, candidate: Array) -> Array:
+        """(3, J) the state to advance to instead of `candidate`, (3, J), for the arms' sake.
+
+        Grippers go as in `candidate`.
+        """
+        arms, whole = self._arms, candidate[1].copy()
+        low, high = limiter.velocity_range()[:, :arms]
+        braking = limiter.braking()
+        asked, reference = candidate[1, :arms], braking[1, :arms]
+
+        def at(velocity: Array) -> Array:
+            whole[:arms] = velocity
+            return limiter.moved(whole)
+
+        state, velocity, most = at(reference), reference, _RECOVERY
+        for _ in range(3):
+            normals, least = self._barriers(limiter, state, most)
+            found = self._solve(asked, (low, high), normals, normals @ velocity + least)
+            if found is not None:
+                state, velocity = at(found), found
+                if self._good(limiter, state):
+                    return state
+                most = np.inf  # once more, linearised where this leads
+            elif most != _RECOVERY:
+                break
+            else:
+                most = 0.0
+        for share in _SHARES:
+            state = at(reference + share * (velocity - reference))
+            if self._good(limiter, state):
+                return state
+        return at(reference)
+
+    def _path(self, limiter: Limiter, state: Array) -> Array:
+        return limiter.braking_path(state, _APART)[0][:, : self._arms]
+
+    def _good(self, limiter: Limiter, state: Array) -> bool:
+        return all(
+            self._collision.nearest(posture) >= self._margin
+            or (self._collision.distances(posture) >= self._allowed - _ROUNDING).all()
+            for posture in self._path(limiter, state)
+        )
+
+    def _barriers(self, limiter: Limiter, state: Array, most: float) -> tuple[Array, Array]:
+        """(R, 14) change of distances with the velocity, and the least change wanted (R,).
+
+        Distances are linearised where they are least on the way from `state` (3, J) to rest. most:
+        no more than that is wanted [m].
+        """
+        path, gains = limiter.braking_path(state, _APART)
+        path, gains = path[:, : self._arms], gains[:, : self._arms]
+        order = np.argsort([self._collision.nearest(posture) for posture in path])
+        normals, least = [], []
+        for posture, gain in zip(path[order[:_POSTURES]], gains[order[:_POSTURES]], strict=True):
+            near, distances, gradients = self._collision.gradients(posture, self._margin + _REACH)
+            allowed = self._allowed[near]
+            normals.append(gradients * gain)
+            least.append(allowed + _LEEWAY * (allowed >= self._margin) - distances)
+        return np.concatenate(normals), np.minimum(np.concatenate(least), most)
+
+    def _solve(
+        self, asked: Array, bounds: tuple[Array, Array], normals: Array, least: Array
+    ) -> Array | None:
+        """The velocity nearest to `asked` (14,) with normals @ velocity >= least; None for none."""
+        low, high = bounds
+        count = len(least)
+        solution, _, flag, _ = daqp.solve(
+            self._weights,
+            -asked,
+            np.ascontiguousarray(normals),
+            np.concatenate((high, np.full(count, 1e30))),
+            np.concatenate((low, least)),
+            np.zeros(len(asked) + count, dtype=np.int32),
+        )
+        if flag < 1 or not np.isfinite(solution).all():
+            return None
+        return np.clip(solution, low, high)
