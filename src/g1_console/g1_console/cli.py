@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
+from g1_ros.starting import prepare
+
 USAGE = """usage: g1 COMMAND ...
 
   launch FILE [name:=value ...]   start a system                                (g1 launch --help)
@@ -23,11 +25,14 @@ USAGE = """usage: g1 COMMAND ...
 
 #: `g1 NAME` calls control/NAME.
 SERVICES = ('arm', 'disarm', 'estop', 'reset')
+_WITHOUT_ROS = ('-h', '--help', 'dataset', 'expert')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; 2 when the command line is wrong."""
     name, *rest = arguments or sys.argv[1:] or ['--help']
+    if name not in _WITHOUT_ROS:
+        prepare()
     try:
         if name in SERVICES and not rest:
             from g1_console.services import command

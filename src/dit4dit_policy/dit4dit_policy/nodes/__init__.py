@@ -1,1 +1,5 @@
 """ROS nodes of the policy."""
+
+from g1_ros.starting import prepare
+
+prepare()

@@ -1,1 +1,5 @@
 """ROS nodes of the control side."""
+
+from g1_ros.starting import prepare
+
+prepare()

@@ -1,1 +1,5 @@
 """ROS nodes of teleoperation."""
+
+from g1_ros.starting import prepare
+
+prepare()

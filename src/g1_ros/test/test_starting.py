@@ -1,0 +1,41 @@
+"""Before a program loads ROS: what is missing is said, and Ctrl-C is quiet."""
+
+import os
+import subprocess
+import sys
+
+from g1_ros.starting import middleware_problem
+
+
+def test_a_middleware_that_is_not_installed_is_one_sentence_with_the_remedy():
+    done = subprocess.run(
+        [sys.executable, '-c', 'from g1_ros.starting import prepare; prepare(); import rclpy'],
+        env={**os.environ, 'RMW_IMPLEMENTATION': 'rmw_nobody_cpp'},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1
+    assert 'unset RMW_IMPLEMENTATION' in done.stderr
+    assert 'ros-jazzy-rmw-nobody-cpp' in done.stderr
+
+
+def test_the_middleware_that_is_installed_passes():
+    assert middleware_problem('') == middleware_problem('rmw_fastrtps_cpp') == ''
+
+
+def test_ctrl_c_while_modules_load_is_quiet():
+    done = subprocess.run(
+        [
+            *(sys.executable, '-c'),
+            'from g1_ros.starting import prepare; prepare(); raise KeyboardInterrupt',
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr == ''
