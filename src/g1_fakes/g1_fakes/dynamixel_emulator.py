@@ -21,6 +21,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from g1_description import SIDES
 from g1_fakes.dynamixel import Port, Servo
 from g1_ros.real_time import ask_for_real_time
 
@@ -37,7 +38,7 @@ def main() -> int:
     ask_for_real_time()  # a servo never waits
     folder = given.folder or Path(tempfile.mkdtemp(prefix='grippers_'))
     log = given.log or sys.stdout
-    ports = {side: Port(folder / side, [Servo(9)], log) for side in ('left', 'right')}
+    ports: dict[str, Port] = {side: Port(folder / side, [Servo(9)], log) for side in SIDES}
     arguments = ' '.join(f'-p {side}_port:={port.path}' for side, port in ports.items())
     print(f'ros2 run g1_control gripper_node --ros-args {arguments}', flush=True)
     with suppress(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from g1_fakes.sdk_robot import LOOPBACK, answer
 
 
 def main() -> None:
+    """Publishes until Ctrl-C."""
     parser = argparse.ArgumentParser(prog='python -m g1_fakes.sdk_intruder', description=__doc__)
     parser.add_argument('--domain', type=int, required=True, help='DDS domain (ROS_DOMAIN_ID)')
     parser.add_argument('--rate', type=float, default=50.0, help='commands a second; 0 for none')

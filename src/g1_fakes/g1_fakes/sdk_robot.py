@@ -198,6 +198,7 @@ class SdkRobot:
         }
 
     def stop(self, *_: object) -> None:
+        """Ends the robot; may be a signal handler."""
         self._requests.put(None)
 
     # --- wire
@@ -355,6 +356,7 @@ def answer(**values: Any) -> None:
 
 
 def main() -> None:
+    """Runs the robot, and obeys what comes on the input."""
     parser = argparse.ArgumentParser(prog='python -m g1_fakes.sdk_robot', description=__doc__)
     parser.add_argument('--domain', type=int, required=True, help='DDS domain (ROS_DOMAIN_ID)')
     parser.add_argument('--log', type=Path, help='.npz that takes every command at the end')

@@ -27,6 +27,7 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def publish(self, *entries: DiagnosticStatus) -> None:
+        """One message with these entries."""
         message = DiagnosticArray(status=list(entries))
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)

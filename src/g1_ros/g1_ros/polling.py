@@ -72,12 +72,15 @@ class Unserved(CallbackGroup):
     """Keeps a subscription from the executor: its owner takes the messages itself."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
         return False
 
-    def ending_execution(self, entity: Any) -> None: ...
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing: none began."""
 
 
 def never_served(_message: object) -> None:

@@ -15,6 +15,7 @@ class RateMeter:
         self._times: deque[float] = deque()
 
     def tick(self) -> None:
+        """Counts one message, now."""
         now = time.monotonic()
         self.count += 1
         self._times.append(now)
@@ -22,6 +23,7 @@ class RateMeter:
             self._times.popleft()
 
     def rate(self) -> float:
+        """Messages a second over the last window [Hz]."""
         now = time.monotonic()
         recent = [t for t in tuple(self._times) if t >= now - self._window]
         if len(recent) < 2:

@@ -117,6 +117,7 @@ class Demonstrator:
         )
 
     def close(self) -> None:
+        """Ends the thread that plans."""
         self._planner.close()
 
     def _hand(self, side: Side) -> HandInput:

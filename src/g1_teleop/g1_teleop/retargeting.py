@@ -96,6 +96,7 @@ class Watchdog:
         self._changed: float | None = None
 
     def alive(self, stamp: int, now: float) -> bool:
+        """Whether there was a new measurement lately; stamp: of the newest one, now: [s]."""
         if stamp != self._stamp:
             self._stamp, self._changed = stamp, now
         return self.silence(now) <= self._stale_after
@@ -106,6 +107,7 @@ class Watchdog:
 
     @property
     def ever_alive(self) -> bool:
+        """Whether there was a measurement at all."""
         return self._changed is not None
 
 
@@ -223,6 +225,7 @@ class Plan:
         self._points: list[tuple[float, Array]] = []
 
     def clear(self) -> None:
+        """Forgets all targets, before motion begins anew."""
         self._points = []
 
     def add(self, targets: Array, now: float) -> list[tuple[float, Array]]:

@@ -107,6 +107,7 @@ class Servo:
         self._put('goal_position', round(self.position))
 
     def reboot(self, now: float) -> None:
+        """Starts anew at `now` [s], silent for a moment."""
         self._boot()
         self.answers_from = now + _BOOT_TIME
 
@@ -117,9 +118,11 @@ class Servo:
 
     @property
     def alert(self) -> int:
+        """The bit that every status carries while there is a hardware error."""
         return ALERT if self['hardware_error'] else 0
 
     def read(self, address: int, size: int) -> bytes:
+        """Registers as they are now; beyond the table there are zeros."""
         self._put('present_current', round(self.current))
         self._put('present_velocity', round(self.velocity / _VELOCITY_UNIT))
         self._put('present_position', round(self.position))

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import SafetyStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -19,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
 from g1_ros.conversions import JointReader, joint_trajectory
-from g1_ros.diagnostics import diagnostic
+from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
 from g1_ros.operator import HandInput, OperatorInput, OperatorSubscription
 from g1_ros.parameters import declare, parameter
@@ -89,7 +88,7 @@ class TeleopNode(Node):
         self._rate, self._measurements = RateMeter(), RateMeter()
         self._publisher = self.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
         self._status = self.create_publisher(String, 'teleop/status', STATUS)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         self._device = OperatorSubscription(self, self._step)
         self._operator = _NOTHING_MEASURED
         # The topic is shared: others' joint states may come after those that are waited for.
@@ -231,9 +230,7 @@ class TeleopNode(Node):
         self._answer = text
 
     def _publish_diagnostics(self) -> None:
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [
+        self._diagnostics.publish(
             diagnostic(
                 'teleop_node',
                 self._may_move,
@@ -243,8 +240,7 @@ class TeleopNode(Node):
                 buttons=self._buttons,
                 answer=self._answer,
             )
-        ]
-        self._diagnostics.publish(message)
+        )
 
 
 def main(args: list[str] | None = None) -> int:
