@@ -18,7 +18,13 @@ def launch(words: list[str]) -> int:
     if not words:
         raise ArgumentError(f'which file? one of: {", ".join(f"{n}.launch.py" for n in systems())}')
     file, *rest = words
+    if file in ('-h', '--help'):
+        print(help_text())
+        return 0
     system = find(file)
+    if '-h' in rest or '--help' in rest:
+        print(f'{file}: {system.description}\n\n{show_arguments(system)}')
+        return 0
     if '--show-args' in rest or '-s' in rest:
         print(show_arguments(system))
         return 0
@@ -34,6 +40,22 @@ def launch(words: list[str]) -> int:
         sys.stdout.flush()
         os.execvp('ros2', ['ros2', 'launch', 'g1_bringup', file, *given_words])
     return start(system, values)
+
+
+def help_text() -> str:
+    """What can be launched, and how."""
+    width = max(len(name) for name in systems()) + len('.launch.py')
+    files = [f'  {name + ".launch.py":{width}}  {s.description}' for name, s in systems().items()]
+    return '\n'.join(
+        [
+            'usage: g1 launch FILE [name:=value ...]',
+            '',
+            *files,
+            '',
+            'g1 launch FILE --show-args shows what a file takes; Ctrl-C stops everything within 5 s.',
+            'Where ros2 launch is installed, it does the work: ros2 launch g1_bringup FILE.',
+        ]
+    )
 
 
 def show_arguments(system: System) -> str:

@@ -260,3 +260,22 @@ def test_an_unknown_command_shows_the_commands(capsys):
     assert cli.main(['dance']) == 2
     assert 'launch FILE' in capsys.readouterr().err
     assert cli.main(['--help']) == 0
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['launch', '--help'], ['policy.launch.py', 'The policy runs a task', '--show-args']),
+        (['launch', 'sim.launch.py', '--help'], ['The simulated robot alone', "'seed'"]),
+        (['arm', '--help'], ['weight', 'g1 check', 'control/arm']),
+        (['estop', '--help'], ['Latched', 'g1 reset']),
+        (['--help'], ['dataset replay', 'g1 arm --help']),
+    ],
+)
+def test_help_is_help(words, said, capsys):
+    try:
+        assert cli.main(words) == 0
+    except SystemExit as ended:
+        assert ended.code == 0
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert all(text in shown for text in said), shown

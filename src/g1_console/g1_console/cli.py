@@ -15,12 +15,14 @@ USAGE = """usage: g1 COMMAND ...
   check                           is everything ready for the arms to move?     (g1 check --help)
   status                          how the running system and its recording are  (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
+                                                                                   (g1 arm --help)
   bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
   record-demo                     record a scripted operator in simulation (... --help)
   faults                          inject every fault, time the reactions        (g1 faults --help)
   expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
-  dataset                         look at, convert and replay datasets          (g1 dataset --help)
+  dataset                         look at, check and convert datasets           (g1 dataset --help)
+  dataset replay DATASET EPISODE  play a recorded episode on a robot     (g1 dataset replay --help)
 """
 
 #: `g1 NAME` calls control/NAME.
@@ -34,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in _WITHOUT_ROS:
         prepare()
     try:
-        if name in SERVICES and not rest:
-            from g1_console.services import command
+        if name in SERVICES:
+            from g1_console.services import main as ask_control
 
-            return command(name)
+            return ask_control(name, rest)
         if [name, *rest[:1]] == ['dataset', 'replay']:
             name, rest = 'replay', rest[1:]
         for entry in entry_points(group='g1.commands', name=name):

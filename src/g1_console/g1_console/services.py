@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +23,30 @@ _DONE: dict[str, Callable[[SafetyStatus], bool]] = {
     'estop': lambda s: s.mode == SafetyStatus.ESTOP and s.weight == 0.0,
     'reset': lambda s: s.mode == SafetyStatus.DISARMED,
 }
+#: What `g1 NAME --help` says.
+_HELP = {
+    'arm': 'Give the arms to control: the weight of its commands ramps up from where they hang, '
+    'then they hold, and follow whoever sends targets. Refused, with the reason, when something that '
+    'control needs is not well; g1 check lists it.',
+    'disarm': 'Hand the arms back: the weight ramps down, and nobody moves them any more.',
+    'estop': 'Stop the arms at once and hand them back within half a second. Latched: g1 reset, '
+    'then g1 arm, to go on.',
+    'reset': 'Leave the emergency stop; the arms stay without command until g1 arm.',
+}
 _LETTING_GO = (SafetyStatus.DISARMING, SafetyStatus.DISARMED, SafetyStatus.ESTOP)
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """`g1 NAME`: nothing but --help can be given; returns what `command` does."""
+    parser = argparse.ArgumentParser(
+        prog=f'g1 {name}',
+        description=_HELP[name],
+        epilog='Returns 0 once it is done, 1 when control refuses, gives up on the way or is not '
+        f'heard in this ROS_DOMAIN_ID. The same from ROS: the service control/{name} '
+        '(std_srvs/Trigger).',
+    )
+    parser.parse_args(arguments)
+    return command(name)
 
 
 class NoAnswer(RuntimeError):
