@@ -23,10 +23,12 @@ _ROSDEP = {
     'coal': 'pinocchio',  # which is built on it
     'hypothesis': 'python3-hypothesis',
     'matplotlib': 'python3-matplotlib',
+    'msgpack': 'python3-msgpack',
     'numpy': 'python3-numpy',
     'psutil': 'python3-psutil',
     'pytest': 'python3-pytest',
     'rich': 'python3-rich',
+    'websockets': 'python3-websockets',
     'yaml': 'python3-yaml',
     'zmq': 'python3-zmq',
 }
@@ -40,7 +42,15 @@ _SAME_NAME = {
         'dynamixel_sdk',
     ),
     *('geometry_msgs', 'launch', 'launch_ros', 'lifecycle_msgs', 'pinocchio', 'rcl_interfaces'),
-    *('rclpy', 'rosgraph_msgs', 'rosidl_runtime_py', 'sensor_msgs', 'std_msgs', 'std_srvs'),
+    *(
+        'rclpy',
+        'rosgraph_msgs',
+        'rosidl_generator_py',
+        'rosidl_runtime_py',
+        'sensor_msgs',
+        'std_msgs',
+        'std_srvs',
+    ),
     *('tf2_msgs', 'trajectory_msgs', 'visualization_msgs'),
     *PACKAGES,
 }

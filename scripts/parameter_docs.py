@@ -59,7 +59,7 @@ def _nodes() -> Iterator[tuple[str, str, Any]]:
     """Package, executable and module of every node of the suite."""
     for package in sorted(path.parent.name for path in (ROOT / 'src').glob('*/setup.py')):
         for entry in distribution(package).entry_points:
-            if entry.group == 'console_scripts':
+            if entry.group == 'console_scripts' and '.nodes.' in entry.value:
                 yield package, entry.name, importlib.import_module(entry.value.split(':')[0])
 
 

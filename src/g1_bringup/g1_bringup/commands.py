@@ -52,7 +52,7 @@ def help_text() -> str:
             '',
             *files,
             '',
-            'g1 launch FILE --show-args shows what a file takes; Ctrl-C stops everything within 5 s.',
+            'g1 launch FILE --show-args shows what a file takes; Ctrl-C stops all within 5 s.',
             'Where ros2 launch is installed, it does the work: ros2 launch g1_bringup FILE.',
         ]
     )

@@ -26,8 +26,8 @@ _DONE: dict[str, Callable[[SafetyStatus], bool]] = {
 #: What `g1 NAME --help` says.
 _HELP = {
     'arm': 'Give the arms to control: the weight of its commands ramps up from where they hang, '
-    'then they hold, and follow whoever sends targets. Refused, with the reason, when something that '
-    'control needs is not well; g1 check lists it.',
+    'then they hold, and follow whoever sends targets. Refused, with the reason, when something '
+    'that control needs is not well; g1 check lists it.',
     'disarm': 'Hand the arms back: the weight ramps down, and nobody moves them any more.',
     'estop': 'Stop the arms at once and hand them back within half a second. Latched: g1 reset, '
     'then g1 arm, to go on.',
