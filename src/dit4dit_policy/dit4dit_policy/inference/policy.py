@@ -119,7 +119,7 @@ class DiT4DiTPolicy:
             torch.set_default_dtype(dtype)  # a large model never exists in float32
             with torch.random.fork_rng(), torch.device(device):
                 torch.manual_seed(0)
-                model = DiT4DiT(config)
+                model = DiT4DiT(config).to(device)  # its tables are made on the CPU
         finally:
             torch.set_default_dtype(default)
         return cls(
