@@ -35,8 +35,8 @@ def read_column(table: pa.Table, name: str, size: int, dtype: str, path: Path) -
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         column = column.flatten()
     try:
-        values = np.asarray(column.to_numpy(zero_copy_only=False), dtype=dtype)
-        return values.reshape(len(table), size)
+        values = column.to_numpy(zero_copy_only=False)
+        return values.astype(dtype, casting='same_kind', copy=False).reshape(len(table), size)
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         raise ValueError(
             f'{path}: {name}: expected {size} numbers a row, {dtype}, got {kind}'

@@ -134,6 +134,6 @@ def _read(content: Any, where: str) -> Statistics:
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f'{where}: expected numbers') from None
     shapes = {values[key].shape for key in KEYS if key != 'count'}
-    if len(shapes) != 1 or values['count'].shape != (1,) or not values['count'][0] >= 1:
+    if len(shapes) != 1 or values['count'].shape != (1,) or not 1 <= values['count'][0] < 2**53:
         raise ValueError(f'{where}: expected one shape of all, and a count of at least 1')
     return values | {'count': values['count'].astype(np.int64)}
