@@ -155,10 +155,11 @@ class GripperBus:
             if not gripper.ready or not gripper.fresh:
                 continue
             with suppress(ServoError):  # next cycle again
-                if gripper.wanted is None and gripper.goal is not None:
+                released = gripper.wanted is None or gripper.displaced
+                if released and gripper.goal is not None:
                     self._write(gripper, TORQUE_ENABLE, 1, 0)
                     gripper.goal = None
-                elif gripper.wanted is not None and gripper.goal is None:
+                elif not released and gripper.goal is None:
                     assert gripper.reading is not None
                     goal = gripper.reading.opening
                     self._write(gripper, GOAL_POSITION, 4, gripper.calibration.ticks(goal))
@@ -168,7 +169,8 @@ class GripperBus:
     def _send_goals(self, dt: float) -> None:
         group = GroupSyncWrite(self._wire, self._packets, GOAL_POSITION, 4)
         for gripper in self.grippers:
-            if gripper.ready and gripper.goal is not None and gripper.wanted is not None:
+            commanded = gripper.goal is not None and gripper.wanted is not None
+            if gripper.ready and commanded and not gripper.displaced:
                 ticks = gripper.calibration.ticks(gripper.next_goal(dt))
                 group.addParam(gripper.id, list(struct.pack('<i', ticks)))
         if group.data_dict:

@@ -29,6 +29,7 @@ from g1_control.xm430 import (
     reboot_clears,
 )
 
+TOLERANCE = 0.006  # [m] outside the stroke that a reading may be; the stops leave 3 mm
 RETRY = 0.5  # [s] between attempts to reach a servo; one costs the bus 35 ms of silence
 _LONGEST_STEP = 0.05  # [s] of a goal's motion made good after a pause
 COOLED = 5.0  # degC below the limit at which a hot motor is well again
@@ -176,7 +177,24 @@ class Gripper:
         else:
             self.hot = health.temperature > limit - (COOLED if self.hot else 0.0)
             hot = f'motor at {health.temperature:.0f} degC, allowed is {limit:g}'
-            self.fault = hot if self.hot else ''
+            self.fault = hot if self.hot else self._displacement()
+
+    @property
+    def displaced(self) -> bool:
+        """Whether the fingers seem to be where they cannot: the calibration is not this servo's."""
+        if self.reading is None:
+            return False
+        return not -TOLERANCE <= self.reading.opening <= self.calibration.stroke + TOLERANCE
+
+    def _displacement(self) -> str:
+        if self.reading is None or not self.displaced:
+            return ''
+        opening, stroke = self.reading.opening * 1e3, self.calibration.stroke * 1e3
+        return (
+            f'reads an opening of {opening:.0f} mm, its stroke is 0 to {stroke:.0f}: the servo '
+            'lost its turn count or homing offset, torque is off; switch it off and on, and if '
+            'that does not help calibrate it (config/grippers.yaml)'
+        )
 
     def lose(self, fault: str, now: float) -> None:
         """Not to be commanded before it has been set up again."""

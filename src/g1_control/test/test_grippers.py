@@ -96,6 +96,24 @@ def test_hardware_errors_are_told_in_words():
     assert describe_errors(0x80) == 'bits 0x80'
 
 
+@pytest.mark.parametrize('ticks', [1000, 4096, -4096])
+def test_a_servo_off_its_calibration_is_a_fault_without_torque(bench, ticks):
+    bench.reach(0.02)
+    servo = bench.servo
+    servo.position, servo.stops = servo.position + ticks, tuple(s + ticks for s in servo.stops)
+    bench.run_until(lambda: 'its stroke is 0 to 41' in bench.gripper.fault, 'the fault')
+    bench.run_until(lambda: servo['torque'] == 0, 'torque off')
+    bench.gripper.command(0.01)
+    count = len(bench.written('goal_position'))
+    for _ in range(5):
+        bench.bus.cycle(time.monotonic())
+    assert servo['torque'] == 0
+    assert len(bench.written('goal_position')) == count
+    servo.position, servo.stops = servo.position - ticks, tuple(s - ticks for s in servo.stops)
+    bench.run_until(lambda: not bench.gripper.fault, 'the end of the fault')
+    bench.reach(0.01)
+
+
 def test_it_sets_the_servo_up_and_leaves_torque_off_until_commanded(bench):
     servo = bench.servo
     assert (servo['operating_mode'], servo['current_limit'], servo['goal_current']) == (5, 200, 200)

@@ -52,6 +52,13 @@ def test_a_joint_state_of_somebody_else_is_no_gripper_state(node: Node, foreign:
 
     wait_until(heard_fault, 'the fault')
     assert np.isnan(grippers.opening).all()
+    node.destroy_publisher(faults)
+
+    def no_fault() -> bool:
+        grippers.take()
+        return grippers.faults == ('', '')
+
+    wait_until(no_fault, 'the end of the fault with its publisher')
 
     def heard() -> bool:
         publisher.publish(JointState(name=['other', LEFT], position=[0.5, 0.02]))

@@ -201,7 +201,7 @@ class _Side:
                 logger.error(f'{self._side} gripper: {gripper.fault}')
             else:
                 logger.info(f'{self._side} gripper: ready')
-        if gripper.fresh and gripper.reading is not None:
+        if gripper.fresh and gripper.reading is not None and not gripper.displaced:
             reading = gripper.reading
             state = JointState(
                 name=[self._joint],

@@ -34,6 +34,10 @@ class _Topic:
         self._node, self._kind, self._topic = node, kind, topic
         self._subscription = PolledSubscription(node, kind, topic, qos)
 
+    @property
+    def has_publisher(self) -> bool:
+        return self._node.count_publishers(self._node.resolve_topic_name(self._topic)) > 0
+
     def take(self) -> Iterator[Any]:
         for data, _ in self._subscription.take():
             try:
@@ -62,7 +66,8 @@ class ChunkInputs:
 class GripperInputs:
     """Both grippers as last heard: opening (2,) [m], NaN before the first; velocity (2,) [m/s].
 
-    faults: what is wrong with the left and right one, empty if nothing. A message on their topics
+    faults: what is wrong with the left and right one, empty if nothing; it ends with its publisher,
+    whose states then grow old. A message on their topics
     that does not name the gripper's joint, or has no position, is somebody else's.
     """
 
@@ -97,4 +102,7 @@ class GripperInputs:
             left = message.data
         for message in self._faults[1].take():
             right = message.data
-        self.faults = (left, right)
+        self.faults = (
+            left if left and self._faults[0].has_publisher else '',
+            right if right and self._faults[1].has_publisher else '',
+        )
