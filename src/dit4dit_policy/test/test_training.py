@@ -261,6 +261,19 @@ def test_two_processes_train_one_model(settings, tmp_path, how):
     assert 'going on from step 2' in again.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_processes_of_one_machine_share_the_batch(settings, tmp_path):
+    settings = replace(settings, preset='nano', processes=2, variants=1, steps=2)
+    config = tmp_path / 'train.yaml'
+    config.write_text(yaml.safe_dump(asdict(settings) | {'cameras': []}))
+    command = [shutil.which('dit4dit'), 'train', '--config', str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stderr
+    assert '2 processes share each batch' in done.stderr
+    assert DiT4DiTPolicy.load(tmp_path / 'run/checkpoint').training['steps'] == 2
+
+
 def test_chunks_and_clips_end_with_their_episode(recorded, cache):
     examples, data, processor = _examples(toy.tiny(), {str(recorded): 1.0}, cache)
     rows = torch.tensor([0, 20, 30])

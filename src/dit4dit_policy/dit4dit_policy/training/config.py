@@ -36,7 +36,8 @@ class TrainConfig:
     mode: Literal['joint', 'video', 'action'] = 'joint'
     feature_gradient: bool | None = None  # of the action loss into the backbone; None: preset's
     seed: int = 0
-    threads: int = 2
+    threads: int = 2  # of each process
+    processes: int = 1  # that share the batch on this machine's CPU; see `accelerate launch`
     action_shift: int = 0  # steps by which the policy gives its targets early
     initial_noise_std: float = 1.0  # of the noise that the policy samples from
     val_fraction: float = 0.05  # of the episodes, held out for evaluation
@@ -67,6 +68,11 @@ class TrainConfig:
             raise ValueError(
                 f'video_batch_size: expected 1 to batch_size, {self.batch_size}, '
                 f'got {self.video_batch_size}'
+            )
+        if self.processes < 1 or self.threads < 1:
+            raise ValueError(
+                'processes, threads: expected at least 1 of each, got '
+                f'{self.processes} and {self.threads}'
             )
         if not 0 < self.val_fraction <= 0.5:
             raise ValueError(f'val_fraction: expected above 0 to 0.5, got {self.val_fraction}')

@@ -57,6 +57,7 @@ class Run:
             ],
             betas=(0.9, 0.95),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         self._objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self._parameters = [p for p in self._objective.parameters() if p.requires_grad]

@@ -6,6 +6,7 @@ among many, with DDP or, for large models, FSDP (config/accelerate_fsdp.yaml).
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import torch
 import yaml
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from rich.console import Console
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dit4dit_policy.inference import prompt_cache
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.examples import Examples
 from dit4dit_policy.training.latent_cache import LatentCache
+from dit4dit_policy.training.linear import choose_linear, use_onednn
 from dit4dit_policy.training.loop import Run
 from dit4dit_policy.training.start import Start, start
 from dit4dit_policy.training.terminal import losses_line, progress_bar, tracker
@@ -25,6 +28,8 @@ from dit4dit_policy.training.terminal import losses_line, progress_bar, tracker
 
 def train(config: TrainConfig) -> Path:
     """Trains, or goes on where a killed run left off. Returns the checkpoint's folder."""
+    if config.processes > 1 and 'WORLD_SIZE' not in os.environ:
+        return train_together(config)
     torch.set_num_threads(config.threads)
     accelerator = _accelerator(config)
     log = Console(stderr=True, quiet=not accelerator.is_main_process)
@@ -38,6 +43,11 @@ def train(config: TrainConfig) -> Path:
             entries = asdict(config) | {'cameras': list(config.cameras)}
             (output / 'config.yaml').write_text(yaml.safe_dump(entries, sort_keys=False))
         begin = start(config, log)
+        if accelerator.device.type == 'cpu' and not config.bf16:
+            linear = choose_linear(output)
+            log.print(f'linear layers by {linear}')
+            if linear == 'onednn':
+                use_onednn(begin.model)
         begin.model.backbone.to(accelerator.device)
         examples = _examples(config, begin, log)
     run = Run(config, accelerator, begin, examples, log)
@@ -51,6 +61,26 @@ def train(config: TrainConfig) -> Path:
                 run.save(output)
     accelerator.end_training()
     return output / 'checkpoint'
+
+
+def train_together(config: TrainConfig) -> Path:
+    """`train` in `processes` processes on this machine's CPU, which share each batch.
+
+    On two cores two processes of one thread do more than one of two threads: 252 examples a second
+    against 183 (measured with `nano`).
+    """
+    os.environ |= {'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': str(config.threads)}
+    settings = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=config.processes,
+        run_id='dit4dit',
+        rdzv_backend='c10d',
+        rdzv_endpoint='localhost:0',
+        max_restarts=0,
+    )
+    folders: dict[int, Path] = elastic_launch(settings, train)(config)
+    return folders[0]
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
