@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from dit4dit_msgs.msg import ActionChunk
+from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -21,8 +21,10 @@ from g1_data import Dataset, DatasetWriter
 from g1_data.schema import Schema
 from g1_data.validate import validate
 from g1_description import load_embodiment, load_robot
-from g1_ros.qos import COMMAND, SENSOR_DATA
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_sim.environment import G1Environment
+from g1_sim.expert import demonstrate
+from g1_sim.planner import Planner
 from g1_sim.simulation import Simulation
 from g1_test_support.outside import Outside
 from g1_test_support.processes import Program, module, node
@@ -122,15 +124,15 @@ def test_an_environment_is_evaluated(tmp_path):
 
 
 def test_a_task_with_two_hands_is_simulated():
-    simulation = Simulation('toy:RaiseHands', 0)
-    try:
-        assert simulation.task.stages == ('begun', 'done')
-        environment = G1Environment((), 0.1)
-        observation = environment.reset('toy:RaiseHands', 0)
-        assert observation.state.shape == (16,)
-        environment.close()
-    finally:
-        simulation.close()
+    simulation, planner = Simulation('toy:RaiseHands', 0), Planner()
+    episode = demonstrate(simulation, planner, seed=0, writer=None)
+    assert episode.success, episode.text
+    environment = G1Environment((), 0.1)
+    observation = environment.reset('toy:RaiseHands', 0)
+    assert observation.instruction == 'Raise both hands.'
+    stood = environment.step(np.tile(observation.state, (16, 1)))
+    assert (stood.done, stood.stage) == (False, 'begun')
+    environment.close()
 
 
 def test_a_policy_drives_policy_node():
@@ -178,6 +180,8 @@ def test_a_device_moves_the_hands():
             state.header.stamp = outside.node.get_clock().now().to_msg()
             states.publish(state)
 
+        safety = outside.node.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
+        safety.publish(SafetyStatus(mode=SafetyStatus.ACTIVE))
         outside.node.create_timer(0.01, publish)
         teleop = node('g1_teleop.nodes.teleop_node:main')
         with Program(teleop), Program(module('toy_device')):

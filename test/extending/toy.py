@@ -169,6 +169,7 @@ class RaiseHands(SimTask):
     """Both hands have to be 8 cm above where they rest."""
 
     time_limit = 8.0
+    instruction = 'Raise both hands.'
     stages = ('begun', 'done')
 
     def build(self, spec: mujoco.MjSpec) -> None:
