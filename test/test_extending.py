@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from dit4dit_policy.evaluation.rollouts import Attempt, Evaluation, Setting
@@ -184,11 +185,16 @@ def test_a_device_moves_the_hands():
         safety.publish(SafetyStatus(mode=SafetyStatus.ACTIVE))
         outside.node.create_timer(0.01, publish)
         teleop = node('g1_teleop.nodes.teleop_node:main')
-        with Program(teleop), Program(module('toy_device')):
-            elbow = robot.action_joints.index('right_elbow_joint')
+        said: list[str] = []
+        outside.node.create_subscription(
+            String, 'teleop/status', lambda message: said.append(message.data), STATUS
+        )
 
-            def moved() -> bool:
-                first_last = [t.points[-1].positions[elbow] for t in (targets[0], targets[-1])]
-                return abs(first_last[1] - first_last[0]) > 0.05
+        def moved() -> bool:
+            if len(targets) < 10:
+                return False
+            first, last = (np.array(t.points[-1].positions) for t in (targets[0], targets[-1]))
+            return bool(np.abs(last - first)[7:14].max() > 0.05)
 
-            wait_until(lambda: len(targets) > 10 and moved(), 'targets that follow the hand')
+        with Program(teleop), Program(module('toy_device')) as device:
+            wait_until(moved, lambda: f'targets that follow the hand; {said}; {device.output}')

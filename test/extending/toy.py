@@ -18,6 +18,7 @@ from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.model.backbone import Backbone, BackboneConfig
 from dit4dit_policy.model.presets import preset
 from g1_description import Embodiment, load_embodiment
+from g1_description.kinematics import Side
 from g1_sim import scenery
 from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask
@@ -164,9 +165,12 @@ def raising(checkpoint: str, embodiment: Embodiment) -> Raising:
 
 # --- a task with two hands
 
+SIDES: tuple[Side, Side] = ('left', 'right')
+HEIGHT = 0.95  # [m] above the floor; they rest at 0.85
+
 
 class RaiseHands(SimTask):
-    """Both hands have to be 8 cm above where they rest."""
+    """Both hands have to come up to `HEIGHT`."""
 
     time_limit = 8.0
     instruction = 'Raise both hands.'
@@ -175,27 +179,24 @@ class RaiseHands(SimTask):
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
 
-    def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        self._goals: dict[str, NDArray[np.float64]] = {}
+    def arrange(
+        self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
+    ) -> None: ...
 
     def success(self, scene: Scene) -> bool:
-        if not self._goals:
-            self._goals = {side: self._raised(scene, side) for side in ('left', 'right')}
-        return all(scene.hand(side)[2, 3] > goal[2, 3] - 0.01 for side, goal in self._goals.items())
+        return all(scene.hand(side)[2, 3] > HEIGHT - 0.02 for side in SIDES)
 
     def progress(self, scene: Scene) -> str:
         return 'done' if self.success(scene) else 'begun'
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        goals = self._goals or {side: self._raised(scene, side) for side in ('left', 'right')}
+        goals = {side: scene.hand(side) for side in SIDES}
+        for goal in goals.values():
+            goal[2, 3] = HEIGHT
         yield [
             Waypoint(goals['left'], 0.02, 1.0, hand='left'),
             Meeting(),
             Waypoint(goals['right'], 0.02, 1.0, hand='right'),
+            Meeting(),
+            *(Waypoint(goals[side], 0.04, 0.5, hand=side) for side in SIDES),
         ]
-
-    @staticmethod
-    def _raised(scene: Scene, side: Any) -> NDArray[np.float64]:
-        goal = scene.hand(side)
-        goal[2, 3] += 0.08
-        return goal

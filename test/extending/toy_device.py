@@ -1,4 +1,6 @@
-"""A device of the operator, as a node: the right hand goes up 5 cm a second, its grip pressed."""
+"""A device of the operator, as a node: the right hand goes up 5 cm a second, its grip pressed.
+
+It lets go for half a second every three: where something stopped a hand, a grip is pressed anew."""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ class ToyDevice(Node):
         now = self.get_clock().now().nanoseconds
         seconds = (now - self._begun) * 1e-9
         pose = np.eye(4)
-        pose[2, 3] = 1.0 + 0.05 * seconds
-        right = HandInput(pose, grip=1.0 if seconds > 0.3 else 0.0, trigger=0.0)
+        pose[2, 3] = 1.0 + 0.05 * (seconds % 3.0)
+        right = HandInput(pose, grip=1.0 if seconds % 3.0 > 0.5 else 0.0, trigger=0.0)
         self._operator.publish(
             OperatorInput(now, HandInput(np.eye(4), 0.0, 0.0), right, head=np.eye(4))
         )
