@@ -18,7 +18,7 @@ from dit4dit_policy.evaluation.rollouts import Attempt, Evaluation, Setting
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.shipped import load_policy
 from dit4dit_policy.training.train import TrainConfig, train
-from g1_data import Dataset, DatasetWriter
+from g1_data import DatasetWriter
 from g1_data.schema import Schema
 from g1_data.validate import validate
 from g1_description import load_embodiment, load_robot
@@ -73,7 +73,7 @@ def configuration(dataset: Path, output: Path, **changes: object) -> TrainConfig
 
 
 def test_a_robot_from_its_yaml_to_a_policy(dataset, tmp_path):
-    assert validate(Dataset(dataset)) == []
+    assert validate(dataset) == []
     checkpoint = train(
         configuration(dataset, tmp_path / 'run', embodiment=str(ROBOT), cameras=['front', 'wrist'])
     )
