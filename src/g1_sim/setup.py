@@ -28,6 +28,7 @@ setup(
         ],
         'g1.commands': [
             'expert = g1_sim.expert:main',
+            'tasks = g1_sim.contact_sheet:main',
         ],
         'g1_sim.tasks': [
             'arrange_flower = g1_sim.tasks.arrange_flower:Task',

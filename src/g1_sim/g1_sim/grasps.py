@@ -15,11 +15,14 @@ from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.waypoints import (
     HANDS,
+    SHOULDERS,
+    LostError,
     Waypoint,
     direction,
     hand_pose,
     inverse,
     moved,
+    reach,
     turned,
 )
 
@@ -28,11 +31,12 @@ Array = NDArray[np.float64]
 OPEN = 0.040  # [m a finger]
 TILT = np.radians(28)  # of the approach to what stands, downwards
 _TILTS = (TILT, np.radians(40), np.radians(52), np.radians(18))
-_LYING_TILTS = tuple(np.radians((50, 62, 75, 40)))
+_LYING_TILTS = tuple(np.radians((50, 62, 75, 40, 30)))
 _YAWS = (0.0, 0.35, -0.35)  # [rad] off the straight way from the shoulder
 _FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
 _CLEAR = 0.003  # [m] between fingertips and table
-_LOW, _HIGH = 0.16, 0.20  # [m] over the table: below the one, hands first rise to the other
+_FAR, _NEAR = 0.44, 0.21  # [m] from the shoulder, before the pelvis: beyond, nothing is taken
+_LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.12  # [m]
 
 
@@ -91,10 +95,23 @@ def carried(hand: Side, grip: Array, goal: Array, off: float | None = 0.0) -> Ar
     return turned(goal, angle) @ inverse(grip)
 
 
-def lift(hand: Side, pose: Array, height: float, closed: float) -> Waypoint:
-    """Straight up with what is held, the grasp frame to `height` [m] over the table or higher."""
+def lift(hand: Side, pose: Array, height: float, closed: float, back: float = 0.0) -> Waypoint:
+    """Up with what is held, the grasp frame to `height` [m] over the table or higher.
+
+    back: nearer to the robot meanwhile [m], where straight up is out of reach.
+    """
     up = max(0.02, TABLE_TOP + height - pose[2, 3])
-    return Waypoint(moved(pose, up=up), closed, 0.9, True, hand)
+    return Waypoint(moved(pose, back, up), closed, 0.9, True, hand)
+
+
+def refuse_lost(scene: Scene, *bodies: str, far: float = _FAR) -> None:
+    """Raises LostError when one of the bodies is off the table, or further than `far` [m]."""
+    for body in bodies:
+        place = scene.position(body)
+        if place[2] < TABLE_TOP - 0.05:
+            raise LostError(f'the {body} fell off the table')
+        if min(reach(hand, place) for hand in HANDS) > far or place[0] < _NEAR:
+            raise LostError(f'the {body} is out of reach')
 
 
 def clear(scene: Scene, hand: Side) -> list[Waypoint]:
@@ -103,9 +120,14 @@ def clear(scene: Scene, hand: Side) -> list[Waypoint]:
     height = pose[2, 3] - TABLE_TOP
     if height > _LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
         return []
+    yaw, distance = direction(hand, pose[:3, 3]), reach(hand, pose[:3, 3])
+    distance = float(np.clip(distance - 0.03, 0.27, 0.34))
+    place = SHOULDERS[hand] + distance * np.array((np.cos(yaw), np.sin(yaw)))
+    place[0] = max(place[0], 0.27)
+    free = hand_pose((*place, TABLE_TOP + _HIGH), np.radians(35), yaw)
     return [
         Waypoint(None, OPEN, 0.4, hand=hand),
-        Waypoint(moved(pose, 0.05, max(0.03, _HIGH - height)), OPEN, 1.0, True, hand),
+        Waypoint(free, OPEN, 1.0, hand=hand),
     ]
 
 

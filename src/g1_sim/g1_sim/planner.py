@@ -26,7 +26,11 @@ _Way = tuple[str, bytes, bytes]
 
 
 class NoWayError(Exception):
-    """The expert knows no way from here; says why."""
+    """The expert knows no way from here; says why. lost: nobody could do the task any more."""
+
+    def __init__(self, text: str, lost: bool = False) -> None:
+        self.lost = lost
+        super().__init__(text)
 
 
 class TooNearError(NoMotionError):
@@ -77,7 +81,7 @@ class Planner:
                     if len(hopeless) > _TRIED:
                         break
         except LostError as error:
-            raise NoWayError(str(error)) from None
+            raise NoWayError(str(error), lost=True) from None
         raise NoWayError(f'none of the ways that were tried can be followed; the first: {first}')
 
     def follow(

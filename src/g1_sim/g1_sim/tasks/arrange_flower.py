@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, product
 
 import mujoco
 import numpy as np
@@ -26,7 +27,7 @@ _HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
 _HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
 
 _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
-_LYING_GRASP = 0.11  # where it lies: clear of the table, as its head is thick [m]
+_LYING_GRASPS = (0.11, 0.085, 0.13)  # where it lies: clear of the table, as its head is thick [m]
 _OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
 _ABOVE = 0.075  # [m] that it is carried over where it goes
 
@@ -113,9 +114,7 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        for body in ('flower', 'vase'):
-            if scene.fallen(body):
-                raise LostError(f'the {body} fell off the table')
+        grasps.refuse_lost(scene, 'flower', 'vase')
         if not scene.upright('vase', 0.5):
             raise LostError('the vase lies on the table')
         flower = scene.pose('flower')
@@ -128,7 +127,10 @@ class Task(SimTask):
             if stem[2] > 0.8:
                 candidates = grasps.standing(hand, flower[:3, 3] + _GRASP * stem)
             else:
-                candidates = grasps.lying(hand, flower[:3, 3] + _LYING_GRASP * stem, stem)
+                candidates = chain.from_iterable(
+                    grasps.lying(hand, flower[:3, 3] + along * stem, stem)
+                    for along in _LYING_GRASPS
+                )
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
             for grasp in candidates:
                 taken = take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)
@@ -147,10 +149,10 @@ class Task(SimTask):
         goal = grasps.upright(flower)
         goal[:2, 3] = scene.position('vase')[:2]
         goal[2, 3] = TABLE_TOP + _VASE_HEIGHT - 0.045
-        for off in (0.0, 0.4, -0.4):
+        for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4)):
             hand_goal = grasps.carried(hand, grip, goal, off)
             yield [
                 *start,
-                grasps.lift(hand, grasp, hand_goal[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
+                grasps.lift(hand, grasp, hand_goal[2, 3] + _ABOVE - TABLE_TOP, _CLOSED, back),
                 *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=_ABOVE, way=moved, straight=False),
             ]

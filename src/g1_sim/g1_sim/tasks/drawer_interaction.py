@@ -129,7 +129,7 @@ class Task(SimTask):
         while True:
             place = rng.uniform((0.475, -0.06), (0.515, 0.08))
             yaw = np.arctan2(place[1], place[0]) + rng.uniform(-0.15, 0.15)
-            block = rng.uniform((0.28, -0.24), (0.40, -0.08))
+            block = rng.uniform((0.29, -0.21), (0.40, -0.05))
             apart = block - place
             forward = np.cos(yaw) * apart[0] + np.sin(yaw) * apart[1]
             aside = abs(-np.sin(yaw) * apart[0] + np.cos(yaw) * apart[1])
@@ -160,8 +160,8 @@ class Task(SimTask):
         return 'opened' if scene.joint('drawer') > _OPENED - 0.02 else 'begun'
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        if scene.fallen('block'):
-            raise LostError('the block fell off the table')
+        if not self._inside(scene):
+            grasps.refuse_lost(scene, 'block')
         opened = scene.joint('drawer')
         inside = self._inside(scene) and scene.holder('block') is None
         holder = scene.holder('block')

@@ -160,9 +160,8 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        for body in ('spoon', 'dish'):
-            if scene.fallen(body):
-                raise LostError(f'the {body} fell off the table')
+        grasps.refuse_lost(scene, 'spoon')
+        grasps.refuse_lost(scene, 'dish', far=0.52)
         if not scene.upright('dish', 0.4):
             raise LostError('the dish is turned over')
         spoon = scene.pose('spoon')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, product
 
 import mujoco
 import numpy as np
@@ -16,7 +17,6 @@ from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
 from g1_sim.waypoints import (
     HANDS,
-    LostError,
     Plan,
     Waypoint,
     direction,
@@ -96,9 +96,7 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        for body in ('object', 'plate'):
-            if scene.fallen(body):
-                raise LostError(f'the {body} fell off the table')
+        grasps.refuse_lost(scene, 'object', 'plate')
         can = scene.pose('object')
         holder = scene.holder('object')
         if holder:
@@ -108,7 +106,10 @@ class Task(SimTask):
             if scene.upright('object', 0.5):
                 candidates = grasps.standing(hand, can[:3, 3] + _GRASP * can[:3, 2])
             else:
-                candidates = grasps.lying(hand, can[:3, 3] + _HEIGHT / 2 * can[:3, 2], can[:3, 2])
+                candidates = chain.from_iterable(
+                    grasps.lying(hand, can[:3, 3] + share * _HEIGHT * can[:3, 2], can[:3, 2])
+                    for share in (0.5, 0.3, 0.7)
+                )
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
             for grasp in candidates:
                 taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.045, up=0.06)
@@ -135,18 +136,19 @@ class Task(SimTask):
                 return
             goal[:2, 3] = nearer - (0.5 * _HEIGHT * goal[:2, 2] if lies else 0.0)
             goal[2, 3] = TABLE_TOP + _PLATE_FLOOR + 0.004 + (_RADIUS if lies else 0.0)
-            hand_goal = grasps.carried(hand, grip, goal)
-            yield [
-                *start,
-                grasps.lift(hand, grasp, _CARRY, _CLOSED),
-                *put(
-                    hand_goal,
-                    OPEN,
-                    _CLOSED,
-                    hand=hand,
-                    above=0.052,
-                    back=0.045,
-                    up=0.06,
-                    straight=False,
-                ),
-            ]
+            for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4)):
+                hand_goal = grasps.carried(hand, grip, goal, off)
+                yield [
+                    *start,
+                    grasps.lift(hand, grasp, _CARRY, _CLOSED, back),
+                    *put(
+                        hand_goal,
+                        OPEN,
+                        _CLOSED,
+                        hand=hand,
+                        above=0.052,
+                        back=0.045,
+                        up=0.06,
+                        straight=False,
+                    ),
+                ]

@@ -1,0 +1,89 @@
+"""`g1 tasks`: every simulated task on one picture, from the start to success.
+
+g1 tasks --out docs/tasks.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from g1_sim.expert import Expert
+from g1_sim.planner import NoWayError, Planner
+from g1_sim.rollout import Rollout
+from g1_sim.simulation import Simulation
+from g1_sim.tasks import simulated_tasks
+
+_COLUMNS = 6
+_WIDTH, _HEIGHT, _TITLE = 240, 180, 22
+_TRIED = 10  # scenes, until one succeeds
+
+
+def main(argv: Sequence[str]) -> int:
+    """`g1 tasks --out FILE`. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog='g1 tasks',
+        description='Draws the expert at each simulated task: a row from the head camera, and one '
+        'from the side.',
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='picture to write')
+    parser.add_argument('--seed', type=int, default=20000, help='first scene (default: 20000)')
+    arguments = parser.parse_args(argv)
+    planner = Planner()
+    rows = [_row(task, arguments.seed, planner) for task in simulated_tasks()]
+    sheet = Image.fromarray(np.concatenate(rows))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.quantize(256, dither=Image.Dither.NONE).save(arguments.out, optimize=True)
+    print(f'{arguments.out}: {", ".join(simulated_tasks())}')
+    return 0
+
+
+def _row(task: str, seed: int, planner: Planner) -> NDArray[np.uint8]:
+    """(H, W, 3) a title, and moments of one attempt from the head camera and from the side."""
+    simulation = Simulation(task, seed)
+    for scene in range(seed, seed + _TRIED):
+        states = _attempt(simulation, scene, planner)
+        if states:
+            break
+    else:
+        raise RuntimeError(f'{task}: the expert failed in {_TRIED} scenes from seed {seed} on')
+    moments = np.linspace(0, len(states) - 1, _COLUMNS).round().astype(int)
+    views: dict[str, list[NDArray[np.uint8]]] = {'head': [], 'overview': []}
+    for moment in moments:
+        simulation.show(states[moment])
+        for camera, images in views.items():
+            images.append(simulation.render(camera, _WIDTH, _HEIGHT))
+    simulation.close()
+    title = Image.new('RGB', (_COLUMNS * _WIDTH, _TITLE), 'white')
+    text = f'{task}: {simulation.instruction}  ({len(states) / 10:.0f} s)'
+    ImageDraw.Draw(title).text((6, 5), text, fill='black')
+    return np.concatenate([np.asarray(title), *map(np.hstack, views.values())])
+
+
+def _attempt(simulation: Simulation, seed: int, planner: Planner) -> list[NDArray[np.float64]]:
+    """qpos (nq,) ten times a second of an attempt that succeeds; none of one that doesn't."""
+    simulation.reset(seed)
+    try:
+        expert = Expert(planner.plan(simulation.task, simulation.scene))
+    except NoWayError:
+        return []
+    states: list[NDArray[np.float64]] = []
+    rollout = Rollout(
+        simulation,
+        time_limit=expert.duration + 0.5,
+        linger=np.inf,
+        observer=lambda _: states.append(simulation.data.qpos.copy()),
+    )
+    while not rollout.done:
+        rollout.step(expert(rollout.observation))
+    return states if rollout.success else []
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""The expert takes over from anywhere: a random policy has played for a while, then it finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.inference.chunk_policy import Observation
+from g1_control.safety import Mode
+from g1_description import SIDES, Side
+from g1_sim.planner import NoWayError, Planner
+from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, Rollout
+from g1_sim.scene import Scene
+from g1_sim.scenery import TABLE_TOP
+from g1_sim.simulation import Simulation
+from g1_sim.trajectory import NoMotionError, Trajectory
+from g1_sim.waypoints import Waypoint, direction, hand_pose
+
+Array = NDArray[np.float64]
+
+PLAYED = (1.0, 10.0)  # [s] for which the random policy has the robot
+_ATTEMPTS = 4  # plans of the expert, each from what the one before has left
+_REST = 0.6  # [s] after a plan before its outcome is judged
+_LONGEST = 40.0  # [s] of one plan
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What came of one scene.
+
+    lost: nobody could do the task any more, or control has handed the arms back. attempts: plans
+    that were followed. text: why it was given up.
+    """
+
+    seed: int
+    success: bool
+    lost: bool
+    played: float
+    attempts: int
+    text: str = ''
+
+
+class RandomPolicy:
+    """Moves both hands to random places over and on the table, opening and closing the fingers."""
+
+    def __init__(self, planner: Planner, scene: Scene, rng: np.random.Generator) -> None:
+        self._planner, self._scene, self._rng = planner, scene, rng
+        self._motion, self._begun = Trajectory(scene.posture), 0.0
+
+    def __call__(self, observation: Observation) -> Array:
+        """Targets (K, 16), as a policy's."""
+        if observation.stamp >= self._begun + self._motion.duration:
+            present = self._motion(observation.stamp - self._begun)
+            self._motion, self._begun = self._next(present), observation.stamp
+        return _targets(self._motion, observation.stamp - self._begun)
+
+    def _next(self, posture: Array) -> Trajectory:
+        for _ in range(20):
+            goals = [self._goal(hand) for hand in SIDES if self._rng.uniform() < 0.7]
+            try:
+                return self._planner.follow(goals, posture, self._scene.pelvis)
+            except NoMotionError:
+                continue
+        return Trajectory(posture)
+
+    def _goal(self, hand: Side) -> Waypoint:
+        rng, outward = self._rng, 1.0 if hand == 'left' else -1.0
+        place = np.array((rng.uniform(0.27, 0.44), outward * rng.uniform(-0.06, 0.24), 0.0))
+        place[2] = TABLE_TOP + rng.uniform(0.055, 0.17)
+        yaw = direction(hand, place) + rng.uniform(-0.4, 0.4)
+        pose = hand_pose(place, np.radians(rng.uniform(15, 45)), yaw)
+        return Waypoint(pose, rng.choice((0.0, 0.02, 0.04)), rng.uniform(1.2, 2.2), hand=hand)
+
+
+def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
+    """Plays in the scene of `seed` for 1 to 10 s, then lets the expert finish, anew if it fails."""
+    rng = np.random.default_rng((seed, 2))
+    simulation.reset(seed)
+    played, scene = float(rng.uniform(*PLAYED)), simulation.scene
+    limit = played + _ATTEMPTS * (_LONGEST + _REST)
+    rollout = Rollout(simulation, time_limit=limit, linger=limit)
+    random = RandomPolicy(planner, scene, rng)
+    _run(rollout, random, lambda: rollout.time >= played)
+    for attempt in range(_ATTEMPTS):
+        if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
+            return Recovery(seed, False, True, played, attempt, rollout.status.text)
+        try:
+            motion = planner.plan(simulation.task, scene)
+        except NoWayError as error:
+            return Recovery(seed, False, error.lost, played, attempt, str(error))
+        _follow(rollout, motion)
+        if rollout.success:
+            return Recovery(seed, True, False, played, attempt + 1)
+    text = f'{simulation.progress()} after {_ATTEMPTS} plans'
+    return Recovery(seed, False, False, played, _ATTEMPTS, text)
+
+
+def _follow(rollout: Rollout, motion: Trajectory) -> None:
+    """A plan from now to its end."""
+    begun = rollout.time
+    end = begun + min(motion.duration, _LONGEST) + _REST
+    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), lambda: rollout.time >= end)
+
+
+def _run(
+    rollout: Rollout, policy: Callable[[Observation], Array], ended: Callable[[], bool]
+) -> None:
+    while not rollout.done and not ended():
+        rollout.step(policy(rollout.observation))
+
+
+def _targets(motion: Trajectory, time: float) -> Array:
+    return np.stack([motion(time + step) for step in np.arange(CHUNK_STEPS) * CHUNK_STEP])
