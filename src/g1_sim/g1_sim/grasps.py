@@ -138,6 +138,12 @@ def park(scene: Scene, hand: Side) -> list[Waypoint]:
     return [*clear(scene, hand), Waypoint(home(hand), OPEN, 1.6, hand=hand)]
 
 
+def ready(hand: Side) -> Array:
+    """A hand (4, 4) high over its own side of the table, from where it gets down anywhere."""
+    place = np.array((0.27, 0.17 if hand == 'left' else -0.17, TABLE_TOP + _HIGH))
+    return hand_pose(place, np.radians(35), direction(hand, place))
+
+
 def leave(hand: Side, pose: Array, up: float = 0.15) -> list[Waypoint]:
     """From above `pose` towards the robot's side, `up` [m] over what stands there, and home."""
     aside = moved(pose, up=up)

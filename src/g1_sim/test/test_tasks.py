@@ -12,12 +12,12 @@ from g1_sim.tasks import load_task, simulated_tasks
 MOVED = {'arrange_flower': ('flower', 'vase'), 'pick_and_place': ('object', 'plate')}
 SPREAD = {
     'arrange_flower': {'flower': (0.10, 0.145), 'vase': (0.10, 0.145)},
-    'box_packing': {'carton': (0.04, 0.09), 'item': (0.09, 0.12)},
-    'drawer_interaction': {'cabinet': (0.03, 0.12), 'block': (0.09, 0.13)},
+    'box_packing': {'carton': (0.03, 0.07), 'item': (0.06, 0.11)},
+    'drawer_interaction': {'cabinet': (0.03, 0.09), 'block': (0.05, 0.09)},
     'insert_plate': {'plate': (0.09, 0.13), 'rack': (0.08, 0.10)},
     'move_spoon': {'spoon': (0.06, 0.13), 'dish': (0.08, 0.13)},
     'pick_and_place': {'object': (0.10, 0.145), 'plate': (0.10, 0.145)},
-    'stack_cups': {'cup_0': (0.08, 0.08), 'cup_1': (0.11, 0.12), 'cup_2': (0.11, 0.12)},
+    'stack_cups': {'cup_0': (0.08, 0.08), 'cup_1': (0.10, 0.11), 'cup_2': (0.10, 0.11)},
 }
 NAMES = sorted(SPREAD)
 
@@ -50,7 +50,7 @@ def test_every_simulated_task_has_an_instruction():
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match='arrange_flower, pick_and_place'):
+    with pytest.raises(ValueError, match=r'arrange_flower, .*pick_and_place'):
         load_task('dance')
 
 

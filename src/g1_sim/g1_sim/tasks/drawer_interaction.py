@@ -127,13 +127,13 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         cabinet = model.body('cabinet')
         while True:
-            place = rng.uniform((0.475, -0.06), (0.515, 0.08))
+            place = rng.uniform((0.475, -0.02), (0.515, 0.085))
             yaw = np.arctan2(place[1], place[0]) + rng.uniform(-0.15, 0.15)
             block = rng.uniform((0.29, -0.21), (0.40, -0.05))
             apart = block - place
             forward = np.cos(yaw) * apart[0] + np.sin(yaw) * apart[1]
             aside = abs(-np.sin(yaw) * apart[0] + np.cos(yaw) * apart[1])
-            reaches = np.hypot(block[0], block[1] + 0.1) < 0.37
+            reaches = np.hypot(block[0], block[1] + 0.1) < 0.35
             if reaches and (aside > 0.15 or forward > 0.1):
                 break
         cabinet.pos[:2] = place
@@ -211,7 +211,8 @@ class Task(SimTask):
         there, then = handle(start), handle(end)
         above = moved(there, up=0.09)
         return [
-            Waypoint(above, 0.03, 1.6, hand=hand),
+            Waypoint(grasps.ready(hand), 0.03, 1.2, hand=hand),
+            Waypoint(above, 0.03, 1.0, hand=hand),
             Waypoint(there, 0.03, 1.0, True, hand, precise=True),
             Waypoint(None, _GRIPPED, 0.5, hand=hand),
             Waypoint(then, _GRIPPED, 1.3, True, hand, precise=True),
