@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -21,8 +22,8 @@ MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
 _TRIED, _LOOKED_AT = 60, 3000  # alternatives of a task, at most
 
-#: A hand's way from one pose to the next; b'': from any.
-_Way = tuple[str, bytes, bytes]
+#: A hand's way from one pose (b'': any) to the next, after so many meetings (-1: any number).
+_Way = tuple[str, bytes, bytes, int]
 
 
 class NoWayError(Exception):
@@ -62,21 +63,15 @@ class Planner:
         try:
             for plan in islice(task.plan(scene), _LOOKED_AT):
                 ways = _ways(plan)
-                present = {*ways, *((hand, b'', goal) for hand, _, goal in ways)}
-                if any(together <= present for together in hopeless):
+                if any(together <= _present(ways) for together in hopeless):
                     continue
                 try:
                     return self.follow(plan, start, scene.pelvis, velocity)
                 except NoMotionError as error:
                     met = [ways[step] for step in error.steps if step >= 0]
-                    if len(met) < len(error.steps):
+                    if not met:
                         break  # it is so already at the start
-                    hopeless.add(
-                        frozenset(
-                            (hand, b'' if error.always else before, goal)
-                            for hand, before, goal in met
-                        )
-                    )
+                    hopeless.add(frozenset(_hopeless(met, error.always)))
                     first = first or str(error)
                     if len(hopeless) > _TRIED:
                         break
@@ -120,11 +115,29 @@ def _ways(plan: Plan) -> list[_Way]:
     """Of each step of a plan, the way that leads to it."""
     at: dict[str, bytes] = {'left': b'start', 'right': b'start'}
     ways: list[_Way] = []
+    meetings = 0
     for step in plan:
         if isinstance(step, Waypoint):
             goal = at[step.hand] if step.pose is None else np.round(step.pose, 6).tobytes()
-            ways.append((step.hand, at[step.hand], goal))
+            ways.append((step.hand, at[step.hand], goal, meetings))
             at[step.hand] = goal
         else:
-            ways.append(('both', b'', b''))
+            meetings += 1
+            ways.append(('both', b'', b'', meetings))
     return ways
+
+
+def _hopeless(met: list[_Way], always: bool) -> Iterator[_Way]:
+    """What a plan must not have: two ways at the same time, or one at any time."""
+    for hand, before, goal, meetings in met:
+        yield hand, b'' if always else before, goal, meetings if len(met) > 1 else -1
+
+
+def _present(ways: list[_Way]) -> set[_Way]:
+    """The ways of a plan in all the forms that `_hopeless` names them in."""
+    return {
+        (hand, origin, goal, when)
+        for hand, before, goal, meetings in ways
+        for origin in (before, b'')
+        for when in (meetings, -1)
+    }

@@ -21,6 +21,7 @@ _HEAD = 0.028  # radius
 _STAND_FLOOR, _STAND_HEIGHT = 0.006, 0.045
 _VASE_INSIDE, _VASE_FLOOR, _VASE_HEIGHT = 0.032, 0.008, 0.09
 _VASE_COLOUR = (0.10, 0.30, 0.85, 1.0)
+_METAL = (0.78, 0.80, 0.82, 1.0)
 _STAND_COLOUR = (0.15, 0.15, 0.16, 1.0)
 _STEM_COLOUR = (0.10, 0.55, 0.15, 1.0)
 _HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
@@ -34,6 +35,11 @@ _ABOVE = 0.075  # [m] that it is carried over where it goes
 
 class Task(SimTask):
     object = 'flower'
+    variants = ('category',)  # a tulip, and a higher vase of metal
+
+    def __init__(self, variant: str = '') -> None:
+        super().__init__(variant)
+        self._vase_height = _VASE_HEIGHT * (1.15 if variant == 'category' else 1.0)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
@@ -43,9 +49,9 @@ class Task(SimTask):
             inside=_VASE_INSIDE,
             wall=0.006,
             floor=_VASE_FLOOR,
-            height=_VASE_HEIGHT,
+            height=self._vase_height,
             mass=0.5,
-            colour=_VASE_COLOUR,
+            colour=_METAL if self.variant == 'category' else _VASE_COLOUR,
         )
         scenery.add_container(
             scenery.add_body(spec, 'stand'),
@@ -83,10 +89,13 @@ class Task(SimTask):
         scenery.add_decoration(
             flower, 'heart', sphere, (0.014, 0.014, 0.012), (0, 0, top + 0.012), _HEART_COLOUR
         )
+        petal = (0.008, 0.013, 0.03) if self.variant == 'category' else (0.02, 0.013, 0.006)
+        tulip = self.variant == 'category'
         for index, angle in enumerate(np.arange(6) * np.pi / 3):
-            place = (0.028 * np.cos(angle), 0.028 * np.sin(angle), top + 0.002)
+            out, up = (0.014, 0.018) if tulip else (0.028, 0.002)
+            place = (out * np.cos(angle), out * np.sin(angle), top + up)
             scenery.add_decoration(
-                flower, f'petal_{index}', sphere, (0.02, 0.013, 0.006), place, _VASE_COLOUR, angle
+                flower, f'petal_{index}', sphere, petal, place, _VASE_COLOUR, angle
             )
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
@@ -105,7 +114,7 @@ class Task(SimTask):
 
     def success(self, scene: Scene) -> bool:
         tip = scene.seen_from('vase', 'flower')
-        inside = np.linalg.norm(tip[:2]) < _VASE_INSIDE and 0.0 < tip[2] < _VASE_HEIGHT - 0.02
+        inside = np.linalg.norm(tip[:2]) < _VASE_INSIDE and 0.0 < tip[2] < self._vase_height - 0.02
         return bool(
             inside
             and scene.axis('vase')[2] > 0.95  # stands upright
@@ -148,7 +157,7 @@ class Task(SimTask):
         grip = np.linalg.inv(grasp) @ flower
         goal = grasps.upright(flower)
         goal[:2, 3] = scene.position('vase')[:2]
-        goal[2, 3] = TABLE_TOP + _VASE_HEIGHT - 0.045
+        goal[2, 3] = TABLE_TOP + self._vase_height - 0.045
         for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4)):
             hand_goal = grasps.carried(hand, grip, goal, off)
             yield [

@@ -55,6 +55,7 @@ class Task(SimTask):
     object = 'item'
     time_limit = 35.0
     near_starts = False
+    variants = ('object',)  # corn instead of the eggplant
     stages = ('begun', 'touched', 'lifted', 'inside', 'done')
 
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -62,16 +63,15 @@ class Task(SimTask):
         self._add_carton(spec)
         item = scenery.add_body(spec, 'item')  # lies along its x axis
         ellipsoid = mujoco.mjtGeom.mjGEOM_ELLIPSOID
-        fruit = scenery.add_solid(
-            item, 'fruit', ellipsoid, _EGGPLANT, (0, 0, 0), _PURPLE, mass=0.09
-        )
+        corn = self.variant == 'object'
+        colour = (0.93, 0.77, 0.20, 1.0) if corn else _PURPLE
+        fruit = scenery.add_solid(item, 'fruit', ellipsoid, _EGGPLANT, (0, 0, 0), colour, mass=0.09)
         fruit.condim, fruit.friction = 6, (0.8, 0.01, 0.003)  # it rolls, but not for ever
-        scenery.add_decoration(
-            item, 'bulge', ellipsoid, (0.026, 0.0225, 0.0195), (0.016, 0, 0), _PURPLE
-        )
-        scenery.add_decoration(
-            item, 'calyx', ellipsoid, (0.010, 0.014, 0.013), (-0.042, 0, 0), _GREEN
-        )
+        bulge = (0.034, 0.0165, 0.0165) if corn else (0.026, 0.0225, 0.0195)
+        scenery.add_decoration(item, 'bulge', ellipsoid, bulge, (0.016, 0, 0), colour)
+        calyx = (0.026, 0.0205, 0.0185) if corn else (0.010, 0.014, 0.013)
+        place = (-0.028 if corn else -0.042, 0, 0)
+        scenery.add_decoration(item, 'calyx', ellipsoid, calyx, place, _GREEN)
         scenery.add_decoration(
             item, 'stalk', mujoco.mjtGeom.mjGEOM_BOX, (0.008, 0.003, 0.003), (-0.054, 0, 0), _GREEN
         )
@@ -113,7 +113,7 @@ class Task(SimTask):
             reaches = np.hypot(item[0], item[1] + 0.1) < 0.365
             # Not too near for the hand at the flap, not too far for the other one.
             fits = (
-                carton[0] + 0.45 * carton[1] > 0.407
+                carton[0] + 0.45 * carton[1] > 0.412
                 and np.hypot(carton[0], carton[1] + 0.07) < 0.42
             )
             if reaches and fits and carton[1] - item[1] > 0.155:

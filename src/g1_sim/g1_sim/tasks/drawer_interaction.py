@@ -127,7 +127,7 @@ class Task(SimTask):
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         cabinet = model.body('cabinet')
         while True:
-            place = rng.uniform((0.475, -0.02), (0.515, 0.085))
+            place = rng.uniform((0.475, -0.02), (0.51, 0.08))
             yaw = np.arctan2(place[1], place[0]) + rng.uniform(-0.15, 0.15)
             block = rng.uniform((0.29, -0.21), (0.40, -0.05))
             apart = block - place

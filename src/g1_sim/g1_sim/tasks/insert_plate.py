@@ -110,7 +110,7 @@ class Task(SimTask):
             scenery.add_solid(rack, f'beam_{x}', box, size, (x, 0, 0.006), _RACK_COLOUR)
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        boxes = [((0.33, -0.22), (0.45, -0.07)), ((0.32, -0.02), (0.42, 0.13))]
+        boxes = [((0.33, -0.22), (0.45, -0.07)), ((0.33, -0.02), (0.42, 0.11))]
         while True:
             plate, rack = scenery.sample_apart(
                 rng, boxes, ('right', 'right'), apart=0.175, reach=0.45

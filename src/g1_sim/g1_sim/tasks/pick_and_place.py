@@ -29,6 +29,8 @@ from g1_sim.waypoints import (
 _RADIUS, _HEIGHT = 0.024, 0.10
 _PLATE_INSIDE, _PLATE_FLOOR, _PLATE_HEIGHT = 0.07, 0.008, 0.016
 _PLATE_COLOUR = (0.10, 0.30, 0.85, 1.0)
+_GREEN = (0.15, 0.55, 0.20)
+_BYSTANDERS = ('bystander_0', 'bystander_1')
 _LABEL_COLOUR = (0.95, 0.95, 0.95, 1.0)
 
 _GRASP = 0.074  # above the can's foot [m]
@@ -38,6 +40,8 @@ _CARRY = _GRASP + 0.06  # height of the hand over the table [m]
 
 
 class Task(SimTask):
+    variants = ('object', 'number')  # a green mug; two bystanders
+
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
         scenery.add_container(
@@ -51,27 +55,36 @@ class Task(SimTask):
             colour=_PLATE_COLOUR,
             segments=16,
         )
+        radius = 0.027 if self.variant == 'object' else _RADIUS
         can = scenery.add_body(spec, 'object')  # origin at the centre of its foot
         cylinder, half = mujoco.mjtGeom.mjGEOM_CYLINDER, _HEIGHT / 2
         scenery.add_solid(
-            can, 'can', cylinder, (_RADIUS, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
+            can, 'can', cylinder, (radius, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
         )
+        for name in _BYSTANDERS if self.variant == 'number' else ():
+            self._add_bystander(spec, name)
         scenery.add_decoration(
             can,
             'label',
             mujoco.mjtGeom.mjGEOM_BOX,
             (0.004, 0.008, 0.035),
-            (_RADIUS - 0.002, 0, half),
+            (radius - 0.002, 0, half),
             _LABEL_COLOUR,
         )
         scenery.add_decoration(
             can,
             'lid',
             mujoco.mjtGeom.mjGEOM_BOX,
-            (_RADIUS - 0.004, 0.004, 0.001),
+            (radius - 0.004, 0.004, 0.001),
             (0, 0, _HEIGHT),
             _LABEL_COLOUR,
         )
+
+    def _add_bystander(self, spec: mujoco.MjSpec, name: str) -> None:
+        body, half = scenery.add_body(spec, name), 0.022
+        colour = (0.35, 0.30, 0.45, 1.0)
+        box = mujoco.mjtGeom.mjGEOM_BOX
+        scenery.add_solid(body, name, box, (half,) * 3, (0, 0, half), colour, mass=0.1)
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         can, plate = scenery.sample_pair(
@@ -83,7 +96,12 @@ class Task(SimTask):
         )
         scenery.place(model, data, 'plate', (*plate, TABLE_TOP))
         scenery.place(model, data, 'object', (*can, TABLE_TOP), rng.uniform(-np.pi, np.pi))
-        scenery.paint(model, ('can',), scenery.warm_colour(rng))
+        colour = scenery.warm_colour(rng)
+        scenery.paint(model, ('can',), _GREEN if self.variant == 'object' else colour)
+        for name in _BYSTANDERS if self.variant == 'number' else ():
+            scenery.place(
+                model, data, name, (*_beside(rng, can, plate), TABLE_TOP), rng.uniform(0, 3)
+            )
 
     def success(self, scene: Scene) -> bool:
         offset = scene.position('object') - scene.position('plate')
@@ -152,3 +170,13 @@ class Task(SimTask):
                         straight=False,
                     ),
                 ]
+
+
+def _beside(
+    rng: np.random.Generator, can: NDArray[np.float64], plate: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A place (x, y) [m] behind the work: the hand does not come there."""
+    while True:
+        place = rng.uniform((0.46, -0.25), (0.60, 0.25))
+        if min(np.linalg.norm(place - can), np.linalg.norm(place - plate)) > 0.13:
+            return place

@@ -23,6 +23,7 @@ _SEGMENTS = 10
 _GRASP = 0.070  # above a cup's foot: over the rim of the one it goes into [m]
 _CLOSED = 0.022  # [m a finger]
 _TILTS = tuple(np.radians((20, 12, 28)))
+_METAL = (0.78, 0.80, 0.82)
 _ABOVE = 0.085  # [m] that a cup is carried over the one that it goes into
 
 Array = NDArray[np.float64]
@@ -32,7 +33,13 @@ class Task(SimTask):
     object = 'cup_1'
     time_limit = 25.0
     stages = ('begun', 'touched', 'lifted', 'two nested', 'done')
-    cups: tuple[str, ...] = ('cup_0', 'cup_1', 'cup_2')
+    variants = ('category', 'number')  # taller cups of glass and metal; four cups
+
+    def __init__(self, variant: str = '') -> None:
+        super().__init__(variant)
+        self.cups = tuple(f'cup_{i}' for i in range(4 if variant == 'number' else 3))
+        self._height = _HEIGHT * (1.12 if variant == 'category' else 1.0)
+        self._alpha = 0.5 if variant == 'category' else 1.0
 
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
@@ -41,14 +48,15 @@ class Task(SimTask):
 
     def _add_cup(self, spec: mujoco.MjSpec, name: str) -> None:
         """Solid up to where a nested cup's foot stands, and a leaning wall of boxes around."""
-        body, colour = scenery.add_body(spec, name), (0.9, 0.2, 0.2, 1.0)
-        inner = _FOOT + (_RIM - _FOOT) * _STEP / _HEIGHT - _WALL
+        body, colour = scenery.add_body(spec, name), (0.9, 0.2, 0.2, self._alpha)
+        height = self._height
+        inner = _FOOT + (_RIM - _FOOT) * _STEP / height - _WALL
         profile = [
             (0.001, 0.001),
             (_FOOT, 0.0),
-            (_RIM, _HEIGHT),
-            (_RIM + 0.001, _HEIGHT - 0.002),
-            (_RIM - _WALL, _HEIGHT),
+            (_RIM, height),
+            (_RIM + 0.001, height - 0.002),
+            (_RIM - _WALL, height),
             (inner, _STEP),
             (0.001, _STEP),
         ]
@@ -63,7 +71,7 @@ class Task(SimTask):
             mass=0.05,
             hidden=True,
         )
-        lean = float(np.arctan2(_RIM - _FOOT, _HEIGHT))
+        lean = float(np.arctan2(_RIM - _FOOT, height))
         width = _RIM * np.tan(np.pi / _SEGMENTS)
         for index in range(_SEGMENTS):
             angle = 2 * np.pi * index / _SEGMENTS
@@ -72,8 +80,8 @@ class Task(SimTask):
                 body,
                 f'{name}_wall_{index}',
                 mujoco.mjtGeom.mjGEOM_BOX,
-                (_WALL / 2, width, _HEIGHT / 2 / np.cos(lean)),
-                (radius * np.cos(angle), radius * np.sin(angle), _HEIGHT / 2),
+                (_WALL / 2, width, height / 2 / np.cos(lean)),
+                (radius * np.cos(angle), radius * np.sin(angle), height / 2),
                 colour,
                 mass=0.002,
                 yaw=angle,
@@ -88,10 +96,14 @@ class Task(SimTask):
             ((0.30, 0.09), (0.44, 0.22)),
         ]
         hands: tuple[Side, ...] = ('right', 'right', 'left')
-        places = scenery.sample_apart(rng, boxes, hands, apart=0.125, reach=0.42)
+        if len(self.cups) > len(boxes):  # two of them on the left
+            boxes, hands = [*boxes, boxes[-1]], (*hands, 'left')
+        apart = 0.125 if len(self.cups) == 3 else 0.118
+        places = scenery.sample_apart(rng, boxes, hands, apart=apart, reach=0.42)
         for cup, place in zip(self.cups, places, strict=True):
             scenery.place(model, data, cup, (*place, TABLE_TOP), rng.uniform(-np.pi, np.pi))
-            scenery.paint(model, (cup,), scenery.any_colour(rng))
+            colour = scenery.any_colour(rng) if self.variant != 'category' else _METAL
+            scenery.paint(model, (cup,), colour)
 
     def success(self, scene: Scene) -> bool:
         return len(self._stack(scene)) == len(self.cups) and all(
