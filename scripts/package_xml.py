@@ -56,7 +56,17 @@ _SAME_NAME = {
 }
 #: Not known to rosdep under any name: `requirements/` has them.
 FROM_PYPI = {
-    *('accelerate', 'av', 'diffusers', 'grpc', 'honcho', 'huggingface_hub', 'mcap', 'mcap_ros2'),
+    *(
+        'accelerate',
+        'av',
+        'daqp',
+        'diffusers',
+        'grpc',
+        'honcho',
+        'huggingface_hub',
+        'mcap',
+        'mcap_ros2',
+    ),
     *('mujoco', 'pink', 'proxsuite', 'pyarrow', 'pyrealsense2', 'qpsolvers', 'rosbags'),
     *('safetensors', 'setuptools', 'tokenizers', 'torch', 'transformers', 'unitree_sdk2py'),
     *('xrobotoolkit_sdk',),

@@ -15,6 +15,7 @@ from g1_bringup.systems import find
 from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
 from g1_test_support.processes import Program, module
+from g1_test_support.sdk_robot import watchdog_node
 from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
@@ -43,8 +44,12 @@ def control_words():
 
 @pytest.fixture(scope='module')
 def robot(ros_domain):
-    """The stand-in for the robot beside a control_node; it prints the modes that it sees."""
-    with Program(module('g1_test_support.stub_robot')) as stub, Program(control_words()):
+    """The stand-in for the robot beside control_node and watchdog; prints the modes it sees."""
+    with (
+        Program(module('g1_test_support.stub_robot')) as stub,
+        Program(control_words()),
+        watchdog_node(),
+    ):
         yield stub
 
 

@@ -85,7 +85,7 @@ def test_it_arms_follows_refuses_a_bad_chunk_and_hands_back(robot, control):
     assert robot.joint_states[-1].name == list(ROBOT.state_joints)
     np.testing.assert_allclose(robot.joint_states[-1].position[15:29], ROBOT.home[:14], atol=1e-6)
     robot.send(still)
-    robot.wait_for(lambda: robot.status.watchdog_age >= 0, 'the watchdog')
+    robot.wait_for(lambda: robot.status.text and robot.status.watchdog_age >= 0, 'the watchdog')
     assert robot.control('arm').success
     robot.wait_for_mode(SafetyStatus.HOLD)
     assert robot.commands[0].weight < 0.05
