@@ -114,6 +114,29 @@ def test_launch_files_and_parameters_have_one_home():
     assert [p for p in outside('*.yaml') if '/config/' in p] == []
 
 
+def test_a_class_name_is_one_class():
+    """The tasks of g1_sim are `Task` each: their module's name says which."""
+    places: dict[str, list[str]] = {}
+    for package in PYTHON_PACKAGES:
+        for module in modules(package):
+            for node in ast.walk(ast.parse(module.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith('_'):
+                    places.setdefault(node.name, []).append(relative(module))
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in twice.items() if name != 'Task'} == {}
+    assert {Path(found).parent.name for found in twice.get('Task', [])} <= {'tasks'}
+
+
+def test_files_stay_short():
+    """About 400 lines, or a file holds more than one thing."""
+    long = {
+        str(path.relative_to(SRC.parent)): lines
+        for path in [*SRC.glob('*/*/**/*.py'), *SRC.parent.glob('test/**/*.py')]
+        if (lines := len(path.read_text().splitlines())) > 420
+    }
+    assert long == {}
+
+
 def test_modules_are_named_after_what_they_hold():
     vague = {'utils', 'util', 'helpers', 'helper', 'manager', 'base', 'common', 'misc'}
     assert [relative(p) for p in SRC.rglob('*.py') if p.stem in vague] == []

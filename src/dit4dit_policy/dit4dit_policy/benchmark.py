@@ -20,13 +20,6 @@ from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model.cosmos.config import CosmosConfig
 from dit4dit_policy.model.presets import preset
 
-_STAGES = {
-    'vae': 'VAE',
-    'video_dit': 'video DiT',
-    'action_dit': 'action DiT',
-    'rest': 'rest',
-    'all': 'a chunk',
-}
 _INSTRUCTION = 'Put the flower into the vase.'
 #: Sides of the matrices whose product tells the machine's rate.
 _MATRIX = {'cpu': 2048, 'cuda': 8192}
@@ -147,7 +140,15 @@ def _table(plain: Side, fast: Side, rate: float) -> Table:
     )
     for column in ('', 'plain', 'GFLOP', 'share', 'fast', 'GFLOP', 'share', 'ratio'):
         table.add_column(column, justify='left' if not column else 'right')
-    for stage, name in _STAGES.items():
+    image, backbone = plain.policy.model.backbone.stages
+    stages = {
+        'image': image,
+        'backbone': backbone,
+        'action_dit': 'action DiT',
+        'rest': 'rest',
+        'all': 'a chunk',
+    }
+    for stage, name in stages.items():
         cells = []
         for side in (plain, fast):
             seconds, operations = side.seconds(stage), side.operations[stage]

@@ -38,7 +38,7 @@ def show(folder: Path) -> int:
     return 0
 
 
-def _model(folder: Path, record: checkpoint.Record) -> dict[str, str]:
+def _model(folder: Path, record: checkpoint.CheckpointConfig) -> dict[str, str]:
     with torch.device('meta'):
         model = DiT4DiT(record.model)
     action = record.model.action

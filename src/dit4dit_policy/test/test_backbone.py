@@ -1,13 +1,12 @@
 """A backbone of somebody else, without video, does all that is asked of a backbone."""
 
-import importlib.util
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -21,10 +20,6 @@ from dit4dit_policy.model.backbone import Backbone, BackboneConfig, backbone_cla
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.training.train import TrainConfig, train
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +184,11 @@ def test_checkpoints_written_before_the_backbone_had_a_name_still_load(tmp_path)
             part[old] = part.pop(new)
     for name in ('kind', 'views'):
         video.pop(name)
-    record |= {'format': 1, 'model': record['model'] | {'video': video}}
+    loss_weight = record['model'].pop('backbone_loss_weight')
+    record |= {
+        'format': 1,
+        'model': record['model'] | {'video': video, 'video_weight': loss_weight},
+    }
     (tmp_path / 'config.json').write_text(json.dumps(record))
     path = tmp_path / 'model.safetensors'
     old = {n.replace('backbone.', 'video.', 1): t for n, t in load_file(path).items()}

@@ -1,18 +1,13 @@
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+import toy_models as toy
 from safetensors.torch import load_file, save_file
 
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 PROOF = {'trained': True, 'steps': 3}
 
@@ -156,7 +151,7 @@ TABLE = 'action.position_embedding.weight'
     [
         (lambda f: (f / 'config.json').unlink(), FileNotFoundError, r'no config\.json in'),
         (lambda f: (f / 'config.json').write_text('{'), ValueError, r'config\.json: not JSON'),
-        (lambda f: _json(f / 'config.json', format=7), ValueError, 'expected format 2, got 7'),
+        (lambda f: _json(f / 'config.json', format=7), ValueError, 'expected format 3, got 7'),
         (
             lambda f: (f / 'config.json').write_text('{"format": 2}'),
             ValueError,

@@ -104,7 +104,7 @@ def test_the_feature_layer_says_how_many_blocks_run():
         (ACTION, {'beta': (1.5, 0.0)}, 'beta: expected two positive parameters'),
         (ACTION, {'euler_steps': 0}, 'euler_steps: expected 1 or more, got 0'),
         (ACTION, {'time_convention': 'never'}, "expected 'paper' or 'released', got 'never'"),
-        (G1, {'video_weight': -1.0}, 'video_weight: expected 0 or more, got -1.0'),
+        (G1, {'backbone_loss_weight': -1.0}, 'backbone_loss_weight: expected 0 or more, got -1.0'),
         (G1, {'state_encoding': 'raw'}, "state_encoding: expected .*, got 'raw'"),
         (G1, {'action': replace(ACTION, feature_dim=64)}, 'the backbone gives 2048, got 64'),
     ],

@@ -1,6 +1,5 @@
 """A released checkpoint is made here: its three files, with the sizes of the toy model."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 import yaml
 
 from dit4dit_policy import cli
@@ -16,10 +16,6 @@ from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint, presets, released
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_description import load_embodiment
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 LIMBS = {'left_arm': 7, 'right_arm': 7, 'left_gripper': 1, 'right_gripper': 1}
 

@@ -1,19 +1,15 @@
 """Demonstrations as training reads them from datasets."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import toy_models as toy
 
 from dit4dit_policy.training.demonstrations import Demonstrations
 from g1_data import Dataset, DatasetWriter
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 def replace_column(path: Path, name: str, values: np.ndarray) -> None:

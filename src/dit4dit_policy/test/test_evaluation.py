@@ -8,7 +8,7 @@ import pytest
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.environment import Step
 from dit4dit_policy.evaluation.evaluate import summary
-from dit4dit_policy.evaluation.rollouts import Attempt, Episode
+from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome
 from dit4dit_policy.evaluation.statistics import wilson_interval
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
@@ -137,7 +137,9 @@ def test_what_an_environment_does_not_have_is_refused(toys, capsys, arguments, t
 
 def episode(seed, success, seconds):
     stage = 'done' if success else 'never touched it'
-    return Episode(Attempt('reach', seed), success, stage, seconds, {'refusals': 1, 'holds': 2})
+    return AttemptOutcome(
+        Attempt('reach', seed), success, stage, seconds, {'refusals': 1, 'holds': 2}
+    )
 
 
 def test_the_summary_has_rate_and_interval():

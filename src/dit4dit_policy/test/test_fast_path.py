@@ -1,12 +1,11 @@
 """Shortcuts of inference: each alone and all together give the chunk of the path without any."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.fast_path import PLAIN, Shortcuts
@@ -14,10 +13,6 @@ from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.presets import preset
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 OWN = CosmosBackbone.shortcuts
 ALONE = [*OWN, 'prompt_once', 'task_once', 'image_once', 'euler_once']

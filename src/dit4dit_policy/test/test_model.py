@@ -1,16 +1,11 @@
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+import toy_models as toy
 
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.presets import preset
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 @pytest.fixture(scope='module')

@@ -1,11 +1,10 @@
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 
 from dit4dit_policy import cli
 from dit4dit_policy.inference.chunk_policy import Observation
@@ -15,11 +14,6 @@ from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_description import Camera, load_embodiment
 from g1_description.plugins import find_plugin
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
-
 
 WRIST = {'wrist': Camera('wrist', 'observation.images.wrist', width=64, height=48)}
 
@@ -49,7 +43,7 @@ def test_a_chunk_has_sixteen_targets_within_the_demonstrated_range(folder):
     assert policy.trained
     assert policy.step == 0.1
     assert policy.tasks == {'touch': toy.INSTRUCTION}
-    assert set(policy.durations) == {'vae', 'video_dit', 'action_dit', 'rest'}
+    assert set(policy.durations) == {'image', 'backbone', 'action_dit', 'rest'}
 
 
 def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folder):

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +26,13 @@ from sensor_msgs.msg import Image, JointState
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_ros.stamps import seconds
+from g1_test_support.waiting import DEADLINE, wait_until
 
 NODE = 'import sys; from dit4dit_policy.nodes.policy_node import main; sys.exit(main())'
-DEADLINE = 60.0  # [s] far beyond what anything here takes, the start on a busy computer included
 ROBOT = load_robot()
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f'waited {DEADLINE:g} s for {what}'
-        time.sleep(0.01)
-
-
-class Outside(Node):
+class PolicyClient(Node):
     """Cameras and joint states to the policy node, and what it says."""
 
     def __init__(self):
@@ -101,33 +92,33 @@ class Outside(Node):
         """From the thread that hears the answer, or rclpy may hear it before it expects one."""
         goal = RunTask.Goal(task=task, time_limit=time_limit)
         sent = self.executor.create_task(self.run_task.send_goal_async, goal)
-        until(sent.done, 'the goal to be sent')
-        until(sent.result().done, 'the goal response')
+        wait_until(sent.done, 'the goal to be sent')
+        wait_until(sent.result().done, 'the goal response')
         return sent.result().result()
 
     def rejected(self, task, time_limit=DEADLINE):
         """Sends a goal that is not accepted; returns what the status says of it."""
         assert not self._send(task, time_limit).accepted
         self.statuses.clear()
-        until(lambda: 'a goal was rejected: ' in self.status().text, 'the reason')
+        wait_until(lambda: 'a goal was rejected: ' in self.status().text, 'the reason')
         return self.status().text.split('a goal was rejected: ')[1]
 
     def result(self, handle):
         future = handle.get_result_async()
-        until(future.done, 'the result of the goal')
+        wait_until(future.done, 'the result of the goal')
         return future.result()
 
     def transition(self, number) -> bool:
         request = ChangeState.Request(transition=Transition(id=number))
         future = self.change_state.call_async(request)
-        until(future.done, f'lifecycle transition {number}')
+        wait_until(future.done, f'lifecycle transition {number}')
         return future.result().success
 
 
 @pytest.fixture(scope='module')
 def outside(ros_domain):
     rclpy.init()
-    node = Outside()
+    node = PolicyClient()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
 
@@ -155,7 +146,7 @@ def process(outside):
     """One node for all tests of this module, idle: no task given."""
     process = start()
     assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
-    until(lambda: outside.statuses, 'the first status')
+    wait_until(lambda: outside.statuses, 'the first status')
     yield process
     process.kill()
     process.wait()
@@ -170,14 +161,14 @@ def normal(outside):
 
 
 def test_a_free_instruction_runs_to_its_limit(outside, process):
-    until(lambda: outside.status().text == 'waiting for a task', 'the node to be active')
+    wait_until(lambda: outside.status().text == 'waiting for a task', 'the node to be active')
     outside.chunks.clear()
     result = outside.result(outside.goal('wave at the camera', 1.5))
     assert result.status == GoalStatus.STATUS_SUCCEEDED
     assert result.result.error_code == RunTask.Result.NONE
     assert result.result.chunks >= 1
     assert result.result.duration >= 1.5
-    until(lambda: len(outside.chunks) >= result.result.chunks, 'all chunks')
+    wait_until(lambda: len(outside.chunks) >= result.result.chunks, 'all chunks')
     for chunk in outside.chunks:
         assert (chunk.header.stamp.sec, chunk.header.stamp.nanosec) in outside.image_stamps
         assert chunk.task == 'wave at the camera'
@@ -191,27 +182,27 @@ def test_a_free_instruction_runs_to_its_limit(outside, process):
         assert chunk.inference_time.sec + chunk.inference_time.nanosec > 0
     numbers = [chunk.chunk_id for chunk in outside.chunks]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    until(lambda: outside.status().state == PolicyStatus.IDLE, 'idling after the task')
-    until(lambda: outside.diagnostics, 'diagnostics')
+    wait_until(lambda: outside.status().state == PolicyStatus.IDLE, 'idling after the task')
+    wait_until(lambda: outside.diagnostics, 'diagnostics')
     keys = {pair.key for pair in outside.diagnostics[-1].status[0].values}
     assert {'chunk_rate', 'latency_p50', 'latency_p95', 'image_age', 'joint_state_age'} <= keys
 
 
 def test_a_stale_camera_stops_the_chunks_and_the_status_says_so(outside, process):
     handle = outside.goal('arrange_flower')
-    until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
-    until(lambda: outside.status().chunks, 'chunks')
+    wait_until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
+    wait_until(lambda: outside.status().chunks, 'chunks')
     outside.camera_on = False
-    until(lambda: outside.status().state == PolicyStatus.WAITING, 'waiting for the camera')
+    wait_until(lambda: outside.status().state == PolicyStatus.WAITING, 'waiting for the camera')
     assert 'newest image of camera head is' in outside.status().text
-    until(lambda: outside.status().image_age > 1.0, 'the inference under way to end')
+    wait_until(lambda: outside.status().image_age > 1.0, 'the inference under way to end')
     count = len(outside.chunks)
-    until(lambda: outside.status().image_age > 1.5, 'another half second')
+    wait_until(lambda: outside.status().image_age > 1.5, 'another half second')
     assert len(outside.chunks) == count
     outside.camera_on = True
-    until(lambda: len(outside.chunks) > count, 'chunks from the camera that is back')
+    wait_until(lambda: len(outside.chunks) > count, 'chunks from the camera that is back')
     cancel = handle.cancel_goal_async()
-    until(cancel.done, 'the cancel response')
+    wait_until(cancel.done, 'the cancel response')
     result = outside.result(handle)
     assert result.status == GoalStatus.STATUS_CANCELED
     assert result.result.error_code == RunTask.Result.CANCELED
@@ -219,7 +210,7 @@ def test_a_stale_camera_stops_the_chunks_and_the_status_says_so(outside, process
 
 def test_missing_joints_are_named_and_end_the_goal(outside, process):
     outside.joints.remove('left_gripper_joint')
-    until(lambda: outside.status().joint_state_age > 0.5, 'the complete joint state to be old')
+    wait_until(lambda: outside.status().joint_state_age > 0.5, 'the complete joint state to be old')
     result = outside.result(outside.goal('arrange_flower', 0.3)).result
     assert result.error_code == RunTask.Result.NO_OBSERVATION
     assert result.error_msg == 'joint states lack left_gripper_joint'
@@ -254,9 +245,9 @@ def test_an_invalid_goal_is_rejected_in_words(outside, process, task, time_limit
 
 def test_an_instruction_in_any_language_is_one(outside, process):
     handle = outside.goal('拿起花，放进花瓶。')
-    until(lambda: outside.status().task == '拿起花，放进花瓶。', 'the status to tell')
+    wait_until(lambda: outside.status().task == '拿起花，放进花瓶。', 'the status to tell')
     assert 'rejected' not in outside.status().text  # the text about an old goal has gone
-    until(handle.cancel_goal_async().done, 'the cancel response')
+    wait_until(handle.cancel_goal_async().done, 'the cancel response')
     assert outside.result(handle).result.error_code == RunTask.Result.CANCELED
 
 
@@ -264,8 +255,8 @@ def test_the_newest_goal_takes_over(outside, process):
     first = outside.goal('arrange_flower')
     second = outside.goal('pick_and_place')
     assert outside.result(first).result.error_code == RunTask.Result.PREEMPTED
-    until(lambda: outside.status().task == 'pick_and_place', 'the second task')
-    until(second.cancel_goal_async().done, 'the cancel response')
+    wait_until(lambda: outside.status().task == 'pick_and_place', 'the second task')
+    wait_until(second.cancel_goal_async().done, 'the cancel response')
     assert outside.result(second).result.error_code == RunTask.Result.CANCELED
 
 
@@ -283,10 +274,10 @@ def test_deactivated_it_refuses_goals_and_activated_it_works_again(outside, proc
 def test_sigint_ends_the_goal_and_the_process(outside, process):
     handle = outside.goal('arrange_flower')
     result = handle.get_result_async()
-    until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
+    wait_until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=DEADLINE) == 0
-    until(result.done, 'the result of the goal')
+    wait_until(result.done, 'the result of the goal')
     assert result.result().result.error_code == RunTask.Result.DEACTIVATED
 
 
@@ -295,7 +286,7 @@ def test_a_bad_checkpoint_is_said_and_the_node_stays(outside):
     outside.statuses.clear()
     process = start('checkpoint:=/nonexistent')
     try:
-        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
+        wait_until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
         assert "policy 'dit4dit' and checkpoint '/nonexistent'" in outside.status().text
         assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
         assert '/nonexistent' in outside.rejected('arrange_flower')
@@ -309,13 +300,15 @@ def test_a_chunk_continues_the_one_the_robot_is_executing(outside):
     process = start('real_time_chunking:=true')
     try:
         assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
-        until(lambda: outside.status().text == 'waiting for a task', 'the node to be active')
+        wait_until(lambda: outside.status().text == 'waiting for a task', 'the node to be active')
         outside.chunks.clear()
         handle = outside.goal('arrange_flower')
-        until(lambda: len(outside.chunks) > 2, 'chunks while nobody follows them')
+        wait_until(lambda: len(outside.chunks) > 2, 'chunks while nobody follows them')
         outside.control_mode = SafetyStatus.ACTIVE
-        until(lambda: _continues(outside.chunks[-1], outside.chunks[-2]), 'a chunk that continues')
-        until(handle.cancel_goal_async().done, 'the cancel response')
+        wait_until(
+            lambda: _continues(outside.chunks[-1], outside.chunks[-2]), 'a chunk that continues'
+        )
+        wait_until(handle.cancel_goal_async().done, 'the cancel response')
     finally:
         process.kill()
 
@@ -334,13 +327,13 @@ def _continues(chunk, before):
 def test_a_policy_of_ones_own_sees_the_cameras_it_looks_at(outside):
     process = start('policy:=toy_policies:Looker', 'task:=wave at the camera')
     try:
-        until(lambda: outside.status().model_id == 'looker', 'the policy to be loaded')
+        wait_until(lambda: outside.status().model_id == 'looker', 'the policy to be loaded')
         missing = 'no image of camera left_wrist has come yet'
-        until(lambda: outside.status().text == missing, 'the missing camera to be named')
+        wait_until(lambda: outside.status().text == missing, 'the missing camera to be named')
         assert outside.status().state == PolicyStatus.WAITING
         outside.chunks.clear()
         outside.wrist_on = True
-        until(lambda: outside.chunks, 'a chunk')
+        wait_until(lambda: outside.chunks, 'a chunk')
         chunk = outside.chunks[-1]
         times = [seconds(point.time_from_start) for point in chunk.trajectory.points]
         assert times == pytest.approx([0.0, 0.05, 0.1])
@@ -356,7 +349,7 @@ def test_a_server_that_does_not_answer_does_not_end_the_task_for_good(outside):
     process = start('policy:=toy_policies:Looker', 'task:=nobody answers')
     outside.wrist_on = True
     try:
-        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the failure')
+        wait_until(lambda: outside.status().state == PolicyStatus.ERROR, 'the failure')
         assert outside.status().text == 'the server does not answer'
         result = outside.result(outside.goal('nobody answers', 4.0)).result
         assert result.error_code == RunTask.Result.INFERENCE_FAILED
@@ -380,7 +373,7 @@ def test_a_policy_that_does_not_load_says_why(outside, parameters, text):
     outside.statuses.clear()
     process = start('policy:=toy_policies:Looker', *parameters)
     try:
-        until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
+        wait_until(lambda: outside.status().state == PolicyStatus.ERROR, 'the status to tell')
         assert text in outside.status().text
     finally:
         process.kill()

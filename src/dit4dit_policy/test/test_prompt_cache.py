@@ -1,17 +1,13 @@
 """Prompt embeddings on disk: a text encoder is loaded only where one is missing or spoilt."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
+import toy_models as toy
 
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
 from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 TEXTS = ['Pick up the flower.', 'Put it into the vase, please.']
 

@@ -1,13 +1,12 @@
 """Qwen3-VL behind the action DiT, with random weights: tokens, mask, gradients, training."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 from safetensors.torch import save_file
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl import Qwen3VLForConditionalGeneration
@@ -20,10 +19,6 @@ from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.model.presets import preset
 from dit4dit_policy.model.qwen3_vl.backbone import Qwen3VLBackbone
 from dit4dit_policy.training.train import TrainConfig, train
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 NANO = preset('qwen3_nano')
 SHORT, LONG = 'Touch it.', 'Put the red flower into the vase.'

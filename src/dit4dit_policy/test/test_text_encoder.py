@@ -1,19 +1,14 @@
-import importlib.util
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import toy_models as toy
 from safetensors.torch import load_file, save_file
 
 from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 from dit4dit_policy.model.cosmos.text_encoder import QwenTextEncoder
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 PROMPTS = ['Pick up the flower.', 'Put it into the vase, please.']
 

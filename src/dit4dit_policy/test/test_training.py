@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy_models as toy
 import yaml
 from safetensors.torch import load_file
 
@@ -30,9 +30,6 @@ from dit4dit_policy.training.latent_cache import LatentCache, augmented
 from dit4dit_policy.training.train import train
 
 _ROOT = Path(__file__).parents[3]
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 @pytest.fixture(scope='module')

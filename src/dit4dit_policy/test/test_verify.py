@@ -1,9 +1,7 @@
 """A golden folder is made here by the plain `diffusers` classes and by the formulas themselves."""
 
-import importlib.util
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +13,6 @@ from dit4dit_policy.model.action_dit import ActionDiT
 from dit4dit_policy.model.cosmos.config import TransformerConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.presets import preset
-
-_spec = importlib.util.spec_from_file_location('toy', Path(__file__).with_name('toy.py'))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 TRANSFORMER = TransformerConfig(
     num_attention_heads=1, attention_head_dim=16, num_layers=3, text_embed_dim=16,

@@ -41,7 +41,7 @@ from g1_sim.replay import render
 def main(arguments: list[str] | None = None) -> int:
     """Runs the demo; returns 0 when the system worked, 1 when it did not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog='g1 demo', description='TaskRun a task in simulation and write a report about it.'
+        prog='g1 demo', description='Run a task in simulation and write a report about it.'
     )
     parser.add_argument('--task', default='arrange_flower', help='default: %(default)s')
     parser.add_argument('--duration', type=float, default=20.0, help='seconds; default: 20')

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from g1_bench.launched import DemoError
 from g1_bench.monitor import Monitor
-from g1_bench.report import LINGER, TaskRun
+from g1_bench.report import LINGER, DemoRun
 from g1_ros.stamps import nanoseconds
 
 #: How long each step may take [s], on a slow machine that is doing something else too.
@@ -100,7 +100,7 @@ class Session:
             if self._mode not in armed and time.monotonic() > deadline:
                 raise DemoError(f'the robot does not arm: {self._safety_text}')
 
-    def run_task(self, task: str, seed: int, seconds: float, until_done: bool) -> TaskRun:
+    def run_task(self, task: str, seed: int, seconds: float, until_done: bool) -> DemoRun:
         """Lets the policy run the task, or `until_done`; from when to when it did."""
         self._enter('running')
         client = ActionClient(self._operator, RunTask, 'policy/run_task')
@@ -120,7 +120,7 @@ class Session:
         if not ended.done():
             handle.cancel_goal_async()
             self._wait(ended.done, 10.0, lambda: 'the task was not cancelled')
-        run = TaskRun(task, seed, start, time.time_ns())
+        run = DemoRun(task, seed, start, time.time_ns())
         result = ended.result().result
         client.destroy()
         if result.error_code not in (RunTask.Result.NONE, RunTask.Result.CANCELED):

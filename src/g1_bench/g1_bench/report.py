@@ -35,7 +35,7 @@ TOPICS = {
 
 
 @dataclass(frozen=True)
-class TaskRun:
+class DemoRun:
     """What was asked for, and from when to when the policy worked on it [ns since 1970]."""
 
     task: str
@@ -59,7 +59,7 @@ class JointMotion:
     velocities: NDArray[np.float64]
 
 
-def report(record: Record, run: TaskRun) -> dict[str, Any]:
+def report(record: Record, run: DemoRun) -> dict[str, Any]:
     """The content of report.json. Seconds, rad, rad/s, Hz, as the keys say.
 
     Everything is counted from `run.start` to `run.end`; success is that of the end.
@@ -107,7 +107,7 @@ def report(record: Record, run: TaskRun) -> dict[str, Any]:
     }
 
 
-def success_time(entries: list[tuple[int, bool]], run: TaskRun) -> float | None:
+def success_time(entries: list[tuple[int, bool]], run: DemoRun) -> float | None:
     """When the task was done, if it was at the end [s since the start of the run]."""
     if not at(entries, run.end, False):
         return None
@@ -142,7 +142,7 @@ def executed(joint_states: Iterable[tuple[int, bytes]]) -> JointMotion:
     return _motion(reader.names, times, positions, velocities)
 
 
-def within(entries: Iterable[Any], run: TaskRun) -> list[Any]:
+def within(entries: Iterable[Any], run: DemoRun) -> list[Any]:
     """Those of the entries whose time, their first member, lies in the run."""
     return [entry for entry in entries if run.start <= entry[0] <= run.end]
 
@@ -169,7 +169,7 @@ def rounded(value: Any) -> float:
     return float(f'{float(value):.4g}')
 
 
-def _counted(record: Record, run: TaskRun, counter: str) -> int:
+def _counted(record: Record, run: DemoRun, counter: str) -> int:
     """How far a counter of SafetyStatus went up in the run."""
     before, after = (
         getattr(at(record.safety, time, SafetyStatus()), counter) for time in (run.start, run.end)

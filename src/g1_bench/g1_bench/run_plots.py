@@ -14,7 +14,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
 from g1_bench.monitor import Record
-from g1_bench.report import JointMotion, TaskRun, commanded, executed, within
+from g1_bench.report import DemoRun, JointMotion, commanded, executed, within
 from g1_data.video import VideoEncoder
 from g1_ros.conversions import rgb_array, trajectory_arrays
 from g1_ros.stamps import nanoseconds
@@ -23,7 +23,7 @@ from g1_ros.stamps import nanoseconds
 FPS = 15
 
 
-def plot_joints(record: Record, run: TaskRun, path: Path) -> None:
+def plot_joints(record: Record, run: DemoRun, path: Path) -> None:
     """Planned chunks over commanded and executed motion: left arm left, right arm right."""
     motion = executed(within(record.joint_states, run))
     sent = commanded(within(record.commands, run))
@@ -61,11 +61,11 @@ def _plot_chunks(
         axis.plot(begin + due, positions[:, index], color='C1', alpha=0.35, lw=0.8, label=label)
 
 
-def _seconds(motion: JointMotion, run: TaskRun) -> NDArray[np.float64]:
+def _seconds(motion: JointMotion, run: DemoRun) -> NDArray[np.float64]:
     return np.asarray((motion.times - run.start) * 1e-9, np.float64)
 
 
-def camera_frames(record: Record, run: TaskRun, images: Path) -> Iterator[NDArray[np.uint8]]:
+def camera_frames(record: Record, run: DemoRun, images: Path) -> Iterator[NDArray[np.uint8]]:
     """What the camera had last published, `FPS` times a second of the run: (H, W, 3) RGB."""
     entries = within(record.images, run)
     if not entries:

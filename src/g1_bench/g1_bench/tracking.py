@@ -131,7 +131,7 @@ class _Run:
         self._period = 1 / control.rate
         self._parameters = parameters
         self._retargeting = Retargeting(self._robot, parameters)
-        self._plan = Plan(parameters.lead)
+        self._plan = Plan(parameters.lookahead)
         self._targets: Array | None = None
         self._pose = self._robot.home.copy()
         self._starts: dict[Side, tuple[Array, Array]] = {}  # of controller and hand when engaged

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from g1_data.video import decode
+from g1_test_support.waiting import wait_until
 
 
 def command(*words: str) -> list[str]:
@@ -64,8 +64,8 @@ def test_a_run_of_four_seconds_leaves_report_plot_and_videos(tmp_path, ros_domai
 def test_ctrl_c_leaves_no_node_behind(tmp_path, ros_domain):
     with (tmp_path / 'output.txt').open('w') as output:
         demo = subprocess.Popen(command('--out', str(tmp_path)), stdout=output, stderr=output)
-    log = _wait_for(lambda: list(tmp_path.glob('*/log.txt')))[0]
-    _wait_for(lambda: log.read_text().count('started') >= 4)
+    log = wait_until(lambda: list(tmp_path.glob('*/log.txt')), 'the log')[0]
+    wait_until(lambda: log.read_text().count('started') >= 4, 'four nodes')
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 130
     assert 'interrupted' in (tmp_path / 'output.txt').read_text()
@@ -109,12 +109,3 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(tmp_path, words):
     assert ran.returncode == 2
     assert words[1] in ran.stderr
     assert not (tmp_path / 'runs').exists()
-
-
-def _wait_for(ready, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := ready():
-            return found
-        time.sleep(0.05)
-    pytest.fail('it did not come')

@@ -1,42 +1,27 @@
 """Recording with the scripted operator, through every node from poses to the dataset."""
 
-import os
-import signal
 import subprocess
-import time
 
 import pytest
 
 from g1_data.dataset import Dataset
 from g1_data.validate import validate
 from g1_ros.config import load_tasks
+from g1_test_support.processes import Program
 
 PATIENCE = 150.0  # [s]; a quarter of it on a computer that has nothing else to do
 
 
 @pytest.mark.timeout(200)
 def test_an_episode_teleoperated_by_the_scripted_operator_is_recorded(tmp_path):
-    root, log = tmp_path / 'dataset', tmp_path / 'log.txt'
-    with log.open('w') as output:
-        launched = subprocess.Popen(
-            [
-                *('g1', 'launch', 'teleop_record.launch.py', 'device:=scripted'),
-                *('task:=pick_and_place', 'seed:=3', 'episodes:=1', f'dataset:={root}'),
-            ],
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while 'that was the goal' not in log.read_text():
-            assert launched.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        launched.send_signal(signal.SIGINT)
-        assert launched.wait(20) == 0
-    finally:
-        if launched.poll() is None:
-            os.killpg(launched.pid, signal.SIGKILL)
+    root = tmp_path / 'dataset'
+    words = (
+        *('g1', 'launch', 'teleop_record.launch.py', 'device:=scripted'),
+        *('task:=pick_and_place', 'seed:=3', 'episodes:=1', f'dataset:={root}'),
+    )
+    with Program(words) as launched:
+        launched.wait_for('that was the goal', PATIENCE)
+        assert launched.interrupt() == 0
     assert validate(root) == []
     dataset = Dataset(root)
     (episode,) = dataset.episodes

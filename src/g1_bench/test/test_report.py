@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from g1_bench.monitor import Record
-from g1_bench.report import TaskRun, rate, report, success_time
+from g1_bench.report import DemoRun, rate, report, success_time
 from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_data.video import decode
@@ -19,7 +19,7 @@ from g1_description import load_robot
 
 MS = 1_000_000
 START = 1_800_000_000_000_000_000
-RUN = TaskRun('arrange_flower', 7, START, START + 2000 * MS)
+RUN = DemoRun('arrange_flower', 7, START, START + 2000 * MS)
 
 
 def stamp(time):

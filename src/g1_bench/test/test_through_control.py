@@ -13,7 +13,7 @@ from g1_ros.parameters import load
 from g1_teleop.retargeting import RetargetingParameters
 
 PARAMETERS = load(RetargetingParameters, config_path('teleop.yaml'))
-DELAY = PARAMETERS.smoothing + PARAMETERS.lead
+DELAY = PARAMETERS.filter_delay + PARAMETERS.lookahead
 
 Way = Callable[[float], tuple[float, float, float]]
 

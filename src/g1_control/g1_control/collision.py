@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pinocchio
 from numpy.typing import NDArray
@@ -15,14 +13,6 @@ Array = NDArray[np.float64]
 
 _PAIRS = 12  # of capsules whose gradients are asked for at once
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]  # of a cross product
-
-
-class Approach(NamedTuple):
-    """Two links that come nearer to each other, to `distance` [m]; below 0 they overlap."""
-
-    first: str
-    second: str
-    distance: float
 
 
 class SelfCollision:

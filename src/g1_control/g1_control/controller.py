@@ -16,16 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
 from g1_control.clocks import ControlClocks, Tick
-from g1_control.collision import Approach, SelfCollision
+from g1_control.collision import SelfCollision
 from g1_control.limiter import Limiter
 from g1_control.safety import (
     ChunkRejectedError,
-    Fault,
     Limits,
     Measured,
     Mode,
     ModeMachine,
     Reason,
+    RobotFault,
     SafetyParameters,
     check_chunk,
     check_start,
@@ -35,6 +35,7 @@ from g1_control.slide import Slide
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
+from g1_description.capsules import Approach
 from g1_ros.parameters import parameter
 
 Array = NDArray[np.float64]
@@ -241,7 +242,7 @@ class Controller:
         return self._machine.reason
 
     @property
-    def awaited(self) -> Fault | None:
+    def awaited(self) -> RobotFault | None:
         """What keeps disarmed arms from being armed, as of the last cycle; None if nothing does."""
         if self._machine.mode is not Mode.DISARMED:
             return None
@@ -288,29 +289,25 @@ class Controller:
             )
         positions = np.clip(asked, self._limits.lower, self._limits.upper)
         start = self._plan_time
-        self._check_start(times, positions, start)
+        first = np.array([np.interp(start, times, column) for column in positions.T])
+        check_start(first, self._limiter.ahead[0], self._limits, self._safety)
         clamped = np.argwhere(np.abs(positions - asked) > _ROUNDING)
         if len(clamped):
             self._clamped += len(clamped)
             self._limiting_joint = self._limits.names[int(clamped[0][1])]
         self._buffer.follow(chunk.stamp, times, positions, start)
 
-    def _check_start(self, times: Array, positions: Array, start: float) -> None:
-        """Refuses a chunk too far from the command."""
-        first = np.array([np.interp(start, times, column) for column in positions.T])
-        check_start(first, self._limiter.ahead[0], self._limits, self._safety)
-
-    def _fault(self, elapsed: float, arming: bool = False) -> Fault | None:
+    def _fault(self, elapsed: float, arming: bool = False) -> RobotFault | None:
         if self.other_publisher:
-            return Fault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
+            return RobotFault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
         if self.watchdog_fault:
-            return Fault(Reason.WATCHDOG, self.watchdog_fault, True)
+            return RobotFault(Reason.WATCHDOG, self.watchdog_fault, True)
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
         fault = find_fault(self._measured, command, self._limits, self._safety, elapsed)
         if fault is None and len(self._missed) >= self._safety.missed_deadlines:
             text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
-            return Fault(Reason.DEADLINES_MISSED, text)
+            return RobotFault(Reason.DEADLINES_MISSED, text)
         return fault
 
     @property
@@ -330,16 +327,16 @@ class Controller:
         while self._missed and self._missed[0] < self._clocks.elapsed - 1:
             self._missed.popleft()
 
-    def _clock_fault(self, tick: Tick) -> Fault | None:
+    def _clock_fault(self, tick: Tick) -> RobotFault | None:
         """Stops the motion where the clock made no sense; says what was wrong with it."""
         if tick.gap:
             self._stand(self._limiter.position)  # that is where they have been held
             text = f'no control cycle for {tick.gap:.2f} s; the arms stay where they are'
-            return Fault(Reason.DEADLINES_MISSED, text)
+            return RobotFault(Reason.DEADLINES_MISSED, text)
         if tick.setback:
             self._brake()
             text = f'the clock was set back by {tick.setback:.2f} s'
-            return Fault(Reason.DEADLINES_MISSED, text)
+            return RobotFault(Reason.DEADLINES_MISSED, text)
         return None
 
     def _advance(self, due: float) -> None:
@@ -366,13 +363,13 @@ class Controller:
         now, arms = self._clocks.elapsed, self._limits.arms
         self._slid_at = now
         self._limiting_joint = approach.first
-        self._machine.slides(f'slides along the margin: {_describe(approach)}')
+        self._machine.slides(f'slides along the margin: {approach}')
         if np.abs(slid[1, :arms]).max() > _STILL or np.abs(asked[1, :arms]).max() < _STILL:
             self._blocked_since = None
         elif self._blocked_since is None:
             self._blocked_since = now
         elif now > self._blocked_since + _BLOCKED:
-            self._machine.hold(Reason.SELF_COLLISION, _describe(approach))
+            self._machine.hold(Reason.SELF_COLLISION, str(approach))
             self._rest_at(self._limiter.stopping(self._limiter.ahead))
 
     def _stand(self, position: Array) -> None:
@@ -400,8 +397,3 @@ class Controller:
             kd=self._kd,
             gripper=self._limiter.position[arms:],
         )
-
-
-def _describe(approach: Approach) -> str:
-    first, second, distance = approach
-    return f'{first} and {second} would come to {distance * 1e3:.0f} mm of each other'

@@ -26,8 +26,9 @@ import daqp
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_control.collision import Approach, SelfCollision
+from g1_control.collision import SelfCollision
 from g1_control.limiter import Limiter
+from g1_description.capsules import Approach
 
 Array = NDArray[np.float64]
 

@@ -19,13 +19,14 @@ from g1_control.xm430 import describe_errors
 from g1_fakes.dynamixel import Port, Servo
 from g1_ros.config import config_path
 from g1_ros.qos import COMMAND, STATUS
+from g1_test_support.waiting import wait_until
 
 CALIBRATION = Calibration(closed=0.6197, open=1.6214, stroke=0.041)
 SETTINGS = GripperSettings(current_limit=0.538, velocity=0.3, temperature_limit=70.0, rest=0.6)
 STROKE = CALIBRATION.stroke
 
 
-class Bench:
+class GripperBench:
     """One port with its bus and grippers, run by hand."""
 
     def __init__(self, path, ids):
@@ -38,12 +39,12 @@ class Bench:
         return GripperBus(str(self.port.path), 1_000_000, self.grippers)
 
     def run_until(self, condition, what, timeout=8.0):
-        deadline = time.monotonic() + timeout
-        while not condition():
-            faults = [gripper.fault for gripper in self.grippers]
-            assert time.monotonic() < deadline, f'waited {timeout} s for {what}; {faults}'
+        def act():
             self.bus.cycle(time.monotonic())
             time.sleep(0.005)
+
+        faults = (gripper.fault for gripper in self.grippers)
+        wait_until(condition, lambda: f'{what}; {list(faults)}', timeout, act)
 
     def reach(self, opening):
         self.gripper.command(opening)
@@ -62,7 +63,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path):
-    bench = Bench(tmp_path / 'port', [9])
+    bench = GripperBench(tmp_path / 'port', [9])
     bench.run_until(lambda: bench.gripper.ready, 'the gripper')
     yield bench
     bench.bus.close()
@@ -71,7 +72,7 @@ def bench(tmp_path):
 
 @pytest.fixture
 def shared(tmp_path):
-    bench = Bench(tmp_path / 'port', [1, 2])
+    bench = GripperBench(tmp_path / 'port', [1, 2])
     bench.run_until(lambda: all(g.ready for g in bench.grippers), 'both grippers')
     yield bench
     bench.bus.close()
@@ -301,11 +302,11 @@ class Client:
         self.commands[side].publish(JointState(name=[f'{side}_gripper_joint'], position=position))
 
     def wait_for(self, condition, what, act=lambda: None, timeout=15.0):
-        deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, f'waited {timeout} s for {what}; {self.faults}'
+        def spin():
             act()
             rclpy.spin_once(self.node, timeout_sec=0.02)
+
+        wait_until(condition, lambda: f'{what}; {self.faults}', timeout, spin)
 
 
 def test_the_node_reports_moves_and_recovers(ros_domain, tmp_path):

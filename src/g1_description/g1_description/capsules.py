@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
+from typing import NamedTuple
 
 import coal
 import numpy as np
@@ -17,6 +18,20 @@ from g1_description.kinematics import arm_model
 from g1_description.robot import Capsule
 
 _JOINTS_APART = 4  # with fewer joints between them, parts of one arm or arm and body always touch
+
+
+class Approach(NamedTuple):
+    """Two links that come near to each other, and their distance [m]; below 0 they overlap."""
+
+    first: str
+    second: str
+    distance: float
+
+    def __str__(self) -> str:
+        return (
+            f'{self.first} and {self.second} would come to {self.distance * 1e3:.0f} mm of each '
+            'other'
+        )
 
 
 @cache

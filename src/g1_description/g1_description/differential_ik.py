@@ -18,7 +18,6 @@ function (Ames et al., ECC 2019): parts come nearer ever more slowly, and slide 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pink
@@ -27,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from pink.barriers import SelfCollisionBarrier
 from pink.limits import ConfigurationLimit, VelocityLimit
 
-from g1_description.capsules import capsule_models
+from g1_description.capsules import Approach, capsule_models
 from g1_description.kinematics import ELBOW_OUT, SHOULDER_ROLL
 from g1_description.robot import SIDES, Robot, Side
 
@@ -50,14 +49,6 @@ _ELBOWS = [3, 10]
 
 class NoStepError(ValueError):
     """The quadratic program of a step has no solution."""
-
-
-class Approach(NamedTuple):
-    """Two links and how far they are apart [m]; below 0 they overlap."""
-
-    first: str
-    second: str
-    distance: float
 
 
 class DifferentialIK:

@@ -2,18 +2,17 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-import rclpy
 from sensor_msgs.msg import CameraInfo, Image
 
 from g1_fakes.footage import Footage
 from g1_ros import qos
+from g1_test_support.outside import Outside
 
 LEVELS = (40, 120, 200)
 
@@ -105,21 +104,14 @@ def replay(video: Path) -> Iterator[subprocess.Popen]:
 def test_the_node_publishes_images_and_intrinsics_as_the_camera_does(replay, ros_domain):
     images: list[Image] = []
     infos: list[CameraInfo] = []
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=ros_domain)
-    node = rclpy.create_node('listener', context=context)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
     topic = 'camera/camera/color'
-    node.create_subscription(Image, f'{topic}/image_raw', images.append, qos.SENSOR_DATA)
-    node.create_subscription(CameraInfo, f'{topic}/camera_info', infos.append, qos.SENSOR_DATA)
-    deadline = time.monotonic() + 20
-    while len(images) < 20 or not infos:
-        assert time.monotonic() < deadline, f'{len(images)} images, {len(infos)} infos'
-        executor.spin_once(timeout_sec=0.1)
-    now = node.get_clock().now().nanoseconds
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+    with Outside('listener', ros_domain) as listener:
+        for kind, name, heard in ((Image, 'image_raw', images), (CameraInfo, 'camera_info', infos)):
+            listener.node.create_subscription(
+                kind, f'{topic}/{name}', heard.append, qos.SENSOR_DATA
+            )
+        listener.wait_for(lambda: len(images) >= 20 and infos, 'twenty images')
+        now = listener.node.get_clock().now().nanoseconds
     stamps = [image.header.stamp.sec * 10**9 + image.header.stamp.nanosec for image in images]
     assert np.all(np.diff(stamps) > 0)
     assert abs(now - stamps[-1]) < 5e9

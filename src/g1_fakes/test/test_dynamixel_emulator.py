@@ -12,6 +12,7 @@ from dynamixel_sdk import COMM_RX_CORRUPT, COMM_RX_TIMEOUT, COMM_SUCCESS
 
 from g1_fakes.dynamixel import MODEL, Bus, Port, Servo
 from g1_fakes.dynamixel.protocol import crc16, packet
+from g1_test_support.waiting import wait_until
 
 PACKETS = dynamixel_sdk.PacketHandler(2.0)
 TORQUE, HARDWARE_ERROR, GOAL_CURRENT, GOAL_POSITION, CURRENT, VELOCITY, POSITION = (
@@ -48,13 +49,6 @@ def engage(wire, goal):
     for address, size, value in ((11, 1, 5), (38, 2, 200), (GOAL_CURRENT, 2, 200), (TORQUE, 1, 1)):
         assert write(wire, address, size, value) == (COMM_SUCCESS, 0)
     assert write(wire, GOAL_POSITION, 4, goal) == (COMM_SUCCESS, 0)
-
-
-def wait_for(condition, what, timeout=5.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f'waited {timeout} s for {what}'
-        time.sleep(0.01)
 
 
 def test_its_crc_is_the_sdks():
@@ -117,10 +111,10 @@ def test_it_refuses_what_the_motor_would(wire):
 
 def test_it_moves_to_its_goal_and_grips_an_object_with_the_current_limit(port, wire):
     engage(wire, 3100)
-    wait_for(lambda: read(wire, POSITION, 4) == 3100, 'the goal')
+    wait_until(lambda: read(wire, POSITION, 4) == 3100, 'the goal')
     port.do('object', 2800)
     write(wire, GOAL_POSITION, 4, 2500)
-    wait_for(lambda: read(wire, POSITION, 4) == 2800, 'the object')
+    wait_until(lambda: read(wire, POSITION, 4) == 2800, 'the object')
     assert read(wire, CURRENT, 2) == (-200) & 0xFFFF
 
 
@@ -132,7 +126,7 @@ def test_an_overloaded_motor_lets_go_alerts_and_is_well_after_a_reboot(port, wir
     assert write(wire, TORQUE, 1, 1)[1] & 0x80
     assert read(wire, TORQUE, 1) == 0
     assert PACKETS.reboot(wire, 9)[0] == COMM_SUCCESS
-    wait_for(lambda: PACKETS.ping(wire, 9) == (MODEL, COMM_SUCCESS, 0), 'the reboot')
+    wait_until(lambda: PACKETS.ping(wire, 9) == (MODEL, COMM_SUCCESS, 0), 'the reboot')
     assert read(wire, HARDWARE_ERROR, 1) == 0
     assert read(wire, 11, 1) == 5  # the mode is kept for good, torque is not
     assert read(wire, TORQUE, 1) == 0
@@ -180,7 +174,7 @@ def test_the_command_prints_where_its_ports_are_obeys_and_logs(tmp_path):
         wire.closePort()
         process.stdin.write('{"port": "left", "do": "unplug"}\n')
         process.stdin.flush()
-        wait_for(lambda: not (tmp_path / 'left').is_symlink(), 'the port to go')
+        wait_until(lambda: not (tmp_path / 'left').is_symlink(), 'the port to go')
         process.stdin.close()
         assert process.wait(timeout=5) == 0
     events = [json.loads(line)['event'] for line in io.StringIO(log.read_text())]

@@ -35,7 +35,7 @@ class HealthLimits:
     )
 
 
-class Source:
+class SourceTimes:
     """When the samples of one source were taken, and how old they were when they came.
 
     Attributes:
@@ -83,8 +83,8 @@ class EpisodeHealth:
     """
 
     def __init__(self, started: float, cameras: Sequence[str]) -> None:
-        self.images = {camera: Source(started) for camera in cameras}
-        self.states, self.commands = Source(started), Source(started)
+        self.images = {camera: SourceTimes(started) for camera in cameras}
+        self.states, self.commands = SourceTimes(started), SourceTimes(started)
         self.residual = dict.fromkeys(cameras, 0.0)
         self.missed = dict.fromkeys(cameras, 0)
         self.clamped = 0

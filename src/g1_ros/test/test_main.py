@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+
+from g1_test_support.waiting import wait_until
 
 PROGRAM = """
 import sys
@@ -103,10 +104,10 @@ def test_it_cleans_up_when_its_launcher_is_killed(tmp_path):
         f'stdout=open({str(output)!r}, "w")).wait()'
     )
     launcher = subprocess.Popen([sys.executable, '-c', script])
-    assert wait_for(lambda: output.exists() and 'started' in output.read_text())
+    wait_until(lambda: output.exists() and 'started' in output.read_text(), 'its start')
     launcher.kill()
     launcher.wait()
-    assert wait_for(lambda: 'cleaned up' in output.read_text())
+    wait_until(lambda: 'cleaned up' in output.read_text(), 'its end')
 
 
 def test_ctrl_c_while_it_starts_is_quiet():
@@ -121,12 +122,3 @@ def test_ctrl_c_while_it_starts_is_quiet():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (errors, process.returncode) == ('', 0)
-
-
-def wait_for(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -105,7 +105,7 @@ def _near(approach: Waypoint, rng: np.random.Generator) -> Waypoint:
 
 
 @dataclass(frozen=True)
-class Episode:
+class Demonstration:
     """One demonstration: whether it succeeded, its length [s], what went wrong, how far it came."""
 
     seed: int
@@ -117,13 +117,13 @@ class Episode:
 
 def demonstrate(
     simulation: Simulation, planner: Planner, seed: int, writer: DatasetWriter | None
-) -> Episode:
+) -> Demonstration:
     """Lets the expert do the task in the scene of `seed`; a success is added to the dataset."""
     simulation.reset(seed)
     try:
         expert = Expert.from_reset(simulation, planner, np.random.default_rng((seed, 1)))
     except NoWayError as error:
-        return Episode(seed, False, 0.0, str(error))
+        return Demonstration(seed, False, 0.0, str(error))
     if writer is None:
         rollout = _follow(simulation, expert)
         return _outcome(seed, rollout, simulation.progress())
@@ -151,9 +151,9 @@ def _follow(simulation: Simulation, expert: Expert, **options: Any) -> Rollout:
     return rollout
 
 
-def _outcome(seed: int, rollout: Rollout, stage: str) -> Episode:
+def _outcome(seed: int, rollout: Rollout, stage: str) -> Demonstration:
     text = '' if rollout.success else rollout.status.text
-    return Episode(seed, rollout.success, rollout.time, text, stage)
+    return Demonstration(seed, rollout.success, rollout.time, text, stage)
 
 
 def record(
@@ -163,7 +163,7 @@ def record(
     workers: int,
     cameras: tuple[str, ...] = ('head',),
     variant: str = '',
-) -> Iterator[Episode]:
+) -> Iterator[Demonstration]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
     context = multiprocessing.get_context('spawn')
     parent = out.parent if out else Path(tempfile.gettempdir())
@@ -223,7 +223,7 @@ def _work(
         queue.put(demonstrate(simulation, planner, seed, writer))
 
 
-def _next(queue: multiprocessing.Queue, processes: Sequence) -> Episode:
+def _next(queue: multiprocessing.Queue, processes: Sequence) -> Demonstration:
     while True:
         try:
             return queue.get(timeout=1.0)
@@ -347,7 +347,7 @@ def _table(variant: str) -> Table:
     return table
 
 
-def _add_row(table: Table, task: str, episodes: Sequence[Episode], seconds: float) -> None:
+def _add_row(table: Table, task: str, episodes: Sequence[Demonstration], seconds: float) -> None:
     good = [episode for episode in episodes if episode.success]
     low, high = wilson_interval(len(good), len(episodes))
     table.add_row(

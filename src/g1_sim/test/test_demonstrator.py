@@ -15,6 +15,7 @@ from g1_ros.parameters import load
 from g1_sim.demonstrator import Demonstrator
 from g1_sim.simulation import Simulation
 from g1_teleop.retargeting import Retargeting, RetargetingParameters
+from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
 STEP = 1 / 90  # [s]
@@ -69,13 +70,13 @@ class World:
 
     def run(self, until) -> None:
         """Steps faster than real time, but for those in which the person thinks."""
-        deadline = time.monotonic() + PATIENCE
-        while not until():
-            if time.monotonic() > deadline:
-                pytest.fail(f'it did not come; so far: {self.events}')
+
+        def act() -> None:
             self.step()
             if not self.inputs[-1].right.grip:
                 time.sleep(0.001)
+
+        wait_until(until, lambda: f'the goal; so far: {self.events}', PATIENCE, act)
 
 
 @pytest.fixture

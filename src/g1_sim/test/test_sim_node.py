@@ -22,6 +22,7 @@ from g1_control.unitree import LowCmd as WireCommand
 from g1_control.unitree import LowState as WireState
 from g1_description import load_robot
 from g1_ros import qos
+from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
 LEFT_ELBOW = 18
@@ -41,15 +42,6 @@ def children(process: subprocess.Popen) -> set[int]:
     """Process ids below `process`, of the camera among them."""
     tasks = Path(f'/proc/{process.pid}/task').glob('*/children')
     return {int(pid) for task in tasks for pid in task.read_text().split()}
-
-
-def wait(until, spin=lambda: time.sleep(0.05)) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not until():
-        if time.monotonic() > deadline:
-            return False
-        spin()
-    return True
 
 
 class Client:
@@ -85,8 +77,8 @@ class Client:
     def spin(self) -> None:
         self.executor.spin_once(timeout_sec=0.1)
 
-    def wait(self, until) -> bool:
-        return wait(until, self.spin)
+    def wait(self, until) -> None:
+        wait_until(until, 'what this line says', PATIENCE, self.spin)
 
     def spin_for(self, duration: float) -> None:
         deadline = time.monotonic() + duration
@@ -96,7 +88,7 @@ class Client:
     def elbow(self) -> float:
         """Newest measured angle of the left elbow [rad]."""
         self.states.clear()
-        assert self.wait(lambda: self.states)
+        self.wait(lambda: self.states)
         state = WireState()
         state.load(self.states[-1])
         return float(state.q[LEFT_ELBOW])
@@ -116,12 +108,12 @@ class Client:
     def values(self) -> dict[str, str]:
         """Newest diagnostics of the simulation."""
         self.diagnostics.clear()
-        assert self.wait(lambda: self.diagnostics)
+        self.wait(lambda: self.diagnostics)
         return {pair.key: pair.value for pair in self.diagnostics[-1].status[0].values}
 
     def reset(self) -> Trigger.Response:
         future = self.reset_client.call_async(Trigger.Request())
-        assert self.wait(future.done)
+        self.wait(future.done)
         return future.result()
 
     def close(self) -> None:
@@ -141,16 +133,16 @@ def sim(ros_domain):
 @pytest.fixture(scope='module')
 def client(sim):
     client = Client()
-    assert client.wait(lambda: client.states and client.images and client.infos), 'no robot'
-    assert client.wait(lambda: client.commands.get_subscription_count())
+    client.wait(lambda: client.states and client.images and client.infos)
+    client.wait(lambda: client.commands.get_subscription_count())
     yield client
     client.close()
 
 
 def test_everything_flows_at_about_its_rate(client):
-    assert client.wait(lambda: client.gripper and client.success and client.diagnostics)
+    client.wait(lambda: client.gripper and client.success and client.diagnostics)
     assert client.success[0].data is False
-    assert client.wait(lambda: float(client.values()['lowstate_rate']) > 250.0)
+    client.wait(lambda: float(client.values()['lowstate_rate']) > 250.0)
     values = client.values()
     assert values['task'] == 'pick_and_place'
     assert float(values['real_time_factor']) > 0.5
@@ -159,7 +151,7 @@ def test_everything_flows_at_about_its_rate(client):
 
 def test_lowstate_is_what_the_robot_sends(client):
     client.states.clear()
-    assert client.wait(lambda: len(client.states) >= 3)
+    client.wait(lambda: len(client.states) >= 3)
     ticks = []
     for data in client.states[:3]:
         state = WireState()
@@ -178,7 +170,7 @@ def test_lowstate_is_what_the_robot_sends(client):
 def test_images_and_their_intrinsics_belong_together(client):
     client.images.clear()
     client.infos.clear()
-    assert client.wait(lambda: len(client.images) >= 5 and len(client.infos) >= 5)
+    client.wait(lambda: len(client.images) >= 5 and len(client.infos) >= 5)
     image, info = client.images[-1], client.infos[-1]
     pinhole = ROBOT.embodiment.cameras['head'].intrinsics
     assert pinhole is not None
@@ -197,7 +189,7 @@ def test_images_and_their_intrinsics_belong_together(client):
 
 def test_the_stamp_is_the_time_of_what_is_seen(client):
     client.images.clear()
-    assert client.wait(lambda: len(client.images) >= 5)
+    client.wait(lambda: len(client.images) >= 5)
     now = client.node.get_clock().now().nanoseconds
     stamps = [i.header.stamp.sec * 10**9 + i.header.stamp.nanosec for i in client.images]
     assert stamps == sorted(stamps)
@@ -211,7 +203,7 @@ def test_arms_follow_a_command_only_with_the_right_crc_and_weight(client):
     for _ in range(20):
         client.command(1.0, home + 0.4, spoilt=True)
         client.spin_for(0.02)
-    assert client.wait(lambda: int(client.values()['arm_sdk_refused']) > refused)
+    client.wait(lambda: int(client.values()['arm_sdk_refused']) > refused)
     assert client.elbow() == pytest.approx(home, abs=0.02)
 
     client.command(0.0, home + 0.4)
@@ -222,13 +214,13 @@ def test_arms_follow_a_command_only_with_the_right_crc_and_weight(client):
         client.command(1.0, home + 0.4)
         return client.elbow() > home + 0.25
 
-    assert client.wait(moved)
+    client.wait(moved)
 
     def returned() -> bool:
         client.command(0.0, home + 0.4)
         return abs(client.elbow() - home) < 0.02
 
-    assert client.wait(returned)
+    client.wait(returned)
 
 
 def test_a_gripper_moves_and_tells(client):
@@ -237,7 +229,7 @@ def test_a_gripper_moves_and_tells(client):
         client.spin()
         return bool(client.gripper) and abs(client.gripper[-1].position[0] - 0.01) < 0.003
 
-    assert client.wait(closed)
+    client.wait(closed)
     assert client.gripper[-1].name == ['left_gripper_joint']
 
 
@@ -251,13 +243,13 @@ def test_a_reset_lays_the_same_scene_for_the_same_seed(client):
             stamps = [i.header.stamp.sec * 10**9 + i.header.stamp.nanosec for i in client.images]
             return bool(stamps) and stamps[-1] > stamp + 3e8
 
-        assert client.wait(newer)
+        client.wait(newer)
         return np.frombuffer(client.images[-1].data, np.uint8).astype(int)
 
-    assert client.wait(lambda: client.seeds)
+    client.wait(lambda: client.seeds)
     announced = len(client.seeds)
     assert 'seed 3' in client.reset().message
-    assert client.wait(lambda: len(client.seeds) > announced)
+    client.wait(lambda: len(client.seeds) > announced)
     assert {message.data for message in client.seeds} == {3}
     assert np.abs(view() - view()).mean() < 1.0
 
@@ -271,7 +263,7 @@ def test_the_camera_process_never_outlives_the_node(number, ros_domain, tmp_path
     assert len(below) >= 2, 'no camera process'
     process.send_signal(number)
     process.wait(timeout=PATIENCE)
-    assert wait(lambda: not any(Path(f'/proc/{pid}').exists() for pid in below))
+    wait_until(lambda: not any(Path(f'/proc/{pid}').exists() for pid in below), 'their end')
     if number == signal.SIGINT:
         assert process.returncode == 0
         assert log.is_file()
@@ -298,14 +290,14 @@ def test_wrist_cameras_show_the_same_moment_as_the_head_camera(ros_domain):
         def moments(name: str) -> set[tuple[int, int]]:
             return {(i.header.stamp.sec, i.header.stamp.nanosec) for i in seen[name]}
 
-        assert client.wait(lambda: len(moments('head') & moments('left_wrist')) >= 5)
+        client.wait(lambda: len(moments('head') & moments('left_wrist')) >= 5)
         wrist = seen['left_wrist'][-1]
         assert wrist.header.frame_id == 'left_wrist_color_optical_frame'
         assert (wrist.width, wrist.height) == (640, 480)
         parameters = client.node.create_client(ListParameters, 'sim_camera/list_parameters')
-        assert client.wait(parameters.service_is_ready)
+        client.wait(parameters.service_is_ready)
         answer = parameters.call_async(ListParameters.Request())
-        assert client.wait(answer.done), 'sim_camera does not answer'
+        client.wait(answer.done)  # by sim_camera
     finally:
         client.close()
         process.kill()

@@ -1,8 +1,9 @@
 """From the operator's hands to joint targets. No ROS; time is an argument [s].
 
 A hand is moved only while its grip is pressed, and by as much as the operator's hand has moved
-since: engaging never jumps. From a pose to the command that carries it pass `smoothing` and `lead`,
-0.1 s as shipped: half of it to take the noise from the hands, half for messages on their way.
+since: engaging never jumps. From a pose to the command that carries it pass `filter_delay` and
+`lookahead`, 0.1 s as shipped: half of it to take the noise from the hands, half for messages on
+their way.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ class RetargetingParameters:
         maximum=2.0,
         description="The robot's hand moves this many times as far as the operator's.",
     )
-    smoothing: float = parameter(
+    filter_delay: float = parameter(
         0.05,
         unit='s',
         minimum=0.01,
         maximum=0.5,
         description="Delay of the filter that takes the tracking's noise from the hands.",
     )
-    lead: float = parameter(
+    lookahead: float = parameter(
         0.05,
         unit='s',
         minimum=0.04,
@@ -87,7 +88,7 @@ class RetargetingParameters:
     )
 
 
-class Watchdog:
+class DeviceWatchdog:
     """Notices that a device has stopped sending, by the stamp of its measurements."""
 
     def __init__(self, stale_after: float) -> None:
@@ -147,7 +148,7 @@ class Retargeting:
     def update(self, operator: OperatorInput, measured: Array, now: float) -> Array | None:
         """Targets (16,) [rad, m] in chunk order for this moment; None while no hand is engaged.
 
-        They follow the hands by `smoothing` s, as near as the arms can come; see `problems`.
+        They follow the hands by `filter_delay` s, as near as the arms can come; see `problems`.
 
         Args:
             operator: newest measurement.
@@ -213,15 +214,15 @@ def _in_words(link: str) -> str:
 
 
 class Plan:
-    """Targets with the time each is due: `lead` s after it was made.
+    """Targets with the time each is due: `lookahead` s after it was made.
 
     Control then knows the way ahead and follows it as it is; a lone newest target it would have to
     catch up with, again with every message. It needs about 0.03 s of that for itself: its limiter
     looks ahead and the next message has to come. When messages are later than the rest it brakes.
     """
 
-    def __init__(self, lead: float) -> None:
-        self._lead = lead
+    def __init__(self, lookahead: float) -> None:
+        self._lookahead = lookahead
         self._points: list[tuple[float, Array]] = []
 
     def clear(self) -> None:
@@ -232,7 +233,7 @@ class Plan:
         """All points (time [s], targets (16,)) from the last one already due to `targets`."""
         if not self._points:
             self._points = [(now, targets)]
-        self._points.append((now + self._lead, targets))
+        self._points.append((now + self._lookahead, targets))
         due = sum(time <= now for time, _ in self._points)
         self._points = self._points[max(due - 1, 0) :]
         return self._points
@@ -248,7 +249,7 @@ class _Hand:
         self._blocked = False  # until the grip opens
         self._last: Array | None = None  # position of the controller [m]
         self._start: tuple[Array, Array] | None = None  # poses of controller and hand when engaged
-        self._filter = PoseFilter(parameters.smoothing)
+        self._filter = PoseFilter(parameters.filter_delay)
         self._taken = 0.0  # time of the newest measurement [s]
         self._lags_since: float | None = None
 

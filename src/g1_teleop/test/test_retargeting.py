@@ -13,7 +13,7 @@ from g1_description import load_robot
 from g1_description.differential_ik import DifferentialIK, NoStepError
 from g1_description.kinematics import ArmKinematics
 from g1_ros.operator import HandInput, OperatorInput
-from g1_teleop.retargeting import Retargeting, RetargetingParameters, Watchdog
+from g1_teleop.retargeting import DeviceWatchdog, Retargeting, RetargetingParameters
 from g1_teleop.xrobotoolkit import robot_pose
 
 ROBOT = load_robot()
@@ -131,7 +131,7 @@ def test_the_trigger_closes_the_gripper_of_its_hand() -> None:
 
 
 def test_targets_keep_to_their_velocity() -> None:
-    operator = Operator(joint_velocity=0.5, smoothing=0.01)
+    operator = Operator(joint_velocity=0.5, filter_delay=0.01)
     operator.set('left', grip=1.0)
     before = operator.run()
     for _ in range(60):
@@ -307,7 +307,7 @@ def test_after_a_hiccup_a_grip_that_is_still_pressed_goes_on_from_where_the_hand
 
 
 def test_the_watchdog_follows_the_stamp() -> None:
-    watchdog = Watchdog(stale_after=0.1)
+    watchdog = DeviceWatchdog(stale_after=0.1)
     assert watchdog.silence(10.0) == np.inf
     assert not watchdog.alive(0, 10.0)
     assert not watchdog.ever_alive

@@ -21,9 +21,10 @@ from g1_description import load_robot
 from g1_ros.operator import BUTTONS, HandInput, OperatorInput, OperatorPublisher
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_teleop.nodes.teleop_node import TeleopNode
+from g1_test_support.waiting import DEADLINE, wait_until
 
 ROBOT = load_robot()
-DEADLINE = 20.0  # [s]
+
 SERVICES = ('recorder/start', 'recorder/save', 'recorder/discard', 'control/estop')
 NAMES = {
     SafetyStatus.DISARMED: 'DISARMED',
@@ -147,9 +148,8 @@ class Robot:
 
     def move_until(self, condition: Callable[[], bool], what: str) -> None:
         """Presses the grip anew until then, as where the computer is busy the node may let go."""
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < end, f'waited too long for {what!r}; last: {self.said[-3:]}'
+
+        def press_anew() -> None:
             self.headset.grip = 0.0
             self.spin_until_read(lambda message: message.axes[0] == 0)
             self.spin_until_ready()
@@ -157,6 +157,8 @@ class Robot:
             patience = time.monotonic() + 2
             while not condition() and time.monotonic() < patience:
                 self._executor.spin_once(timeout_sec=0.05)
+
+        self._wait(condition, what, press_anew)
 
     def assert_rests(self) -> None:
         """No target comes, though the grip is pressed."""
@@ -167,10 +169,10 @@ class Robot:
         assert self.targets == []
 
     def spin_until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < end, f'waited too long for {what!r}; last: {self.said[-3:]}'
-            self._executor.spin_once(timeout_sec=0.05)
+        self._wait(condition, what, lambda: self._executor.spin_once(timeout_sec=0.05))
+
+    def _wait(self, condition: Callable[[], bool], what: str, act: Callable[[], object]) -> None:
+        wait_until(condition, lambda: f'{what!r}; last: {self.said[-3:]}', DEADLINE, act)
 
     def spin_for(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -29,12 +29,12 @@ from g1_ros.parameters import load
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_ros.stamps import seconds
 from g1_teleop.retargeting import RetargetingParameters
+from g1_test_support.waiting import DEADLINE, wait_until
 
 pytest.importorskip('xrobotoolkit_sdk')
 
 ROBOT = load_robot()
-LEAD = load(RetargetingParameters, config_path('teleop.yaml')).lead
-DEADLINE = 60.0  # [s]
+LOOKAHEAD = load(RetargetingParameters, config_path('teleop.yaml')).lookahead
 SILENCE = 1.0  # [s]; after a shorter one, of up to 0.5 s, the hands go on by themselves
 #: Prints what the device reads, a JSON line for each stamp, as the SDK writes to stdout itself.
 READER = """
@@ -207,13 +207,18 @@ class Robot:
 
     def wait_until_said(self, text: str) -> float:
         """When it is heard [s, Unix], among what was said since the last such call."""
-        wait_for(lambda: any(text in said for said in self.said), f'{text!r}; said: {self.said}')
+        wait_until(
+            lambda: any(text in said for said in self.said),
+            lambda: f'{text!r}; said: {self.said}',
+        )
         self.said.clear()
         return time.time()
 
     def wait_until_ready(self) -> None:
         """Until teleop_node, with open grips, waits for one to be pressed."""
-        wait_for(lambda: self.newest.startswith('ready'), f'ready; said last: {self.newest}')
+        wait_until(
+            lambda: self.newest.startswith('ready'), lambda: f'ready; said last: {self.newest}'
+        )
 
     def moved_since(self, moment: float) -> bool:
         """Whether targets were made after a moment [s, Unix], whenever they came."""
@@ -222,14 +227,7 @@ class Robot:
 
 def made(message: JointTrajectory) -> float:
     """When teleop_node made the newest target of a message [s, Unix]."""
-    return seconds(message.header.stamp) + seconds(message.points[-1].time_from_start) - LEAD
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f'waited too long for {what}'
-        time.sleep(0.02)
+    return seconds(message.header.stamp) + seconds(message.points[-1].time_from_start) - LOOKAHEAD
 
 
 @pytest.fixture
@@ -295,7 +293,7 @@ def test_the_robot_moves_only_while_a_headset_sends_and_after_silence_with_a_new
     move(not_since=stopped)
 
     service.heartbeat = 1.0  # the SDK's own close never returns after such a one
-    wait_for(lambda: service.late > 0, 'a heartbeat')
+    wait_until(lambda: service.late > 0, 'a heartbeat')
     device.send_signal(signal.SIGINT)
     assert device.wait(DEADLINE) == 0
     service.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dit4dit_policy.evaluation.environment import Environment
-    from dit4dit_policy.evaluation.rollouts import Attempt, Episode, Setting
+    from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome, Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +144,7 @@ def _cameras(given: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, ...]
     return given or needed
 
 
-def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[Episode]:
+def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[AttemptOutcome]:
     """The episodes of all attempts, in their order."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
@@ -167,7 +167,7 @@ def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[Ep
     return [episodes[attempt] for attempt in attempts]
 
 
-def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
+def summary(episodes: Sequence[AttemptOutcome]) -> dict[str, Any]:
     """Success rate with its 95 % Wilson interval, how far failures came, and counts in sum."""
     good = [episode.seconds for episode in episodes if episode.success]
     counts: Counter[str] = Counter()
@@ -184,7 +184,7 @@ def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
     }
 
 
-def _row(episode: Episode) -> dict[str, Any]:
+def _row(episode: AttemptOutcome) -> dict[str, Any]:
     return {
         'task': episode.attempt.task,
         'seed': episode.attempt.seed,

@@ -49,7 +49,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Episode:
+class AttemptOutcome:
     """What came of an attempt.
 
     stage: how far it came. seconds: until done, or until it was given up. counts, text: as of the
@@ -97,7 +97,7 @@ class Evaluation:
             setting.policy, setting.checkpoint, self._environment, setting.cameras
         )
 
-    def episode(self, attempt: Attempt) -> Episode:
+    def episode(self, attempt: Attempt) -> AttemptOutcome:
         """One attempt, from its reset to its end; a video of it is kept where it failed."""
         from dit4dit_policy.inference.chunking import Continuation
 
@@ -117,7 +117,7 @@ class Evaluation:
                 break
             observation = step.observation
         video.finish('' if step.success else step.stage)
-        return Episode(attempt, step.success, step.stage, step.time, step.counts, step.text)
+        return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
 
 
 class _Video:
@@ -164,7 +164,9 @@ class _Video:
         return np.concatenate([image[:height] for image in images], axis=1)
 
 
-def evaluate(setting: Setting, attempts: Sequence[Attempt], workers: int) -> Iterator[Episode]:
+def evaluate(
+    setting: Setting, attempts: Sequence[Attempt], workers: int
+) -> Iterator[AttemptOutcome]:
     """Every attempt once, in `workers` processes; episodes come as they end."""
     os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
     with ProcessPoolExecutor(
@@ -185,6 +187,6 @@ def _prepare(setting: Setting) -> None:
     _worker = Evaluation(setting)
 
 
-def _attempt(attempt: Attempt) -> Episode:
+def _attempt(attempt: Attempt) -> AttemptOutcome:
     assert _worker is not None
     return _worker.episode(attempt)

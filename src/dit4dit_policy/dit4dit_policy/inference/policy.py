@@ -46,7 +46,8 @@ class DiT4DiTPolicy:
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
     #: Where prompt embeddings are kept; None for the user's cache, see `prompt_cache`.
     prompt_folder: Path | None = None
-    #: Duration [s] of each stage of the last `infer`: 'vae', 'video_dit', 'action_dit', and 'rest'.
+    #: Duration [s] of each stage of the last `infer`: 'image', 'backbone', 'action_dit',
+    #: and 'rest'.
     durations: dict[str, float] = field(default_factory=dict)
     #: What durations are read from.
     clock: Callable[[], float] = time.perf_counter
@@ -185,10 +186,10 @@ class DiT4DiTPolicy:
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(self._now())
-        before, vae, video, action, after = np.diff(clock)
+        before, image_time, backbone, action, after = np.diff(clock)
         self.durations = {
-            'vae': vae,
-            'video_dit': video,
+            'image': image_time,
+            'backbone': backbone,
             'action_dit': action,
             'rest': before + after,
         }

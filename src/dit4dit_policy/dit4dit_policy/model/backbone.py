@@ -84,6 +84,8 @@ class Backbone(nn.Module):
     #: What inference may leave out without changing a feature; `prepare` and `observe` take the
     #: names that are in force.
     shortcuts: ClassVar[tuple[str, ...]] = ()
+    #: What a person calls the halves of `features`: `observe`, and the rest.
+    stages: ClassVar[tuple[str, str]] = ('image encoder', 'backbone')
     #: Whether `loss` gives one, which trains with the action loss.
     has_loss: ClassVar[bool] = False
     #: Whether `imagine` and `decode` show a future.

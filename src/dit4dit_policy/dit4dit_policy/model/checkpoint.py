@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from dit4dit_policy.model import format1
+from dit4dit_policy.model import older_formats
 from dit4dit_policy.model.action_dit import ActionDiT
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.weights import Stored, assign, safetensors_file
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
-class Record:
+class CheckpointConfig:
     """What `config.json` holds. `training` says how the weights came to be."""
 
     model: ModelConfig
@@ -63,14 +63,14 @@ def save(
     (folder / 'config.json').write_text(json.dumps(config, indent=2) + '\n')
 
 
-def read_config(folder: Path) -> Record:
+def read_config(folder: Path) -> CheckpointConfig:
     """What `config.json` says; FileNotFoundError or ValueError says what is wrong with it."""
     path = _file(folder, 'config.json')
     try:
         values = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}: not JSON: {error}') from None
-    if values.get('format') not in (1, FORMAT):
+    if values.get('format') not in (1, 2, FORMAT):
         raise ValueError(
             f'{path}: expected format {FORMAT}, got {values.get("format")!r}; '
             'train or convert the checkpoint again with this version'
@@ -78,9 +78,9 @@ def read_config(folder: Path) -> Record:
     if missing := [name for name in ('model', 'training') if name not in values]:
         raise ValueError(f'{path}: expected model and training, {missing[0]} is missing')
     frozen, entries = values.get('frozen'), values['model']
-    if values['format'] == 1:
-        entries = format1.model_entries(entries)
-    return Record(
+    if values['format'] < FORMAT:
+        entries = older_formats.model_entries(entries)
+    return CheckpointConfig(
         ModelConfig.from_dict(entries),
         values['training'],
         None if frozen is None else Path(frozen),
@@ -97,8 +97,8 @@ def load(folder: Path, dtype: torch.dtype | None = torch.float32) -> tuple[DiT4D
     """
     record = read_config(folder)
     stored = stored_weights(folder)
-    if record.format == 1:
-        stored = {format1.weight_name(name): tensor for name, tensor in stored.items()}
+    if record.format < FORMAT:
+        stored = {older_formats.weight_name(name): tensor for name, tensor in stored.items()}
     with torch.device('meta'):
         model = DiT4DiT(record.model)
     if record.frozen is not None:

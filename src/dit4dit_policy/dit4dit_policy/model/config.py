@@ -62,20 +62,22 @@ class ActionConfig:
 class ModelConfig:
     """A whole DiT4DiT: any backbone, and the action DiT that reads its features.
 
-    `video_weight` is lambda of Algorithm 1, the weight of the backbone's own loss where it has one;
-    with `feature_gradient` the action loss trains the backbone too.
+    `backbone_loss_weight` is lambda of Algorithm 1, the weight of the backbone's own loss where it
+    has one; with `feature_gradient` the action loss trains the backbone too.
     """
 
     backbone: BackboneConfig
     action: ActionConfig
-    video_weight: float = 1.0
+    backbone_loss_weight: float = 1.0
     feature_gradient: bool = True
     state_encoding: Literal['min_max', 'sin_cos'] = 'min_max'
 
     def __post_init__(self) -> None:
         check_choices(self)
-        if self.video_weight < 0:
-            raise ValueError(f'video_weight: expected 0 or more, got {self.video_weight}')
+        if self.backbone_loss_weight < 0:
+            raise ValueError(
+                f'backbone_loss_weight: expected 0 or more, got {self.backbone_loss_weight}'
+            )
         if self.action.feature_dim != self.backbone.width:
             raise ValueError(
                 f'action.feature_dim: the backbone gives {self.backbone.width}, '

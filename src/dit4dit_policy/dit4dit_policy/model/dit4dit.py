@@ -54,20 +54,22 @@ class DiT4DiT(nn.Module):
         self.action = ActionDiT(config.action)
 
     def action_loss(
-        self, batch: Batch, draws: int = 1, generator: torch.Generator | None = None
+        self, batch: Batch, noise_samples: int = 1, generator: torch.Generator | None = None
     ) -> Tensor:
         """Masked flow-matching loss of the actions, the features taken at a flow time of their own.
 
-        `draws` independent noises and times are averaged for every example: they share the costly
-        features.
+        `noise_samples` independent noises and times are averaged for every example: they share the
+        costly features.
         """
         features = self._features(batch, generator)
         if not self.config.feature_gradient:
             features = features.detach()
         mask = self.backbone.mask(batch.prompt)
-        context = self.action.context(features, mask).repeated(draws)
-        tokens = self.action.tokens(batch.state).repeat_interleave(draws, 0)
-        actions, counts = (x.repeat_interleave(draws, 0) for x in (batch.actions, batch.mask))
+        context = self.action.context(features, mask).repeated(noise_samples)
+        tokens = self.action.tokens(batch.state).repeat_interleave(noise_samples, 0)
+        actions, counts = (
+            x.repeat_interleave(noise_samples, 0) for x in (batch.actions, batch.mask)
+        )
         tau = self._action_times(actions, generator)
         noise = torch.randn(actions.shape, generator=generator, device=actions.device)
         noisy, modulation = flow.interpolate(actions, noise, tau), self.action.modulation(tau)

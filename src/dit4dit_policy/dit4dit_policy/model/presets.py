@@ -85,7 +85,7 @@ _NANO = ModelConfig(
         max_positions=16,
         time_convention='released',
     ),
-    video_weight=0.2,
+    backbone_loss_weight=0.2,
 )
 
 #: Cosmos-Predict2.5-2B, its features those of the 18th of 28 blocks.

@@ -78,7 +78,7 @@ class Run:
             share = learning_rate(self.step, config.warmup_steps, config.steps)
             group['lr'] = group['full_lr'] * share
         losses = self._objective.train()(self._batch())
-        weights = {'action': 1.0, 'video': self._model_config.video_weight}
+        weights = {'action': 1.0, 'video': self._model_config.backbone_loss_weight}
         if config.mode == 'video':
             weights['video'] = 1.0
         accelerator.backward(torch.stack([weights[k] * v for k, v in losses.items()]).sum())

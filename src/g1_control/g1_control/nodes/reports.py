@@ -14,7 +14,7 @@ from rclpy.node import Node
 from g1_control.answers import ChunkAnswer, Status
 from g1_control.messages import to_safety_status
 from g1_control.nodes.robot_wire import RobotWire
-from g1_control.safety import Fault, Mode, Reason
+from g1_control.safety import Mode, Reason, RobotFault
 from g1_control.unitree import MOTORS, motor_errors
 from g1_description import Robot
 from g1_ros.diagnostics import Diagnostics, diagnostic
@@ -70,7 +70,7 @@ class ChangeLog:
         else:
             self._logger.warning(line)
 
-    def awaited(self, fault: Fault | None) -> None:
+    def awaited(self, fault: RobotFault | None) -> None:
         """What keeps the arms from being armed; said once it has done so for two seconds."""
         if fault is None:
             if self._said:

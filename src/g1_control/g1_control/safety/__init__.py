@@ -10,16 +10,16 @@ from g1_control.safety.limits import Limits
 from g1_control.safety.mode_machine import ModeMachine
 from g1_control.safety.parameters import SafetyParameters
 from g1_control.safety.reasons import Mode, Reason
-from g1_control.safety.robot_faults import Fault, Measured, find_fault
+from g1_control.safety.robot_faults import Measured, RobotFault, find_fault
 
 __all__ = [
     'ChunkRejectedError',
-    'Fault',
     'Limits',
     'Measured',
     'Mode',
     'ModeMachine',
     'Reason',
+    'RobotFault',
     'SafetyParameters',
     'check_chunk',
     'check_start',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from g1_control.safety.parameters import SafetyParameters
 from g1_control.safety.reasons import Mode, Reason
-from g1_control.safety.robot_faults import Fault
+from g1_control.safety.robot_faults import RobotFault
 
 
 class ModeMachine:
@@ -22,7 +22,7 @@ class ModeMachine:
         """Whether a good chunk is executed."""
         return self.mode in (Mode.ACTIVE, Mode.HOLD) and self._fault_since is None
 
-    def arm(self, fault: Fault | None) -> tuple[bool, str]:
+    def arm(self, fault: RobotFault | None) -> tuple[bool, str]:
         """Starts to ramp the weight up, unless something is wrong. Says whether, and why not."""
         if self.mode is Mode.ESTOP:
             return False, 'e-stop is latched; call control/reset first'
@@ -81,7 +81,7 @@ class ModeMachine:
         if self.mode is Mode.ACTIVE:
             self._hold(reason, text)
 
-    def update(self, fault: Fault | None, moving: bool, now: float, dt: float) -> None:
+    def update(self, fault: RobotFault | None, moving: bool, now: float, dt: float) -> None:
         """One cycle of `dt` s; `moving` as long as a chunk has targets to come."""
         if self.mode is Mode.ARMING:
             self._update_arming(fault, now, dt)
@@ -94,7 +94,7 @@ class ModeMachine:
         elif self.mode is Mode.ESTOP:
             self.weight = max(0.0, self.weight - dt / self._parameters.estop_ramp)
 
-    def _update_arming(self, fault: Fault | None, now: float, dt: float) -> None:
+    def _update_arming(self, fault: RobotFault | None, now: float, dt: float) -> None:
         if self._gives_up(fault, now):
             return
         if fault:
@@ -106,7 +106,7 @@ class ModeMachine:
         else:
             self._enter(Mode.ARMING, Reason.OPERATOR, 'weight ramps up')
 
-    def _update_armed(self, fault: Fault | None, moving: bool, now: float) -> None:
+    def _update_armed(self, fault: RobotFault | None, moving: bool, now: float) -> None:
         if self._gives_up(fault, now):
             return
         if fault:
@@ -114,7 +114,7 @@ class ModeMachine:
         elif self.mode is Mode.ACTIVE and not moving:
             self._hold(Reason.CHUNK_EXPIRED, 'the last chunk ran out')
 
-    def _gives_up(self, fault: Fault | None, now: float) -> bool:
+    def _gives_up(self, fault: RobotFault | None, now: float) -> bool:
         """Disarms for a fault that calls for it or lasts; whether it did."""
         if fault is None:
             self._fault_since = None

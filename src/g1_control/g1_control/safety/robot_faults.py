@@ -35,7 +35,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Fault:
+class RobotFault:
     """Something that stops the arms.
 
     They hold at first and are handed back if it lasts; or at once (`disarms`); or they hold for as
@@ -54,19 +54,21 @@ def find_fault(
     limits: Limits,
     parameters: SafetyParameters,
     now: float,
-) -> Fault | None:
+) -> RobotFault | None:
     """The worst thing wrong; `command` is where the arms should be, None while unarmed."""
     if measured is None:
-        return Fault(Reason.LOWSTATE_LOST, 'no /lowstate yet; is the robot on the network?', True)
+        return RobotFault(
+            Reason.LOWSTATE_LOST, 'no /lowstate yet; is the robot on the network?', True
+        )
     age = now - measured.time
     if age > parameters.lowstate_lost:
-        return Fault(Reason.LOWSTATE_LOST, f'/lowstate is {age:.2f} s old', True)
+        return RobotFault(Reason.LOWSTATE_LOST, f'/lowstate is {age:.2f} s old', True)
     if measured.mode_machine not in SUPPORTED_MODE_MACHINES:
         known = ', '.join(map(str, sorted(SUPPORTED_MODE_MACHINES)))
         text = f'mode_machine is {measured.mode_machine}, a 29-DoF G1 has one of {known}'
-        return Fault(Reason.MODE_MACHINE, text, True)
+        return RobotFault(Reason.MODE_MACHINE, text, True)
     if age > parameters.lowstate_stale:
-        return Fault(Reason.LOWSTATE_STALE, f'/lowstate is {age * 1e3:.0f} ms old')
+        return RobotFault(Reason.LOWSTATE_STALE, f'/lowstate is {age * 1e3:.0f} ms old')
     return _motor_fault(measured, command, limits, parameters) or _gripper_fault(
         measured, parameters
     )
@@ -74,19 +76,19 @@ def find_fault(
 
 def _motor_fault(
     measured: Measured, command: Array | None, limits: Limits, parameters: SafetyParameters
-) -> Fault | None:
+) -> RobotFault | None:
     errors = measured.errors[ARM_MOTORS]
     if errors.any():
         joint = int(np.argmax(errors != 0))
         meaning = ', '.join(motor_errors(int(errors[joint])))
-        return Fault(
+        return RobotFault(
             Reason.MOTOR_ERROR,
             f'{limits.names[joint]}: motor reports {errors[joint]:#x}, {meaning}',
         )
     temperature = measured.temperature[ARM_MOTORS]
     joint = int(temperature.argmax())
     if temperature[joint] > parameters.motor_temperature:
-        return Fault(
+        return RobotFault(
             Reason.MOTOR_TEMPERATURE,
             f'{limits.names[joint]}: {temperature[joint]:.0f} degC, '
             f'allowed is {parameters.motor_temperature:g}',
@@ -96,7 +98,7 @@ def _motor_fault(
     error = np.abs(command - measured.q[ARM_MOTORS])
     joint = int(error.argmax())
     if error[joint] > parameters.tracking_error:
-        return Fault(
+        return RobotFault(
             Reason.TRACKING_ERROR,
             f'{limits.names[joint]}: {error[joint]:.2f} rad from its command, '
             f'allowed is {parameters.tracking_error:g}',
@@ -104,7 +106,7 @@ def _motor_fault(
     return None
 
 
-def _gripper_fault(measured: Measured, parameters: SafetyParameters) -> Fault | None:
+def _gripper_fault(measured: Measured, parameters: SafetyParameters) -> RobotFault | None:
     for side, opening, age, fault in zip(
         ('left', 'right'),
         measured.gripper,
@@ -120,5 +122,5 @@ def _gripper_fault(measured: Measured, parameters: SafetyParameters) -> Fault | 
             text = f"{side} gripper: its state is {age:.2f} s old; is the gripper's node running?"
         else:
             continue
-        return Fault(Reason.GRIPPER_FAULT, text, waits=True)
+        return RobotFault(Reason.GRIPPER_FAULT, text, waits=True)
     return None

@@ -20,7 +20,7 @@ from g1_ros.timers import steady_timer
 
 
 @dataclass(frozen=True)
-class ReplayParameters:
+class CameraReplayParameters:
     """Parameters of camera_replay."""
 
     path: str = parameter(
@@ -40,7 +40,7 @@ class CameraReplay(Node):
 
     def __init__(self) -> None:
         super().__init__('camera_replay')
-        parameters = declare(self, ReplayParameters)
+        parameters = declare(self, CameraReplayParameters)
         camera = load_robot().embodiment.cameras['head']
         self._footage = Footage(parameters.path, parameters.rate, camera.width, camera.height)
         self._publisher = CameraPublisher(self, camera)

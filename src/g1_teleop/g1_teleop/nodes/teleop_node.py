@@ -29,7 +29,7 @@ from g1_ros.stamps import time_message_of
 from g1_ros.timers import steady_timer
 from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.nodes.operator_requests import OperatorRequests
-from g1_teleop.retargeting import Plan, Retargeting, RetargetingParameters, Watchdog
+from g1_teleop.retargeting import DeviceWatchdog, Plan, Retargeting, RetargetingParameters
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
 _HICCUP = 0.5  # after a shorter silence of the device the hands go on, from where they are [s]
@@ -76,13 +76,13 @@ class TeleopNode(Node):
         self._buttons = Buttons(declare(self, ButtonParameters))
         self._robot = load_robot()
         self._retargeting = Retargeting(self._robot, retargeting)
-        self._watchdog = Watchdog(retargeting.stale_after)
+        self._watchdog = DeviceWatchdog(retargeting.stale_after)
         self._measured: NDArray[np.float64] | None = None
         self._measured_at = 0.0
         self._safety: SafetyStatus | None = None
         self._paused = False
         self._follows_at = 0.0
-        self._plan = Plan(retargeting.lead)
+        self._plan = Plan(retargeting.lookahead)
         self._said, self._answer = '', ''
         self._may_move = False
         self._rate, self._measurements = RateMeter(), RateMeter()

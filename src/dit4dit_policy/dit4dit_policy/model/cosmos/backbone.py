@@ -20,7 +20,8 @@ from dit4dit_policy.model import flow
 from dit4dit_policy.model.backbone import Backbone, count_parameters, describe_image
 from dit4dit_policy.model.cosmos import pretrained
 from dit4dit_policy.model.cosmos.config import CosmosConfig
-from dit4dit_policy.model.cosmos.layers import Modulation, make_transformer, make_vae
+from dit4dit_policy.model.cosmos.layers import make_transformer, make_vae
+from dit4dit_policy.model.cosmos.passes import Pass, clip_velocity, hidden_states, make_pass
 from dit4dit_policy.model.cosmos.text_encoder import ByteTextEncoder, QwenTextEncoder
 from dit4dit_policy.model.weights import Stored
 
@@ -38,6 +39,7 @@ class CosmosBackbone(Backbone):
 
     Config = CosmosConfig
     shortcuts = ('one_frame', 'stop_at_feature_layer', 'modulate_frames')
+    stages = ('VAE', 'video DiT')
     has_loss = True
     generates_video = True
     frozen_parts = ('vae.',)
@@ -208,10 +210,12 @@ class CosmosBackbone(Backbone):
             last = i == config.feature_steps - 1
             stop = last and 'stop_at_feature_layer' in shortcuts
             passes.append(
-                self._pass(
+                make_pass(
+                    self.transformer,
                     prompt_BLE,
                     tau_B - i * step_B,
                     noise,
+                    config,
                     config.feature_blocks if stop else layers,
                     modulate_tokens='modulate_frames' not in shortcuts,
                 )
@@ -224,11 +228,11 @@ class CosmosBackbone(Backbone):
         latents = torch.cat([observed_BC1hw, prepared.noise_BCThw[:, :, 1:]], dim=2)
         for this, following in pairwise(passes):
             with torch.no_grad():
-                velocity = self._output(self._hidden(latents, this)[-1], this, latents.shape)
+                velocity = clip_velocity(self.transformer, latents, this)
             step_B = (this.tau_B - following.tau_B).view(-1, 1, 1, 1, 1)
             future = latents[:, :, 1:] - step_B * velocity[:, :, 1:]
             latents = torch.cat([observed_BC1hw, future], dim=2)
-        hidden = self._hidden(latents, passes[-1])
+        hidden = hidden_states(self.transformer, latents, passes[-1])
         if self.config.feature_layer == 'mean':
             return torch.stack(hidden).mean(0)
         return hidden[self.config.feature_layer]
@@ -273,9 +277,10 @@ class CosmosBackbone(Backbone):
 
     def velocity(self, latents_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor) -> Tensor:
         """Flow velocity (B, C, T, h, w) of a clip: frame 0 is clean, the others are at `tau_B`."""
-        layers = len(self.transformer.transformer_blocks)
-        whole = self._pass(prompt_BLE, tau_B, latents_BCThw, layers)
-        return self._output(self._hidden(latents_BCThw, whole)[-1], whole, latents_BCThw.shape)
+        net = self.transformer
+        layers = len(net.transformer_blocks)
+        whole = make_pass(net, prompt_BLE, tau_B, latents_BCThw, self.config, layers)
+        return clip_velocity(net, latents_BCThw, whole)
 
     def _video_times(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """Uniform in the paper; in the released code logit-normal, 5 % forced above 0.98."""
@@ -326,64 +331,6 @@ class CosmosBackbone(Backbone):
         dtype: torch.dtype = self.transformer.dtype
         return dtype
 
-    def _pass(
-        self,
-        prompt_BLE: Tensor,
-        tau_B: Tensor,
-        latents_BCThw: Tensor,
-        layers: int,
-        modulate_tokens: bool = False,
-    ) -> Pass:
-        """Text, times and places, as `CosmosTransformer3DModel.forward` prepares them."""
-        net, shape = self.transformer, latents_BCThw.shape
-        blocks = net.transformer_blocks[:layers]
-        times_BT = tau_B[:, None].repeat(1, shape[2])
-        times_BT[:, 0] = self.config.condition_time  # it is always nearly clean
-        if modulate_tokens:
-            patch = self.config.transformer.patch_size
-            times_BT = times_BT.repeat_interleave(shape[3] * shape[4] // (patch[1] * patch[2]), 1)
-        temb, embedded = net.time_embed(prompt_BLE, times_BT.flatten())
-        temb, embedded = (t.unflatten(0, times_BT.shape) for t in (temb, embedded))
-        text = net.crossattn_proj(prompt_BLE) if net.config.use_crossattn_projection else prompt_BLE
-        return Pass(
-            tau_B=tau_B,
-            text=[block.keys_values(text) for block in blocks],
-            modulation=[block.modulation(embedded, temb) for block in blocks],
-            time=(embedded, temb),
-            rotary=net.rope(latents_BCThw),
-            positions=net.learnable_pos_embed and net.learnable_pos_embed(latents_BCThw),
-        )
-
-    def _hidden(self, latents_BCThw: Tensor, given: Pass) -> list[Tensor]:
-        """Each block's output (B, T*h*w / patch, D)."""
-        net = self.transformer
-        mask = torch.zeros_like(latents_BCThw[:, :1])
-        mask[:, :, 0] = 1
-        x = torch.cat([latents_BCThw, mask], dim=1)
-        if net.config.concat_padding_mask:
-            x = torch.cat([x, torch.zeros_like(mask)], dim=1)  # nothing is padded
-        x = net.patch_embed(x).flatten(1, 3)
-        outputs = []
-        for block, text, modulation in zip(
-            net.transformer_blocks, given.text, given.modulation, strict=False
-        ):
-            x = block(x, text, modulation, given.rotary, given.positions)
-            outputs.append(x)
-        return outputs
-
-    def _output(self, hidden_BND: Tensor, given: Pass, shape: torch.Size) -> Tensor:
-        """Velocity (B, C, T, h, w) of the last block's output."""
-        embedded, temb = given.time
-        tokens = hidden_BND.shape[1] // embedded.shape[1]
-        embedded, temb = (m.repeat_interleave(tokens, 1) for m in (embedded, temb))
-        net, patch = self.transformer, self.config.transformer.patch_size
-        hidden = net.proj_out(net.norm_out(hidden_BND, embedded, temb))
-        grid = tuple(size // p for size, p in zip(shape[2:], patch, strict=True))
-        # Cosmos reads a token's outputs as (ph, pw, pt, C), unlike the patch that went in.
-        hidden = hidden.unflatten(2, (*patch[1:], patch[0], -1)).unflatten(1, grid)
-        hidden = hidden.permute(0, 7, 1, 6, 2, 4, 3, 5)
-        return hidden.flatten(6, 7).flatten(4, 5).flatten(2, 3)
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -391,19 +338,3 @@ class Prepared:
 
     noise_BCThw: Tensor
     passes: list[Pass]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one pass of the video DiT needs besides latents.
-
-    For each block its keys and values of the text, and shift, scale and gate of its three parts (B,
-    T, 1, D); the times as the output layer takes them; tables of where each token lies.
-    """
-
-    tau_B: Tensor
-    text: list[tuple[Tensor, Tensor]]
-    modulation: list[Modulation]
-    time: tuple[Tensor, Tensor]
-    rotary: tuple[Tensor, Tensor]
-    positions: Tensor | None

@@ -41,6 +41,7 @@ class Qwen3VLBackbone(Backbone):
     """
 
     Config: ClassVar[type[BackboneConfig]] = Qwen3VLBackboneConfig
+    stages = ('pixels', 'Qwen3-VL')
     config: Qwen3VLBackboneConfig
 
     def __init__(self, config: Qwen3VLBackboneConfig) -> None:

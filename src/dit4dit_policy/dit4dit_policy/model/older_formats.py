@@ -1,4 +1,4 @@
-"""Checkpoints of format 1, written before version 0.2: their names become today's."""
+"""Checkpoints of formats 1 (before version 0.2) and 2: their names become today's."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ _ACTION = {
 
 
 def model_entries(values: dict[str, Any]) -> dict[str, Any]:
-    """`model` of a config.json by the names of format 2; the backbone then was Cosmos."""
-    values = dict(values)
+    """`model` of an older config.json by today's names; the backbone of format 1 was Cosmos."""
+    values = _renamed(values, {'video_weight': 'backbone_loss_weight'})
     if 'video' in values:
         values['backbone'] = {'kind': 'cosmos'} | _renamed(values.pop('video'), _VIDEO)
-    if 'action' in values:
         values['action'] = _renamed(values['action'], _ACTION)
     return values
 
 
 def weight_name(name: str) -> str:
-    """The name in format 2 of a weight."""
+    """Today's name of a weight."""
     return f'backbone.{name.removeprefix("video.")}' if name.startswith('video.') else name
 
 
