@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 
 from g1_bringup.arguments import check
 from g1_bringup.launcher import start
@@ -23,10 +24,10 @@ def launch(words: list[str]) -> int:
         return 0
     system = find(file)
     if '-h' in rest or '--help' in rest:
-        print(f'{file}: {system.description}\n\n{show_arguments(system)}')
+        print(f'{file}: {system.description}\n\n{show_arguments(system, rest)}')
         return 0
     if '--show-args' in rest or '-s' in rest:
-        print(show_arguments(system))
+        print(show_arguments(system, rest))
         return 0
     given = {}
     for word in rest:
@@ -58,13 +59,16 @@ def help_text() -> str:
     )
 
 
-def show_arguments(system: System) -> str:
-    """The arguments of a system, word for word as `ros2 launch --show-args` prints them."""
+def show_arguments(system: System, words: Sequence[str] = ()) -> str:
+    """The arguments of a system, word for word as `ros2 launch --show-args` prints them.
+
+    words: those given beside it, as robot:=g1, for which there is more to choose from.
+    """
     lines = ["Arguments (pass arguments as '<name>:=<value>'):"]
     for argument in system.arguments:
         description = argument.description
-        if argument.allowed:
-            description += f' Valid choices are: {list(argument.allowed)}'
+        if offered := argument.offered(words):
+            description += f' Valid choices are: {list(offered)}'
         lines += ['', f"    '{argument.name}':", f'        {description}']
         lines += [f"        (default: '{argument.default_text}')"]
     return '\n'.join(lines if system.arguments else [*lines, '', '  No arguments.'])

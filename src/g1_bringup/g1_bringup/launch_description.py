@@ -30,6 +30,7 @@ from launch_ros.substitutions import FindPackageShare
 from g1_bringup.arguments import check
 from g1_bringup.launcher import INTERRUPT_SECONDS, TERMINATE_SECONDS, missing_packages
 from g1_bringup.system import (
+    Argument,
     Include,
     Node,
     System,
@@ -55,13 +56,19 @@ def render(launch_file: str) -> LaunchDescription:
                     argument.name,
                     default_value=argument.default_text,
                     description=argument.description,
-                    choices=list(argument.allowed) or None,
+                    choices=list(_choices(argument)) or None,
                 )
                 for argument in system.arguments
             ),
             OpaqueFunction(function=_start, args=[system]),
         ]
     )
+
+
+def _choices(argument: Argument) -> tuple[str, ...]:
+    """What can be chosen; where it is only to be shown, what can be with the other words."""
+    shows = not {'-s', '--show-args', '--show-arguments'}.isdisjoint(sys.argv)
+    return argument.offered(sys.argv) if shows else argument.allowed
 
 
 def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEntity]:

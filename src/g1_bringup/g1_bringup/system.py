@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Argument:
     choices: tuple[str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
+    #: With robot:=sim, the only choices; () for all.
+    simulated: tuple[str, ...] = ()
 
     @property
     def default_text(self) -> str:
@@ -57,6 +59,10 @@ class Argument:
         if isinstance(self.default, tuple):
             return ()
         return ('true', 'false') if isinstance(self.default, bool) else self.choices
+
+    def offered(self, words: Iterable[str]) -> tuple[str, ...]:
+        """What is `allowed` beside the other arguments, given as `name:=value`."""
+        return self.simulated if self.simulated and 'robot:=g1' not in words else self.allowed
 
 
 @dataclass(frozen=True)

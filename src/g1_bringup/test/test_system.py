@@ -1,15 +1,18 @@
 """What each system takes and refuses, the same with and without `ros2 launch`."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from dit4dit_policy.inference.shipped import checkpoint_folder
 from g1_bringup import launcher
 from g1_bringup.arguments import check
 from g1_bringup.system import ArgumentError, holds, include_arguments, parameters
 from g1_bringup.systems import find, robot_side, systems
 from g1_bringup.systems.robot_side import simulated_tasks
 from g1_console import cli
+from g1_ros.config import load_tasks
 from g1_ros.middleware import environment
 
 ALL = sorted(systems())
@@ -68,6 +71,12 @@ def test_show_args_lists_exactly_the_arguments(name, capsys):
         (['teleop_record.launch.py', 'device:=g1_teleop/glove'], ['PACKAGE/EXECUTABLE']),
         (['teleop_record.launch.py', 'robot:=g1', 'device:=scripted'], ['robot:=sim']),
         (['teleop_record.launch.py', 'device:=replay'], ['replay_file', 'raw_log']),
+        (
+            ['policy.launch.py', 'checkpoint:=/nowhere'],
+            ['checkpoint:=/nowhere cannot be used', 'is no folder', 'config.json'],
+        ),
+        (['policy.launch.py', 'policy:=oracle'], ['dit4dit', 'remote', 'module:attribute']),
+        (['policy.launch.py', 'cameras:=left_wrist'], ['checkpoint sees head']),
         (['polcy.launch.py'], ['policy.launch.py', 'sim.launch.py']),
         ([], ['policy.launch.py']),
     ],
@@ -77,6 +86,61 @@ def test_what_cannot_be_taken_is_refused_before_anything_starts(words, named, ca
     assert cli.main(['launch', *words]) == 2
     error = capsys.readouterr().err
     assert all(name in error for name in named), error
+
+
+def copied_checkpoint(folder: Path, **changes: str) -> Path:
+    """The shipped one; changes: the text of some of its files."""
+    shutil.copytree(checkpoint_folder(), folder)
+    for name, text in changes.items():
+        (folder / f'{name}.json').write_text(text)
+    return folder
+
+
+def refused_checkpoint(folder: Path, **others: str) -> str:
+    with pytest.raises(ArgumentError) as refusal:
+        check(find('policy.launch.py'), {'checkpoint': str(folder), **others})
+    return str(refusal.value)
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    assert 'has no config.json, model.safetensors, processor.json' in refused_checkpoint(
+        tmp_path / 'empty'
+    )
+    cut = copied_checkpoint(tmp_path / 'cut', config='{"format": 2, "mod')
+    assert 'config.json: not JSON' in refused_checkpoint(cut)
+    old = copied_checkpoint(tmp_path / 'old', processor='{"format": 1}')
+    assert f'dit4dit convert --upgrade {old}' in refused_checkpoint(old)
+    assert 'dit4dit convert' in refused_checkpoint(tmp_path / 'model.pt')
+
+
+def test_a_checkpoint_of_another_robot_is_refused_where_the_policy_is_to_run(tmp_path):
+    text = (checkpoint_folder() / 'processor.json').read_text()
+    foreign = copied_checkpoint(tmp_path / 'panda', processor=text.replace('left_elbow', 'panda_4'))
+    error = refused_checkpoint(foreign)
+    assert 'panda_4_joint' in error and 'g1_aloha has left_shoulder_pitch_joint' in error
+    other = {'checkpoint': str(foreign), 'machine': 'robot'}
+    assert check(find('policy.launch.py'), other)['machine'] == 'robot'
+
+
+@pytest.fixture
+def unsimulated(monkeypatch):
+    """A task that there is no scene for."""
+    tasks = {**load_tasks(), 'open_the_door': 'Open the door.'}
+    monkeypatch.setattr(robot_side, 'load_tasks', lambda: tasks)
+    systems.cache_clear()
+    yield 'open_the_door'
+    systems.cache_clear()
+
+
+def test_only_what_can_be_simulated_is_offered_for_the_simulation(unsimulated, capsys):
+    for words, offered in (([], False), (['robot:=sim'], False), (['robot:=g1'], True)):
+        assert cli.main(['launch', 'policy.launch.py', *words, '--show-args']) == 0
+        shown = capsys.readouterr().out
+        assert 'arrange_flower' in shown
+        assert (unsimulated in shown) == offered
+    given = {'task': unsimulated, 'robot': 'g1'}
+    assert check(find('policy.launch.py'), given)['task'] == unsimulated
 
 
 def test_a_task_without_a_simulation_is_refused_for_the_simulation_only(monkeypatch):
@@ -174,7 +238,7 @@ def test_in_shadow_mode_nobody_executes_the_chunks_of_the_policy():
     assert 'shadow_node' not in nodes
 
 
-def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
+def test_the_task_reaches_the_policy_at_once_or_with_a_goal(tmp_path):
     nodes, _, values = started('policy', task='pick_and_place')
     assert parameters(nodes['policy_node'], values) == {
         'task': 'pick_and_place',
@@ -185,9 +249,10 @@ def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
         'seed': 0,
         'cameras': ('head',),
     }
-    nodes, _, values = started('policy', run='false', checkpoint='/some/folder')
+    folder = str(copied_checkpoint(tmp_path / 'mine'))
+    nodes, _, values = started('policy', run='false', checkpoint=folder)
     assert parameters(nodes['policy_node'], values) == {
-        'checkpoint': '/some/folder',
+        'checkpoint': folder,
         'cameras': ('head',),
     }
 

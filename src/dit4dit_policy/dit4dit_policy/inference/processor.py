@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dit4dit_policy.inference.robot_match import FORMAT, check_format, check_robot
 from dit4dit_policy.model.config import ModelConfig
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
 Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
-FORMAT = 2
 
 #: States of a 'min_max' group may leave the range of the data by this share of it, no further.
 _LARGEST_STATE = 1.5
@@ -119,20 +119,7 @@ class Processor:
 
         The rate may be another: a chunk says when its targets are due.
         """
-        for what, trained, there in (
-            ('state', self.state_names, robot.state_names),
-            ('action', self.action_names, robot.action_names),
-        ):
-            if trained != there:
-                raise ValueError(
-                    f'{what}: the checkpoint was trained on {_listed(trained)} of '
-                    f'{self.embodiment.name}; {robot.name} has {_listed(there)}'
-                )
-        if missing := [name for name in self.cameras if name not in robot.cameras]:
-            raise ValueError(
-                f'cameras: the checkpoint sees {_listed(self.cameras)}; {robot.name} has no '
-                f'{_listed(missing)}, it has {_listed(robot.cameras)}'
-            )
+        check_robot(self.embodiment, robot)
 
     def encode_images(self, images: Mapping[str, Picture]) -> Tensor:
         """(3, H, V W) in [0, 1] of RGB images by camera, each (any height, any width, 3) uint8."""
@@ -229,14 +216,7 @@ class Processor:
             values = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f'{path}: not JSON: {error}') from None
-        found = values.get('format')
-        if found != FORMAT:
-            remedy = (
-                f'`dit4dit convert --upgrade {path.parent}` converts it'
-                if found == 1
-                else 'train or convert it with this version'
-            )
-            raise ValueError(f'{path}: expected format {FORMAT}, got {found}; {remedy}')
+        check_format(path, values.get('format'))
         known = {f.name: f.default is MISSING for f in fields(cls)}
         if missing := [name for name, needed in known.items() if needed and name not in values]:
             raise ValueError(f'{path}: {missing[0]} is missing; train or convert again')

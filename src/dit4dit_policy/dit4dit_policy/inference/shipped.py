@@ -1,11 +1,18 @@
-"""Checkpoints by name or folder, and the entry point `dit4dit` of `dit4dit.policies`."""
+"""Checkpoints by name or folder, and the entry point `dit4dit` of `dit4dit.policies`.
+
+Torch is imported when one is loaded, not before.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dit4dit_policy.inference.policy import DiT4DiTPolicy
+from dit4dit_policy.inference.robot_match import check_files
 from g1_description import Embodiment
+
+if TYPE_CHECKING:
+    from dit4dit_policy.inference.policy import DiT4DiTPolicy
 
 #: Name of the checkpoint that is taken where none is named.
 DEFAULT = 'nano'
@@ -22,7 +29,14 @@ def load_policy(
     checkpoint: str | Path | None = None, embodiment: Embodiment | None = None
 ) -> DiT4DiTPolicy:
     """The policy of a checkpoint; `embodiment` and errors as of `DiT4DiTPolicy.load`."""
+    from dit4dit_policy.inference.policy import DiT4DiTPolicy
+
     return DiT4DiTPolicy.load(checkpoint_folder(checkpoint), embodiment)
+
+
+def check(checkpoint: str, robot: Embodiment) -> None:
+    """ValueError where its files show that it cannot drive that robot; without torch."""
+    check_files(checkpoint_folder(checkpoint), robot)
 
 
 def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:

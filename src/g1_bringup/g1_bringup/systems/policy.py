@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from dit4dit_policy.inference.shipped import check
+from dit4dit_policy.nodes.policy_parameters import PolicyParameters, robot_of
 from g1_bringup.system import (
     POLICY_SIDE,
     ROBOT_SIDE,
@@ -17,6 +19,7 @@ from g1_bringup.system import (
     Node,
     System,
     Value,
+    holds,
 )
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
@@ -30,6 +33,9 @@ from g1_bringup.systems.robot_side import (
     task_argument,
 )
 from g1_bringup.systems.rviz import RVIZ, RVIZ_ON, rviz_nodes
+from g1_description.plugins import plugin_names
+from g1_ros.config import config_path
+from g1_ros.parameters import load
 
 _POLICY_NODE = Node(
     'dit4dit_policy',
@@ -101,7 +107,7 @@ def describe() -> System:
             *rviz_nodes(RVIZ_ON),
         ),
         includes=_only(ROBOT_SIDE, REALSENSE),
-        checks=(check_task, check_hardware, _check_server),
+        checks=(check_task, check_hardware, _check_server, _check_checkpoint),
     )
 
 
@@ -115,6 +121,30 @@ def _check_server(values: Mapping[str, Value]) -> None:
         )
     if server and policy in ('', 'dit4dit'):
         raise ArgumentError(f'server:={server} needs policy:=remote, got policy:={policy}')
+
+
+def _check_checkpoint(values: Mapping[str, Value]) -> None:
+    """The policy is one that there is, and its checkpoint one for this robot and these cameras."""
+    if not holds(POLICY_SIDE, values):
+        return
+    given = {name: values[name] for name in ('policy', 'checkpoint', 'server') if values[name]}
+    parameters: PolicyParameters = replace(
+        load(PolicyParameters, config_path('policy.yaml')), **given, cameras=values['cameras']
+    )
+    names = plugin_names('dit4dit.policies')
+    if parameters.policy not in names and ':' not in parameters.policy:
+        raise ArgumentError(
+            f'policy:={parameters.policy} is not valid; expected {", ".join(names)}, or '
+            'module:attribute'
+        )
+    if parameters.policy != 'dit4dit':
+        return
+    try:
+        check(parameters.checkpoint, robot_of(parameters))
+    except ValueError as error:
+        raise ArgumentError(
+            f'checkpoint:={parameters.checkpoint} cannot be used: {error}'
+        ) from None
 
 
 Item = TypeVar('Item', bound='Node | Include')

@@ -60,6 +60,7 @@ def task_argument() -> Argument:
         'arrange_flower',
         'Task to run; with robot:=sim also the scene.',
         tuple(load_tasks()),
+        simulated=simulated_tasks(),
     )
 
 
