@@ -27,9 +27,9 @@ def run_faults(folder, *words, timeout):
     return {row['name']: row for row in rows}
 
 
-def test_the_list_names_at_least_thirty_faults_and_each_is_in_it_once(capsys):
+def test_the_list_names_at_least_sixty_faults_and_each_is_in_it_once(capsys):
     names = [fault.name for fault in all_faults()]
-    assert len(names) == len(set(names)) >= 30
+    assert len(names) == len(set(names)) >= 60
     assert main(['--list']) == 0
     assert all(f'{name}: ' in capsys.readouterr().out for name in names[:1])
 
@@ -51,9 +51,9 @@ def test_a_few_faults_get_their_reactions(ros_domain, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_every_fault_gets_its_reaction(ros_domain, tmp_path):
-    assert len(run_faults(tmp_path, timeout=900)) == len(all_faults())
+    assert len(run_faults(tmp_path, timeout=1500)) == len(all_faults())
 
 
 def checked(positions, times=None, weights=None):

@@ -7,16 +7,24 @@ from collections.abc import Callable
 
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
+from numpy.typing import NDArray
+from trajectory_msgs.msg import JointTrajectoryPoint
 
-from g1_bench.faults.expectations import expect_mode, see_hold, see_mode
+from g1_bench.faults.expectations import expect_motion, see_hold, see_mode
 from g1_bench.faults.fault import MARGIN, Fault, Injection, Reaction
-from g1_bench.faults.scripted_motion import POINTS, STEP
+from g1_bench.faults.scripted_motion import MANY_POINTS, end_of
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest
 from g1_control.collision import SelfCollision
 from g1_control.safety import Mode, Reason
 from g1_description import load_robot
+from g1_ros.stamps import duration_message
+
+Array = NDArray[np.float64]
 
 _LEFT_ELBOW = 3  # of a chunk's joints
+_LATENESS = 0.6  # [s]
+_TOO_MANY = 300  # points of a chunk
+_AWAY = 0.02  # [rad]
 
 
 def chunk_faults() -> list[Fault]:
@@ -41,6 +49,22 @@ def chunk_faults() -> list[Fault]:
             chunk.header.stamp.sec += offset
 
         return change
+
+    def unset_stamp(chunk: ActionChunk) -> None:
+        chunk.header.stamp.sec = chunk.header.stamp.nanosec = 0
+
+    def too_many(chunk: ActionChunk) -> None:
+        first = chunk.trajectory.points[0].positions
+        points = [JointTrajectoryPoint(positions=first) for _ in range(_TOO_MANY)]
+        for k, point in enumerate(points):
+            point.time_from_start = duration_message(0.005 * k)
+        chunk.trajectory.points = points
+
+    def over_a_minute(chunk: ActionChunk) -> None:
+        chunk.trajectory.points[-1].time_from_start.sec += 100
+
+    def before_its_stamp(chunk: ActionChunk) -> None:
+        chunk.trajectory.points[0].time_from_start.sec = -1
 
     def no_points(chunk: ActionChunk) -> None:
         chunk.trajectory.points = []
@@ -84,6 +108,10 @@ def chunk_faults() -> list[Fault]:
         ('times not increasing', standing_time, SafetyStatus.CHUNK_TIMES, ''),
         ('stamp in the future', stamp(1), SafetyStatus.CHUNK_FROM_FUTURE, ''),
         ('stamp too old', stamp(-30), SafetyStatus.CHUNK_TOO_OLD, ''),
+        ('stamp never set', unset_stamp, SafetyStatus.CHUNK_TOO_OLD, ''),
+        ('too many points', too_many, SafetyStatus.CHUNK_SHAPE, ''),
+        ('reaches over a minute', over_a_minute, SafetyStatus.CHUNK_TIMES, ''),
+        ('begins before its stamp', before_its_stamp, SafetyStatus.CHUNK_TIMES, ''),
         ('start too far', far_away, SafetyStatus.CHUNK_START_TOO_FAR, elbow),
         ('step too fast', position(2.0), SafetyStatus.CHUNK_TOO_FAST, elbow),
     ]
@@ -110,6 +138,13 @@ def chunk_faults() -> list[Fault]:
             2.0,
             _collision,
         ),
+        Fault(
+            'chunk: again and again towards a collision',
+            'robot',
+            'none is refused; followed again as soon as they lead away',
+            0.5,
+            _collision_again,
+        ),
         Fault('chunk: none comes', 'robot', 'HOLD at its end, then on', 0.0, _no_new_chunk),
         Fault('teleop: stops sending', 'robot', 'HOLD at its end', 0.0, _teleop_stops),
     ]
@@ -117,24 +152,23 @@ def chunk_faults() -> list[Fault]:
 
 def _refused(change: Callable[[ActionChunk], None], reason: int, joint: str) -> Injection:
     def inject(system: SystemUnderTest, within: float) -> Reaction:
-        def make() -> ActionChunk:
+        def send() -> float:
             chunk = system.motion.chunk()
             change(chunk)
-            return chunk
+            return system.send(chunk)
 
-        return see_refusal(system, make, reason, joint, within)
+        return see_refusal(system, send, reason, joint, within)
 
     return inject
 
 
 def see_refusal(
-    system: SystemUnderTest, make: Callable[[], ActionChunk], reason: int, joint: str, within: float
+    system: SystemUnderTest, send: Callable[[], float], reason: int, joint: str, within: float
 ) -> Reaction:
-    system.stream = False
-    system.send(system.motion.chunk())
-    system.listen(0.15)  # the status says so by then
+    """What `send` sends (and when, it says) is refused; a chunk from before drives the arms on."""
+    _follow_long(system)
     refused, accepted = system.status.chunks_rejected, system.status.chunks_accepted
-    sent = system.send(make())
+    sent = send()
     seconds = system.reaction(
         sent, 'refusal', lambda status: status.chunks_rejected > refused, within
     )
@@ -144,10 +178,7 @@ def see_refusal(
         raise NotSeenError(
             f'{Reason(status.rejection_reason).name} {named}: {status.rejection_text}'
         )
-    system.listen(0.4)  # the chunk before drives the arms
-    expect_mode(system, Mode.ACTIVE)
-    if not system.check_commands(time.time() - 0.3).velocity > 0.0:
-        raise NotSeenError('the motion stopped')
+    expect_motion(system, sent, 0.4)  # the chunk before drives the arms
     if system.status.chunks_accepted > accepted:
         raise NotSeenError('it was accepted')
     return f'refused, {Reason(reason).name}: {status.rejection_text}', seconds
@@ -156,7 +187,7 @@ def see_refusal(
 def _out_of_order(system: SystemUnderTest, within: float) -> Reaction:
     return see_refusal(
         system,
-        lambda: system.motion.chunk(time.time() - 0.5),
+        lambda: system.send(system.motion.chunk(time.time() - 0.5)),
         SafetyStatus.CHUNK_TOO_OLD,
         '',
         within,
@@ -164,70 +195,99 @@ def _out_of_order(system: SystemUnderTest, within: float) -> Reaction:
 
 
 def _out_of_range(system: SystemUnderTest, within: float) -> Reaction:
-    clamped, sent = system.status.clamped, time.time()
+    clamped = system.status.clamped
     system.stream = False
     chunk = system.motion.chunk()
     for point in chunk.trajectory.points:
         point.positions[14] = -0.01  # a gripper beyond closed
-    system.send(chunk)
+    sent = system.send(chunk)
     seconds = system.reaction(sent, 'clamp', lambda s: s.clamped > clamped, within)
-    expect_mode(system, Mode.ACTIVE)
+    expect_motion(system, sent, 0.4)
     return f'{system.status.clamped - clamped} targets of {system.status.limiting_joint}', seconds
 
 
 def _duplicate(system: SystemUnderTest, within: float) -> Reaction:
-    system.stream = False
-    chunk = system.motion.chunk()
-    system.send(chunk)
-    system.listen(0.2)
+    chunk = _follow_long(system)
     accepted = system.status.chunks_accepted
     sent = system.send(chunk)
     seconds = system.reaction(sent, 'chunk', lambda s: s.chunks_accepted > accepted, within)
-    system.listen(0.4)
-    expect_mode(system, Mode.ACTIVE)
+    expect_motion(system, sent, 0.4)
     return 'followed', seconds
 
 
 def _late(system: SystemUnderTest, within: float) -> Reaction:
-    system.stream = False
-    chunk = system.motion.chunk()
-    system.listen(0.6)
+    _follow_long(system)
+    system.listen(_LATENESS + 0.1)  # an older one than that in execution would be out of order
     accepted = system.status.chunks_accepted
-    sent = system.send(chunk)
+    sent = system.send(system.motion.chunk(time.time() - _LATENESS))
     seconds = system.reaction(sent, 'chunk', lambda s: s.chunks_accepted > accepted, within)
-    system.listen(0.4)
-    expect_mode(system, Mode.ACTIVE)
+    expect_motion(system, sent, 0.4)
     return f'followed, image {system.status.chunk_age:.1f} s old', seconds
 
 
 def _collision(system: SystemUnderTest, within: float) -> Reaction:
     """Both hands swing inwards until one would touch the other, or the torso."""
     system.stream = False
-    stamp = time.time()
-    chunk = system.motion.chunk(stamp)
-    for k, point in enumerate(chunk.trajectory.points):
-        inward = 1.2 * min(1.0, k / 8)
-        point.positions[2] -= inward  # left shoulder yaw
-        point.positions[9] += inward  # right shoulder yaw
-    sent = system.send(chunk)
+    sent = system.send(_inward(system))
     seconds = system.reaction(
         sent, 'SELF_COLLISION', lambda s: s.reason == SafetyStatus.SELF_COLLISION, within
     )
     text = system.status.text
     system.listen(1.5)
+    return f'{text}; commanded to {_least(system, sent) * 1e3:.1f} mm', seconds
+
+
+def _collision_again(system: SystemUnderTest, within: float) -> Reaction:
+    """A policy that sees no change asks for the same again; then it changes its mind."""
+    system.stream = False
+    refused, began = system.status.chunks_rejected, time.time()
+    for _ in range(10):
+        system.send(_inward(system))
+        system.listen(0.2)
+    pressed = system.commands.since(began)[-1].q
+    sent = system.send(_from(pressed, system.motion.chunk()))
+    system.listen(1.0)
+    if system.status.chunks_rejected > refused:
+        raise NotSeenError(f'refused: {system.status.rejection_text}')
+    away = [c.sent for c in system.commands.since(sent) if np.abs(c.q - pressed).max() > _AWAY]
+    if not away:
+        raise NotSeenError('the arms stay where they were pressed')
+    return f'slides; leaves; commanded to {_least(system, began) * 1e3:.1f} mm', away[0] - sent
+
+
+def _inward(system: SystemUnderTest) -> ActionChunk:
+    chunk = system.motion.chunk()
+    for k, point in enumerate(chunk.trajectory.points):
+        inward = 1.2 * min(1.0, k / 8)
+        point.positions[2] -= inward  # left shoulder yaw
+        point.positions[9] += inward  # right shoulder yaw
+    return chunk
+
+
+def _from(arms: Array, chunk: ActionChunk) -> ActionChunk:
+    """The same chunk, but in a second there from `arms` (14,) [rad]."""
+    for k, point in enumerate(chunk.trajectory.points):
+        share, positions = min(1.0, k / 10), np.array(point.positions)
+        positions[:14] = arms + share * (positions[:14] - arms)
+        point.positions = positions.tolist()
+    return chunk
+
+
+def _least(system: SystemUnderTest, since: float) -> float:
+    """The least distance that was commanded [m]; NotSeenError where that is below the margin."""
     collision = SelfCollision(load_robot())
-    least = min(collision.nearest(c.q.astype(float)) for c in system.commands.since(sent))
+    least = min(collision.nearest(c.q.astype(float)) for c in system.commands.since(since))
     if least < system.limits.self_collision_margin:
         raise NotSeenError(f'commanded to {least * 1e3:.1f} mm')
-    return f'{text}; commanded to {least * 1e3:.1f} mm', seconds
+    return least
 
 
 def _no_new_chunk(system: SystemUnderTest, within: float) -> Reaction:
     system.stream = False
-    end = _end_of(system.motion.chunk(system.send(system.motion.chunk())))
-    system.listen(max(0.0, end - time.time() - 0.2))
-    expect_mode(system, Mode.ACTIVE)
+    chunk = system.motion.chunk()
+    sent, end = system.send(chunk), end_of(chunk.trajectory)
     seconds = see_hold(system, end, SafetyStatus.CHUNK_EXPIRED, within)
+    expect_motion(system, sent, end - sent - 0.1)
     system.listen(0.3)
     system.stream = True
     see_mode(system, time.time(), Mode.ACTIVE, MARGIN)
@@ -237,13 +297,16 @@ def _no_new_chunk(system: SystemUnderTest, within: float) -> Reaction:
 def _teleop_stops(system: SystemUnderTest, within: float) -> Reaction:
     system.stream = False
     for _ in range(5):
-        system.send_targets()
+        end = end_of(system.send_targets())
         system.listen(0.1)
-    end = _end_of(system.motion.chunk(time.time() - 0.1))
     return 'HOLD, CHUNK_EXPIRED', see_hold(system, end, SafetyStatus.CHUNK_EXPIRED, within)
 
 
-def _end_of(chunk: ActionChunk) -> float:
-    """When its last target is due."""
-    stamp = chunk.header.stamp
-    return stamp.sec + stamp.nanosec * 1e-9 + (POINTS - 1) * STEP
+def _follow_long(system: SystemUnderTest) -> ActionChunk:
+    """The arms follow one long chunk, which this returns; no other comes."""
+    system.stream = False
+    accepted = system.status.chunks_accepted
+    chunk = system.motion.chunk(points=MANY_POINTS)
+    system.send(chunk)
+    system.wait_for(lambda: system.status.chunks_accepted > accepted, 'chunk accepted')
+    return chunk

@@ -1,6 +1,6 @@
 """`g1 faults`: what can go wrong is made to, in a running system, and each reaction is timed.
 
-    g1 faults                         all of them, some three minutes
+    g1 faults                         all of them, some six minutes
     g1 faults --only 'gripper'        those whose name holds the word
     g1 faults --list
 
@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import rclpy
@@ -25,13 +25,19 @@ from rich.console import Console
 from g1_bench.faults.chunk_faults import chunk_faults
 from g1_bench.faults.fault import MARGIN, Fault, Outcome
 from g1_bench.faults.gripper_faults import gripper_faults
+from g1_bench.faults.launch_faults import launch_faults
+from g1_bench.faults.policy_faults import policy_faults
 from g1_bench.faults.process_faults import process_faults
 from g1_bench.faults.report import line, table
 from g1_bench.faults.robot_faults import robot_faults
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest, limits
+from g1_bench.faults.teleop_faults import teleop_faults
 from g1_bench.launched import free_domain
 from g1_ros.middleware import environment
 from g1_ros.real_time import ask_for_real_time
+
+_MOST_TRIES = 3
+_OVERSLEPT = 0.1  # [s] without its turn, after which this process is no judge
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,11 +95,25 @@ def run(faults: list[Fault], folder: Path, console: Console) -> list[Outcome]:
 
 
 def _inject(system: SystemUnderTest, fault: Fault) -> Outcome:
-    system.recover()
+    """What becomes of it; again, twice at most, where this process did not get its turn in time."""
+    for _ in range(_MOST_TRIES):
+        system.overslept = 0.0
+        outcome = _inject_once(system, fault)
+        if outcome.holds or system.overslept < _OVERSLEPT:
+            break
+        outcome = replace(
+            outcome, seen=f'{outcome.seen}; this process got no turn for {system.overslept:.1f} s'
+        )
+    return outcome
+
+
+def _inject_once(system: SystemUnderTest, fault: Fault) -> Outcome:
     started = time.time()
     allowed = fault.within + MARGIN
     seconds = None
     try:
+        system.recover()
+        started = time.time()
         seen, seconds = fault.inject(system, allowed)
         system.recover()
     except NotSeenError as error:
@@ -121,4 +141,7 @@ def all_faults() -> list[Fault]:
         *robot_faults(safety),
         *gripper_faults(),
         *process_faults(safety),
+        *teleop_faults(),
+        *policy_faults(),
+        *launch_faults(safety),
     ]

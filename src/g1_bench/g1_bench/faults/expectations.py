@@ -43,10 +43,18 @@ def see_estop(system: SystemUnderTest, since: float, reason: int, within: float)
         lambda s: s.mode == Mode.ESTOP and s.reason == reason,
         within,
     )
-    ramp = system.limits.estop_ramp + MARGIN
-    system.wait_for(lambda: system.commands.weight == 0.0, 'weight 0', ramp)
+    zero = see_weight_0(system, since, system.limits.estop_ramp + MARGIN)
     expect_mode(system, Mode.ESTOP)
-    return f'ESTOP; weight 0 after {time.time() - since:.2f} s', seconds
+    return f'ESTOP; weight 0 after {zero:.2f} s', seconds
+
+
+def see_weight_0(system: SystemUnderTest, since: float, within: float) -> float:
+    """Seconds from `since` to the first command of weight 0, as it was sent."""
+    system.wait_for(lambda: system.commands.weight == 0.0, 'weight 0', PATIENCE)
+    zero = next(c.sent for c in system.commands.since(since) if c.weight == 0.0) - since
+    if zero > within:
+        raise NotSeenError(f'weight 0 after {zero:.2f} s, expected within {within:.2f} s')
+    return zero
 
 
 def see_refused(system: SystemUnderTest, service: str) -> Reaction:
@@ -58,8 +66,28 @@ def see_refused(system: SystemUnderTest, service: str) -> Reaction:
     return f'refused: {answer.message}', time.time() - asked
 
 
+def expect_motion(system: SystemUnderTest, since: float, seconds: float) -> None:
+    """From then on for so long control follows and the arms move, whenever this process looks."""
+    end = since + seconds
+    system.wait_for(lambda: system.statuses_since(end), 'status', PATIENCE)
+    for stamp, status in system.statuses_since(since):
+        if stamp <= end and status.mode != Mode.ACTIVE:
+            raise NotSeenError(f'expected ACTIVE, got {status.text}')
+    if not system.check_commands(since, end).velocity > 0.0:
+        raise NotSeenError('the motion stopped')
+
+
+def expect_rest(system: SystemUnderTest, since: float, seconds: float) -> None:
+    """From then on for so long no command moves the arms."""
+    end = since + seconds
+    system.wait_for(lambda: system.statuses_since(end), 'status', PATIENCE)
+    moved = system.check_commands(since, end).velocity
+    if moved > 0.0:
+        raise NotSeenError(f'the arms move, at {moved:.2f} rad/s')
+
+
 def expect_mode(system: SystemUnderTest, mode: Mode) -> None:
-    """Control is in this mode now."""
+    """Control is in this mode now, and stays in it: nothing runs out."""
     if system.mode != mode:
         raise NotSeenError(f'expected {mode.name}, got {system.status.text}')
 

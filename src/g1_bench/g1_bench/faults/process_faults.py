@@ -8,8 +8,14 @@ import time
 
 from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
 
-from g1_bench.faults.expectations import expect_mode, run_policy, see_disarmed, see_hold
-from g1_bench.faults.fault import MARGIN, Fault, Injection, Reaction
+from g1_bench.faults.expectations import (
+    expect_mode,
+    run_policy,
+    see_disarmed,
+    see_hold,
+    see_weight_0,
+)
+from g1_bench.faults.fault import Fault, Injection, Reaction
 from g1_bench.faults.scripted_motion import POINTS, STEP
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
 from g1_control.safety import Mode, SafetyParameters
@@ -60,6 +66,20 @@ def process_faults(safety: SafetyParameters) -> list[Fault]:
             'watchdog: weight 0 within 0.6 s, then silence; comes back DISARMED',
             0.6,
             _killed_control,
+        ),
+        Fault(
+            'control_node: crashes',
+            'robot',
+            'watchdog: weight 0 within 0.6 s, then silence',
+            0.6,
+            _crashed_control,
+        ),
+        Fault(
+            'control_node: asked to end while armed',
+            'robot',
+            f'weight 0 in {safety.weight_ramp:g} s',
+            safety.weight_ramp,
+            _ended_control,
         ),
         Fault('camera: stalls', 'sim', 'policy waits; HOLD; on', 0.5, _camera_stalls),
         Fault(
@@ -146,20 +166,7 @@ def _killed_robot(name: str) -> Injection:
 
 
 def _killed_control(system: SystemUnderTest, within: float) -> Reaction:
-    system.stream = False
-    killed = system.processes.signal('control_node', signal.SIGKILL)
-    try:
-        system.wait_for(lambda: system.commands.weight == 0.0, 'weight 0', within + MARGIN)
-        zero = next(c.sent for c in system.commands.since(killed) if c.weight == 0.0) - killed
-        system.listen(0.3)
-    finally:
-        system.processes.start('control_node')
-    restarted = time.time()
-    last = system.commands.since(killed)[-1].sent - killed
-    system.wait_for(
-        lambda: system.statuses_since(restarted) and system.status.lowstate_age >= 0, 'its status'
-    )
-    expect_mode(system, Mode.DISARMED)
+    zero, last, restarted = _gone_control(system, signal.SIGKILL, within)
     heard = time.time()
     system.stream = True
     system.listen(0.5)
@@ -171,6 +178,39 @@ def _killed_control(system: SystemUnderTest, within: float) -> Reaction:
     if first.weight > 0.05:
         raise NotSeenError(f'its first weight was {first.weight:.2f}')
     return f'weight 0, silent after {last:.2f} s; DISARMED; armed, from weight 0', zero
+
+
+def _crashed_control(system: SystemUnderTest, within: float) -> Reaction:
+    zero, last, _ = _gone_control(system, signal.SIGSEGV, within)
+    return f'weight 0, silent after {last:.2f} s', zero
+
+
+def _ended_control(system: SystemUnderTest, within: float) -> Reaction:
+    zero, *_ = _gone_control(system, signal.SIGTERM, within)
+    return 'weight 0, comes back DISARMED', zero
+
+
+def _gone_control(
+    system: SystemUnderTest, number: signal.Signals, within: float
+) -> tuple[float, float, float]:
+    """Ends it so, and starts it again: it is DISARMED.
+
+    Returns seconds to weight 0 and to the last command, and when it was started again.
+    """
+    system.stream = False
+    gone = system.processes.signal('control_node', number)
+    try:
+        zero = see_weight_0(system, gone, within)
+        system.listen(0.3)
+    finally:
+        system.processes.start('control_node')
+    restarted = time.time()
+    last = system.commands.since(gone)[-1].sent - gone
+    system.wait_for(
+        lambda: system.statuses_since(restarted) and system.status.lowstate_age >= 0, 'its status'
+    )
+    expect_mode(system, Mode.DISARMED)
+    return zero, last, restarted
 
 
 def _camera_stalls(system: SystemUnderTest, within: float) -> Reaction:

@@ -16,7 +16,7 @@ from g1_bench.faults.expectations import (
     see_refused,
 )
 from g1_bench.faults.fault import MARGIN, Fault, Injection, Reaction
-from g1_bench.faults.system_under_test import SystemUnderTest
+from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest
 from g1_control.safety import Mode, SafetyParameters
 
 _LEFT_ELBOW_MOTOR = 18
@@ -94,6 +94,28 @@ def robot_faults(safety: SafetyParameters) -> list[Fault]:
         row('second publisher: when arming', 'refused', 0.0, _second_publisher_refused),
         row('e-stop: service', f'ESTOP; weight 0 in {safety.estop_ramp:g} s', 0.0, _estop_service),
         row('e-stop: remote', f'ESTOP; weight 0 in {safety.estop_ramp:g} s', 0.0, _estop_remote),
+        row(
+            'second publisher: the clock set back by 20 s',
+            'DISARMING, SECOND_PUBLISHER',
+            1.5,
+            _second_publisher_in_the_past,
+        ),
+        row('two systems in one domain', 'DISARMING, SECOND_PUBLISHER', 1.5, _second_system),
+        row('arm: /lowstate is silent', 'refused', 0.0, _arm_refused('sdk_robot', silent=True)),
+        row(
+            'arm: a gripper is unplugged',
+            'refused, names what is missing',
+            0.0,
+            _arm_refused('grippers', port='right', do='unplug'),
+        ),
+        row(
+            'arm: a motor is hot',
+            'refused, names the joint',
+            0.0,
+            _arm_refused('sdk_robot', temperature={elbow: safety.motor_temperature + 10}),
+        ),
+        row('e-stop: while arming', 'ESTOP; weight 0 in time', 0.0, _estop_while_arming),
+        row('e-stop: while disarming', 'ESTOP; weight 0 in time', 0.0, _estop_while_disarming),
         row('e-stop: arm before reset', 'refused, stays latched', 0.0, _arm_latched),
     ]
 
@@ -169,6 +191,54 @@ def _second_publisher_refused(system: SystemUnderTest, within: float) -> Reactio
         system.wait_for(
             lambda: system.publishers('arm_sdk') == OWN_PUBLISHERS, 'end of the second publisher'
         )
+
+
+def _second_publisher_in_the_past(system: SystemUnderTest, within: float) -> Reaction:
+    """What watches for publishers must not wait until the clock is where it was."""
+    system.clock.step(-20.0)
+    try:
+        return _second_publisher(system, within)
+    finally:
+        system.clock.step(20.0)
+
+
+def _second_system(system: SystemUnderTest, within: float) -> Reaction:
+    system.processes.start('second_control')
+    try:
+        system.wait_for(lambda: system.publishers('arm_sdk') > OWN_PUBLISHERS, 'second system')
+        sent = time.time()
+        seconds = see_disarmed(system, sent, SafetyStatus.SECOND_PUBLISHER, within)
+    finally:
+        system.processes.signal('second_control', signal.SIGTERM)
+        system.wait_for(
+            lambda: system.publishers('arm_sdk') == OWN_PUBLISHERS, 'end of the second system'
+        )
+    return 'DISARMING, SECOND_PUBLISHER', seconds
+
+
+def _arm_refused(program: str, **fault: object) -> Injection:
+    def inject(system: SystemUnderTest, within: float) -> Reaction:
+        disarm(system)
+        system.tell(program, **fault)
+        system.listen(0.8)
+        return see_refused(system, 'arm')
+
+    return inject
+
+
+def _estop_while_arming(system: SystemUnderTest, within: float) -> Reaction:
+    disarm(system)
+    if not (answer := system.call('arm')).success:
+        raise NotSeenError(f'arm: {answer.message}')
+    system.listen(0.5)
+    return _estop_service(system, within)
+
+
+def _estop_while_disarming(system: SystemUnderTest, within: float) -> Reaction:
+    system.stream = False
+    system.call('disarm')
+    system.listen(0.2)
+    return _estop_service(system, within)
 
 
 def _estop_service(system: SystemUnderTest, within: float) -> Reaction:

@@ -14,6 +14,8 @@ from g1_ros.conversions import joint_trajectory
 from g1_ros.stamps import time_message_of
 
 STEP, POINTS = 0.1, 16  # [s], targets a chunk
+#: Of a chunk that outlasts whatever keeps this process from its turn.
+MANY_POINTS = 60
 _SWING, _RATE = 0.12, 0.3  # [rad], [Hz]
 
 
@@ -29,9 +31,9 @@ class ScriptedMotion:
         swing = _SWING * np.sin(2 * np.pi * _RATE * time)
         return self._robot.home + np.array([swing] * 14 + [-0.01 - 0.03 * abs(swing)] * 2)
 
-    def chunk(self, stamp: float | None = None) -> ActionChunk:
+    def chunk(self, stamp: float | None = None, points: int = POINTS) -> ActionChunk:
         """The motion from `stamp` (now) on, as policy_node would send it."""
-        trajectory = self.targets(time.time() if stamp is None else stamp)
+        trajectory = self.targets(time.time() if stamp is None else stamp, points)
         self._chunks += 1
         return ActionChunk(
             header=trajectory.header,
@@ -41,8 +43,14 @@ class ScriptedMotion:
             trajectory=trajectory,
         )
 
-    def targets(self, stamp: float) -> JointTrajectory:
+    def targets(self, stamp: float, points: int = POINTS) -> JointTrajectory:
         """The motion from `stamp` on, as teleop_node would send it."""
-        times = STEP * np.arange(POINTS)
+        times = STEP * np.arange(points)
         positions = [self.at(stamp + t) for t in times]
         return joint_trajectory(time_message_of(stamp), self._robot.action_joints, positions, times)
+
+
+def end_of(trajectory: JointTrajectory) -> float:
+    """When its last target is due [s]."""
+    stamp, last = trajectory.header.stamp, trajectory.points[-1].time_from_start
+    return stamp.sec + last.sec + (stamp.nanosec + last.nanosec) * 1e-9

@@ -2,13 +2,16 @@
 
 The system `robot` is control_node and gripper_node against Unitree's SDK (g1_fakes.sdk_robot) and
 emulated servos (g1_fakes.dynamixel_emulator); `sim` is control_node and policy_node against the
-simulation. What moves the arms of `robot` is a chunk ten times a second of a slow, smooth motion.
-Nothing spins: everything that is waited for is polled, and chunks go out meanwhile.
+simulation, `remote` the same with its policy behind a server, and `launched` what `g1 launch
+robot.launch.py` starts. What moves the arms of `robot` is a chunk ten times a second of a slow,
+smooth motion. Nothing spins: everything that is waited for is polled, and chunks go out meanwhile.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from trajectory_msgs.msg import JointTrajectory
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_bench.faults.commands import CommandCheck, check_commands
+from g1_bench.faults.headset import Headset
 from g1_bench.faults.processes import PROCESSES, Processes, SystemName
 from g1_bench.faults.scripted_motion import ScriptedMotion
 from g1_control.controller import ControlParameters
@@ -32,6 +36,7 @@ from g1_control.safety import SafetyParameters
 from g1_control.unitree import LowCmd
 from g1_description.kinematics import SIDES
 from g1_fakes.command_log import ArmCommand, CommandLog, arm_command
+from g1_fakes.stepped_clock import SteppedClock
 from g1_ros import qos
 from g1_ros.config import config_path
 from g1_ros.parameters import load
@@ -44,6 +49,7 @@ _CHUNK_PERIOD = 0.1  # [s]
 PATIENCE = 180.0
 #: For what has been said in time, on a computer where this process waits for its turn [s].
 _STRAGGLERS = 2.0
+_KEPT = 1000  # joint states
 
 
 class NotSeenError(AssertionError):
@@ -58,19 +64,27 @@ def limits() -> SafetyParameters:
 class SystemUnderTest:
     """A system, started by `with`. Times are those of `time.time()`, as in control_node's stamps.
 
-    stream: whether chunks of the scripted motion go out. statuses: (stamp [s], message).
+    stream: whether chunks of the scripted motion go out. headset: an operator's, where there is
+    one. statuses: (stamp [s], message). clock: of the nodes of `robot`, for others to set; times
+    here are without its steps. overslept: how long this process was once kept from its turn [s].
     """
 
     def __init__(self, name: SystemName, folder: Path) -> None:
         self.name, self._folder = name, folder
         self.limits = limits()
         self.motion = ScriptedMotion()
-        self.processes = Processes(name, folder)
+        self.clock = SteppedClock()
+        self.processes = Processes(name, folder, self.clock.variables)
         self.stream = False
+        self.headset: Headset | None = None
+        self.overslept = 0.0
+        self._polled_at: float | None = None
         self.statuses: list[tuple[float, SafetyStatus]] = []
         self.policy = PolicyStatus()
+        self.teleop_says = ''
         self.gripper_faults: dict[str, str] = {}
         self.joint_states = JointState()
+        self.joint_states_seen: deque[JointState] = deque(maxlen=_KEPT)
         self.commands: CommandLog[ArmCommand] = CommandLog()
         self._period = 1 / load(ControlParameters, config_path('control.yaml')).rate
         self._command = LowCmd()
@@ -91,6 +105,7 @@ class SystemUnderTest:
         self._executor.shutdown()
         self._operator.destroy_node()
         self._listener.destroy_node()
+        self.clock.close()
 
     def tell(self, name: str, **order: Any) -> float:
         """Tells the SDK robot or the emulated grippers to misbehave; when [s]."""
@@ -101,7 +116,7 @@ class SystemUnderTest:
             self.processes.start(name)
         if self.name == 'robot':
             self.wait_for(lambda: self.gripper_faults == {'left': '', 'right': ''}, 'the grippers')
-        else:
+        elif self.name != 'launched':
             self.wait_for(lambda: self.policy.image_age > 0, 'images at the policy')
         self.wait_for(lambda: self.joint_states.name, 'joint states')
 
@@ -131,6 +146,7 @@ class SystemUnderTest:
             for side in SIDES:
                 self.tell('grippers', port=side, do='plug_in')
             self.listen(0.1)
+        self.headset = None
         self.stream = self.name == 'robot'
         deadline, refusal = time.monotonic() + PATIENCE, ''
         while self.mode not in (SafetyStatus.HOLD, SafetyStatus.ACTIVE):
@@ -154,9 +170,14 @@ class SystemUnderTest:
         self._chunks.publish(chunk)
         return sent
 
-    def send_targets(self) -> None:
-        """The scripted motion as teleop_node would send it."""
-        self._targets.publish(self.motion.targets(time.time()))
+    def send_targets(
+        self, change: Callable[[JointTrajectory], object] = lambda targets: None
+    ) -> JointTrajectory:
+        """Publishes the scripted motion, changed, as teleop_node would send it; returns it."""
+        targets = self.motion.targets(time.time())
+        change(targets)
+        self._targets.publish(targets)
+        return targets
 
     # --- listening
 
@@ -222,9 +243,15 @@ class SystemUnderTest:
             count += 1
         return self.statuses[len(self.statuses) - count :]
 
-    def check_commands(self, since: float) -> CommandCheck:
-        """What was commanded from `since` [s] on, against the limits."""
-        return check_commands(self.commands.since(since), self.limits, self._period)
+    def check_commands(self, since: float, until: float = math.inf) -> CommandCheck:
+        """What was commanded from `since` to `until` [s], against the limits."""
+        commands = [command for command in self.commands.since(since) if command.sent <= until]
+        return check_commands(commands, self.limits, self._period)
+
+    @property
+    def node(self) -> Node:
+        """For publishers of one's own."""
+        return self._operator
 
     def publishers(self, topic: str) -> int:
         """How many there are on a topic."""
@@ -248,10 +275,17 @@ class SystemUnderTest:
         listen(SafetyStatus, 'control/safety_status', qos.EVERY_STATUS, self._keep_status)
         listen(PolicyStatus, 'policy/status', qos.EVERY_STATUS, self._keep_policy)
         listen(JointState, 'joint_states', qos.SENSOR_DATA, self._keep_joints)
+        listen(String, 'teleop/status', qos.STATUS, self._keep_words)
         for side in SIDES:
             listen(String, f'{side}_gripper/fault', qos.STATUS, self._keep_fault(side))
 
     def _poll(self) -> None:
+        now = time.monotonic()
+        if self._polled_at is not None:
+            self.overslept = max(self.overslept, now - self._polled_at - _POLL)
+        self._polled_at = now
+        if self.headset is not None:
+            self.headset.poll()
         if self.stream and time.monotonic() >= self._chunk_due:
             self._chunk_due = time.monotonic() + _CHUNK_PERIOD
             self.send(self.motion.chunk())
@@ -260,16 +294,21 @@ class SystemUnderTest:
 
     def _keep_command(self, message: bytes, info: dict[str, int]) -> None:
         self._command.load(message)
-        self.commands.add(arm_command(self._command, info['source_timestamp'] * 1e-9))
+        sent = info['source_timestamp'] * 1e-9 - self.clock.offset
+        self.commands.add(arm_command(self._command, sent))
 
     def _keep_status(self, message: SafetyStatus, _info: object) -> None:
-        self.statuses.append((seconds(message.stamp), message))
+        self.statuses.append((seconds(message.stamp) - self.clock.offset, message))
 
     def _keep_policy(self, message: PolicyStatus, _info: object) -> None:
         self.policy = message
 
     def _keep_joints(self, message: JointState, _info: object) -> None:
         self.joint_states = message
+        self.joint_states_seen.append(message)
+
+    def _keep_words(self, message: String, _info: object) -> None:
+        self.teleop_says = message.data
 
     def _keep_fault(self, side: str) -> Callable[[String, object], None]:
         return lambda message, _info: self.gripper_faults.__setitem__(side, message.data)

@@ -75,7 +75,8 @@ class Port:
 
         unplug, plug_in; drop or corrupt the next `value` answers; delay answers by `value` s; and
         for one servo, or all of the port: overload, overheating, shock, encoder, input voltage
-        (hardware errors), power_off, power_on, temperature `value` degC, object at `value` ticks.
+        (hardware errors), power_off, power_on, temperature `value` degC, object at `value` ticks,
+        displace by `value` ticks (its turn count or homing offset is lost).
         """
         servos = [s for s in self.servos if servo in (None, s.id)]
         number = 0.0 if value is None else value
@@ -105,6 +106,8 @@ class Port:
             servo.reboot(now)
         elif what == 'temperature':
             servo.temperature = value
+        elif what == 'displace':
+            servo.displace(value)
         elif what == 'object':
             servo.stops = (value, servo.stops[1])
         else:

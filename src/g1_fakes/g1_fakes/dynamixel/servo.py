@@ -111,6 +111,11 @@ class Servo:
         self._boot()
         self.answers_from = now + _BOOT_TIME
 
+    def displace(self, ticks: float) -> None:
+        """Counts so many ticks more from now on, where nothing has moved."""
+        self.position += ticks
+        self.stops = (self.stops[0] + ticks, self.stops[1] + ticks)
+
     def fail(self, error: str) -> None:
         """A hardware error shuts the motor down until it is rebooted."""
         self._put('hardware_error', self['hardware_error'] | 1 << HARDWARE_ERRORS[error])
