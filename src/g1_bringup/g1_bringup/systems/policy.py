@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dit4dit_policy.inference.shipped import check
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters, robot_of
@@ -20,6 +20,7 @@ from g1_bringup.system import (
     System,
     Value,
     holds,
+    texts,
 )
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.robot_side import (
@@ -127,9 +128,13 @@ def _check_checkpoint(values: Mapping[str, Value]) -> None:
     """The policy is one that there is, and its checkpoint one for this robot and these cameras."""
     if not holds(POLICY_SIDE, values):
         return
-    given = {name: values[name] for name in ('policy', 'checkpoint', 'server') if values[name]}
-    parameters: PolicyParameters = replace(
-        load(PolicyParameters, config_path('policy.yaml')), **given, cameras=values['cameras']
+    given: dict[str, Any] = {
+        name: values[name] for name in ('policy', 'checkpoint', 'server') if values[name]
+    }
+    parameters = replace(
+        load(PolicyParameters, config_path('policy.yaml')),
+        **given,
+        cameras=list(texts(values['cameras'])),
     )
     names = plugin_names('dit4dit.policies')
     if parameters.policy not in names and ':' not in parameters.policy:
