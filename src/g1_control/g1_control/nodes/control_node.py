@@ -168,7 +168,7 @@ class ControlNode(Node):
         states_every = max(1, round(self._rates.rate / self._rates.joint_state_rate))
         grippers_every = max(1, round(self._rates.rate / self._rates.gripper_rate))
         deadline, count, unpublished = time.monotonic(), 0, False
-        sent = deadline  # when a command would have been, at the last cycle
+        sent = deadline  # when a command was, or would have been
         while not self._stopping.is_set():
             deadline += period
             _sleep_until(deadline - _TAKING)
@@ -178,15 +178,17 @@ class ControlNode(Node):
             if woken - sent > SILENCE:
                 with self._lock:
                     self._controller.was_silent(woken - sent)
+                sent = woken
             lateness = woken - deadline
             deadline += lateness // period * period  # cycles that are past are not made up for
             self._meter.add(lateness)
             now = self._now() - lateness % period  # as scheduled: commands keep an even step
             unpublished |= self._take_lowstate(now)
             command = self._cycle(now, lateness > period / 2)
-            if command.on_wire:
-                self._wire.send(command)
-            sent = time.monotonic()
+            if time.monotonic() - sent <= SILENCE:  # else the watchdog has begun, as is seen next
+                if command.on_wire:
+                    self._wire.send(command)
+                sent = time.monotonic()
             if unpublished and count % states_every == 0:
                 self._wire.publish_joint_states(
                     now, self._grippers.opening, self._grippers.velocity

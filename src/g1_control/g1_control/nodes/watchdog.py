@@ -25,6 +25,8 @@ from g1_ros.real_time import ask_for_real_time, lock_memory
 _PERIOD = 0.004  # [s] between looks, and between commands
 _IDLE_PERIOD = 0.02  # [s] between looks while nobody is armed
 _STATUS_PERIOD = 0.05  # [s]
+_LATE = 0.03  # [s] since the last look, after which silence may be this process's own fault
+_CATCH_UP = 0.02  # [s] of looks that then come first
 _PATIENCE = 4.0  # [s] for control to hand back by itself, when both are asked to end
 _ECHOES = 64  # own commands that may still come back
 
@@ -74,12 +76,15 @@ class WatchdogNode(Node):
         return new.pop()
 
     def _watch(self) -> None:
-        due, status_due = time.monotonic(), 0.0
+        now = due = time.monotonic()
+        status_due = trusted = 0.0
         while not self._stopping.is_set():
+            before, now = now, time.monotonic()
+            if now - before > _LATE:  # what control said meanwhile may still be on its way to here
+                trusted = now + _CATCH_UP
             self._hear()
-            now = time.monotonic()
             was = self._watchdog.handing_back
-            command = self._watchdog.say(now)
+            command = self._watchdog.say(now) if was or now >= trusted else None
             if command is not None:
                 self._said.append(command)
                 self._publisher.publish(command)
