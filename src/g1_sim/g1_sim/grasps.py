@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pinocchio
@@ -22,6 +23,7 @@ from g1_sim.waypoints import (
     hand_pose,
     inverse,
     moved,
+    put,
     reach,
     turned,
 )
@@ -38,6 +40,7 @@ _CLEAR = 0.003  # [m] between fingertips and table
 _FAR, _NEAR = 0.44, 0.21  # [m] from the shoulder, before the pelvis: beyond, nothing is taken
 _LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.12  # [m]
+_APART = 0.09  # [m] between things that are put down
 
 
 def other(hand: Side) -> Side:
@@ -104,12 +107,43 @@ def lift(hand: Side, pose: Array, height: float, closed: float, back: float = 0.
     return Waypoint(moved(pose, back, up), closed, 0.9, True, hand)
 
 
+def bring_nearer(
+    hand: Side,
+    grasp: Array,
+    start: Sequence[Waypoint],
+    opened: float,
+    closed: float,
+    avoid: Sequence[Array] = (),
+) -> Iterator[list[Waypoint]]:
+    """Down again where the hand gets at it better, turned or not, to be taken anew from there.
+
+    grasp: of the hand that then holds it, after `start`. avoid: (3,) of what stands about.
+    """
+    outward = 1.0 if hand == 'left' else -1.0
+    spots = [
+        np.array((x, outward * y, grasp[2, 3] + 0.004))
+        for x, y in product((0.32, 0.28, 0.36), (0.12, 0.05, 0.0, 0.18))
+    ]
+    free = [s for s in spots if all(np.linalg.norm(s[:2] - a[:2]) > _APART for a in avoid)]
+    for spot, turn in product(free or spots, (0.0, 0.8, -0.8, 1.5, -1.5)):
+        goal = turned(grasp, turn)
+        goal[:3, 3] = spot
+        yield [
+            *start,
+            lift(hand, grasp, grasp[2, 3] - TABLE_TOP + 0.06, closed),
+            *put(goal, opened, closed, hand=hand, above=0.05, back=0.02, up=0.08, straight=False),
+            *leave(hand, goal),
+        ]
+
+
 def refuse_lost(scene: Scene, *bodies: str, far: float = _FAR) -> None:
     """Raises LostError when one of the bodies is off the table, or further than `far` [m]."""
     for body in bodies:
         place = scene.position(body)
         if place[2] < TABLE_TOP - 0.05:
             raise LostError(f'the {body} fell off the table')
+        if scene.holder(body):
+            continue
         if min(reach(hand, place) for hand in HANDS) > far or place[0] < _NEAR:
             raise LostError(f'the {body} is out of reach')
 

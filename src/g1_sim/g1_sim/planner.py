@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from g1_control.collision import SelfCollision
 from g1_description import SIDES, load_robot
 from g1_description.kinematics import ArmKinematics
+from g1_sim import grasps
+from g1_sim.grasps import OPEN
 from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask
 from g1_sim.trajectory import NoMotionError, Trajectory
-from g1_sim.waypoints import LostError, Plan, Waypoint
+from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved
 
 Array = NDArray[np.float64]
 
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
-_TRIED, _LOOKED_AT = 60, 3000  # alternatives of a task, at most
+_TRIED, _LOOKED_AT = 250, 8000  # alternatives of a task, at most
 
 #: A hand's way from one pose (b'': any) to the next, after so many meetings (-1: any number).
 _Way = tuple[str, bytes, bytes, int]
@@ -87,9 +89,28 @@ class Planner:
         self._check(motion)
         return motion
 
+    def retreat(self, scene: Scene) -> Trajectory:
+        """Hands open, and from wherever they are back to where the robot holds them by itself.
+
+        Up first where that keeps the margin; else straight, and control keeps them apart.
+        """
+        start, velocity = scene.posture, scene.velocity
+        opened = [Waypoint(None, OPEN, 0.4, hand=hand) for hand in HANDS]
+        home = [Waypoint(grasps.home(hand), OPEN, 1.6, hand=hand) for hand in HANDS]
+        up = [Waypoint(moved(scene.hand(h), up=0.10), OPEN, 0.8, True, h) for h in HANDS]
+        clear = [step for hand in HANDS for step in grasps.clear(scene, hand)]
+        for between in (clear, up, []):
+            for together in (True, False):
+                plan = [*opened, *between, *([] if together else [Meeting()]), *home]
+                try:
+                    return self.follow(plan, start, scene.pelvis, velocity)
+                except NoMotionError:
+                    continue
+        return Trajectory.between(start, load_robot().home, 2.5)
+
     def clearance(self, posture: Array) -> float:
         """Smallest distance between arms and body at a posture (16,) [m]."""
-        return float(self._collision.distances(posture[:14]).min())
+        return self._collision.nearest(posture[:14])
 
     def _check(self, motion: Trajectory) -> None:
         """That `MARGIN` is kept, once it is reached; until then nothing comes nearer."""

@@ -17,7 +17,8 @@ from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import NoMotionError, Trajectory
-from g1_sim.waypoints import Waypoint, direction, hand_pose
+from g1_sim.tasks import SimTask
+from g1_sim.waypoints import Waypoint, direction, hand_pose, turned
 
 Array = NDArray[np.float64]
 
@@ -44,11 +45,20 @@ class Recovery:
 
 
 class RandomPolicy:
-    """Moves both hands to random places over and on the table, opening and closing the fingers."""
+    """Moves both hands smoothly, one random goal after the other, and knows no purpose.
 
-    def __init__(self, planner: Planner, scene: Scene, rng: np.random.Generator) -> None:
+    Half of the goals lie anywhere over the work; the others around the expert's own ones, so that
+    things are taken, carried off, dropped and knocked over, and drawer and lid are left anyhow.
+    """
+
+    def __init__(
+        self, planner: Planner, task: SimTask, scene: Scene, rng: np.random.Generator
+    ) -> None:
+        """scene: freshly reset."""
         self._planner, self._scene, self._rng = planner, scene, rng
         self._motion, self._begun = Trajectory(scene.posture), 0.0
+        steps = next(iter(task.plan(scene)))
+        self._known = [s for s in steps if isinstance(s, Waypoint) and s.pose is not None]
 
     def __call__(self, observation: Observation) -> Array:
         """Targets (K, 16), as a policy's."""
@@ -67,11 +77,19 @@ class RandomPolicy:
         return Trajectory(posture)
 
     def _goal(self, hand: Side) -> Waypoint:
-        rng, outward = self._rng, 1.0 if hand == 'left' else -1.0
-        place = np.array((rng.uniform(0.27, 0.44), outward * rng.uniform(-0.06, 0.24), 0.0))
-        place[2] = TABLE_TOP + rng.uniform(0.055, 0.17)
-        yaw = direction(hand, place) + rng.uniform(-0.4, 0.4)
-        pose = hand_pose(place, np.radians(rng.uniform(15, 45)), yaw)
+        rng = self._rng
+        known = [step for step in self._known if step.hand == hand]
+        if known and rng.uniform() < 0.5:
+            pose = known[rng.integers(len(known))].pose
+            assert pose is not None
+            pose = turned(pose, rng.uniform(-0.3, 0.3))
+            pose[:3, 3] += rng.uniform((-0.03, -0.03, -0.01), (0.02, 0.03, 0.04))
+        else:
+            outward = 1.0 if hand == 'left' else -1.0
+            place = np.array((rng.uniform(0.27, 0.44), outward * rng.uniform(-0.06, 0.24), 0.0))
+            place[2] = TABLE_TOP + rng.uniform(0.07, 0.22)
+            yaw = direction(hand, place) + rng.uniform(-0.4, 0.4)
+            pose = hand_pose(place, np.radians(rng.uniform(15, 45)), yaw)
         return Waypoint(pose, rng.choice((0.0, 0.02, 0.04)), rng.uniform(1.2, 2.2), hand=hand)
 
 
@@ -79,21 +97,27 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     """Plays in the scene of `seed` for 1 to 10 s, then lets the expert finish, anew if it fails."""
     rng = np.random.default_rng((seed, 2))
     simulation.reset(seed)
-    played, scene = float(rng.uniform(*PLAYED)), simulation.scene
-    limit = played + _ATTEMPTS * (_LONGEST + _REST)
+    played, scene, task = float(rng.uniform(*PLAYED)), simulation.scene, simulation.task
+    limit = played + 2 * _ATTEMPTS * (_LONGEST + _REST)
     rollout = Rollout(simulation, time_limit=limit, linger=limit)
-    random = RandomPolicy(planner, scene, rng)
+    random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
-    for attempt in range(_ATTEMPTS):
+    text, attempt, retreated = '', 0, False
+    while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
             return Recovery(seed, False, True, played, attempt, rollout.status.text)
         try:
-            motion = planner.plan(simulation.task, scene)
+            motion = planner.plan(task, scene)
         except NoWayError as error:
-            return Recovery(seed, False, error.lost, played, attempt, str(error))
+            if error.lost or retreated:
+                return Recovery(seed, False, error.lost, played, attempt, str(error))
+            _follow(rollout, planner.retreat(scene))
+            retreated = True
+            continue
         _follow(rollout, motion)
+        attempt, retreated = attempt + 1, False
         if rollout.success:
-            return Recovery(seed, True, False, played, attempt + 1)
+            return Recovery(seed, True, False, played, attempt)
     text = f'{simulation.progress()} after {_ATTEMPTS} plans'
     return Recovery(seed, False, False, played, _ATTEMPTS, text)
 

@@ -197,30 +197,22 @@ def _row(episode: AttemptOutcome) -> dict[str, Any]:
 
 
 def _table(result: Mapping[str, Any]) -> Table:
-    from rich.table import Table
+    from dit4dit_policy.evaluation.success_table import Successes, success_table
 
     variant = f', {result["variant"]}' if result['variant'] else ''
-    table = Table(title=f'{result["model_id"]} in {result["env"]}{variant}')
-    table.add_column('task')
     counts = list(result['counts'])
-    for name in ('episodes', 'succeeded', 'success rate', '95 % interval', r'time \[s]', *counts):
-        table.add_column(name, justify='right')
-    rows = dict(result['tasks'])
-    if len(rows) > 1:
-        rows['all'] = result
-    for name, row in rows.items():
-        low, high = row['success_rate_95']
-        mean_time = row['mean_time_to_success']
-        table.add_row(
-            name,
-            str(row['episodes']),
-            str(row['successes']),
-            f'{row["success_rate"]:.1%}',
-            f'{low:.1%} to {high:.1%}',
-            '' if mean_time is None else f'{mean_time:.1f}',
-            *(str(row['counts'].get(count, 0)) for count in counts),
-            end_section=name == list(result['tasks'])[-1],
-        )
+
+    def successes(name: str, row: Mapping[str, Any]) -> Successes:
+        more = tuple(str(row['counts'].get(count, 0)) for count in counts)
+        times = row['mean_time_to_success']
+        return Successes(name, row['episodes'], row['successes'], times, more)
+
+    table = success_table(
+        f'{result["model_id"]} in {result["env"]}{variant}',
+        [successes(name, row) for name, row in result['tasks'].items()],
+        counts,
+        successes('all', result),
+    )
     lines = [f'{count} x {stage}' for stage, count in result['failures'].items()]
     if not result['trained']:
         lines.append('UNTRAINED: the weights are random')

@@ -128,8 +128,11 @@ class Task(SimTask):
             raise LostError('the vase lies on the table')
         flower = scene.pose('flower')
         holder = scene.holder('flower')
+        stood = [scene.position(body) for body in ('vase', 'stand')]
         if holder:
-            yield from self._put(scene, holder, scene.hand(holder), flower, [])
+            grasp = scene.hand(holder)
+            yield from self._put(scene, holder, grasp, flower, [])
+            yield from grasps.bring_nearer(holder, grasp, [], _OPEN, _CLOSED, stood)
             return
         stem = flower[:3, 2]
         for hand in HANDS:
@@ -141,9 +144,14 @@ class Task(SimTask):
                     for along in _LYING_GRASPS
                 )
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
-            for grasp in candidates:
-                taken = take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)
-                yield from self._put(scene, hand, grasp, flower, [*start, *taken])
+            starts = [
+                (grasp, [*start, *take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)])
+                for grasp in candidates
+            ]
+            for grasp, taken in starts:
+                yield from self._put(scene, hand, grasp, flower, taken)
+            for grasp, taken in starts:
+                yield from grasps.bring_nearer(hand, grasp, taken, _OPEN, _CLOSED, stood)
 
     def _put(
         self,

@@ -33,6 +33,7 @@ _HINGE_Y, _HINGE_Z = _WIDTH / 2, _HEIGHT + _BOARD / 2
 _FLAP = _WIDTH  # from the hinge to its edge [m]
 _OPEN_ANGLE = (1.54, 1.66)  # [rad] of the flap at the beginning
 _SHUT = np.radians(15)
+_FLUSH = np.radians(20)  # below, no finger gets under the flap
 _CARDBOARD, _INNER = (0.74, 0.56, 0.36, 1.0), (0.64, 0.47, 0.29, 1.0)
 _TAPE = (0.90, 0.84, 0.68, 1.0)
 
@@ -46,6 +47,7 @@ _HOLD = 0.090  # from the hinge along the flap to where it is held [m]
 _HOLD_X = -_LENGTH / 2 + 0.018  # in the carton's frame: near the flap's front edge
 _WIDE = 2.05  # [rad] to which it is pulled, so that the other hand has room
 _RELEASE = np.radians(64)  # from here the flap falls shut by itself
+_FLAP_SHOULDER, _FLAP_REACH = (0.0, -0.07), 0.455  # how far off the carton may stand [m]
 _FLAP_TILTS = tuple(np.radians((0, 12, 25)))
 
 Array = NDArray[np.float64]
@@ -147,7 +149,11 @@ class Task(SimTask):
         grasps.refuse_lost(scene, 'carton', far=0.47)
         if not scene.upright('carton', 0.4):
             raise LostError('the carton is turned over')
+        if np.hypot(*(scene.position('carton')[:2] - _FLAP_SHOULDER)) > _FLAP_REACH:
+            raise LostError('the carton was pushed to where no hand reaches its flap')
         angle = scene.joint('lid')
+        if angle < _FLUSH and not self._inside(scene):
+            raise LostError('the flap lies shut and flush with the carton, the item outside')
         inside = self._inside(scene) and scene.holder('item') is None
         holding = scene.holder('lid') == 'left'
         for wide, tilt, from_left in product((_WIDE, angle), _FLAP_TILTS, (True, False)):
@@ -213,10 +219,10 @@ class Task(SimTask):
                 starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
         for grasp, start in starts:
             grip = np.linalg.inv(grasp) @ item
-            for y in (-0.02, -0.035):
-                goal = (carton @ (0.0, y, _BOARD + _EGGPLANT[2] + _DROP, 1.0))[:3]
+            for x, y in ((0.0, -0.02), (0.0, -0.035), (-0.025, -0.03)):
+                goal = (carton @ (x, y, _BOARD + _EGGPLANT[2] + _DROP, 1.0))[:3]
                 for off in (0.25, 0.5, 0.0, 0.75):
-                    for tilt in np.radians((45, 58, 32)):
+                    for tilt in np.radians((45, 58, 32, 20)):
                         over = hand_pose((0, 0, 0), tilt, direction(hand, goal) + off)
                         over[:3, 3] = goal - over[:3, :3] @ grip[:3, 3]
                         yield [

@@ -118,7 +118,9 @@ class Task(SimTask):
         can = scene.pose('object')
         holder = scene.holder('object')
         if holder:
-            yield from self._put(scene, holder, scene.hand(holder), can, [])
+            grasp, plate = scene.hand(holder), scene.position('plate')
+            yield from self._put(scene, holder, grasp, can, [])
+            yield from grasps.bring_nearer(holder, grasp, [], OPEN, _CLOSED, [plate])
             return
         for hand in HANDS:
             if scene.upright('object', 0.5):
@@ -129,9 +131,16 @@ class Task(SimTask):
                     for share in (0.5, 0.3, 0.7)
                 )
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
-            for grasp in candidates:
-                taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.045, up=0.06)
-                yield from self._put(scene, hand, grasp, can, [*start, *taken])
+            starts = [
+                (grasp, [*start, *take(grasp, OPEN, _CLOSED, hand=hand, back=0.045, up=0.06)])
+                for grasp in candidates
+            ]
+            for grasp, taken in starts:
+                yield from self._put(scene, hand, grasp, can, taken)
+            for grasp, taken in starts:
+                yield from grasps.bring_nearer(
+                    hand, grasp, taken, OPEN, _CLOSED, [scene.position('plate')]
+                )
 
     def _put(
         self,
@@ -154,7 +163,7 @@ class Task(SimTask):
                 return
             goal[:2, 3] = nearer - (0.5 * _HEIGHT * goal[:2, 2] if lies else 0.0)
             goal[2, 3] = TABLE_TOP + _PLATE_FLOOR + 0.004 + (_RADIUS if lies else 0.0)
-            for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4)):
+            for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4, 0.8, -0.8)):
                 hand_goal = grasps.carried(hand, grip, goal, off)
                 yield [
                     *start,

@@ -15,14 +15,17 @@ from g1_sim.grasps import OPEN
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
-from g1_sim.waypoints import LostError, Meeting, Plan, Waypoint, moved, put, take
+from g1_sim.waypoints import Meeting, Plan, Waypoint, moved, put, take
 
 _FOOT, _RIM, _HEIGHT, _WALL = 0.021, 0.033, 0.085, 0.002  # radii outside, height, thickness [m]
 _STEP = 0.035  # a nested cup stands this much above the one it is in [m]
 _SEGMENTS = 10
 _GRASP = 0.070  # above a cup's foot: over the rim of the one it goes into [m]
 _CLOSED = 0.022  # [m a finger]
+_FOOT_GRASP, _FOOT_CLOSED = 0.035, 0.018  # of what lies, to bring it nearer
 _TILTS = tuple(np.radians((20, 12, 28)))
+_STANDING_TILTS = tuple(np.radians((20, 35, 8, 50)))
+_LYING_TILTS = tuple(np.radians((40, 55, 28, 68, 80, 92)))
 _METAL = (0.78, 0.80, 0.82)
 _ABOVE = 0.085  # [m] that a cup is carried over the one that it goes into
 
@@ -124,12 +127,22 @@ class Task(SimTask):
         grasps.refuse_lost(scene, *self.cups)
         stack = self._stack(scene)
         rest = [cup for cup in self.cups if cup not in stack]
-        # What is in a hand first, then from the right to the left.
-        rest.sort(key=lambda cup: (scene.holder(cup) is None, scene.position(cup)[1]))
+        # What is in a hand first, then what stands, from the right to the left.
+        rest.sort(
+            key=lambda cup: (
+                scene.holder(cup) is None,
+                not scene.upright(cup),
+                scene.position(cup)[1],
+            )
+        )
+        if stack and all(scene.upright(cup) for cup in rest):
+            yield from self._all(scene, stack, rest)
+        for cup in rest:
+            yield from self._one(scene, stack, cup)
+
+    def _all(self, scene: Scene, stack: Sequence[str], rest: Sequence[str]) -> Iterator[Plan]:
+        """Both hands at once, else one after the other; hands by the side, else the other ones."""
         base = scene.position(stack[0])
-        if not scene.upright(stack[0], 0.3):
-            raise LostError('no cup stands')
-        # Both hands at once, else one after the other; hands by the side, else the other ones.
         for swap, tilt, at_once in product((False, True), _TILTS, (True, False)):
             plan: list[Waypoint | Meeting] = []
             hands = [self._hand(scene, cup, swap) for cup in rest]
@@ -142,6 +155,67 @@ class Task(SimTask):
                 goal = np.array((*base[:2], base[2] + height + 0.004))
                 plan += self._move(scene, cup, hand, goal, tilt, index)
             yield plan
+
+    def _one(self, scene: Scene, stack: Sequence[str], cup: str) -> Iterator[Plan]:
+        """A single cup, however it lies, onto the stack, or to where a stack may begin."""
+        pose, holder = scene.pose(cup), scene.holder(cup)
+        by_side = self._hand(scene, cup, False)
+        for hand in (holder,) if holder else (by_side, grasps.other(by_side)):
+            starts: list[tuple[Array, list[Waypoint]]] = []
+            if holder:
+                starts.append((scene.hand(hand), []))
+            else:
+                point = pose[:3, 3] + _GRASP * pose[:3, 2]
+                candidates = (
+                    grasps.standing(hand, point, _STANDING_TILTS)
+                    if scene.upright(cup, 0.5)
+                    else grasps.lying(hand, point, pose[:3, 2], _LYING_TILTS)
+                )
+                for grasp in candidates:
+                    taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.03, up=0.06)
+                    starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
+            for (grasp, start), goal, off in product(
+                starts, self._places(scene, stack, cup, hand), (0.0, 0.4, -0.4, 0.8, -0.8)
+            ):
+                aim = grasps.upright(pose)
+                aim[:3, 3] = goal
+                over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim, off)
+                yield [
+                    *grasps.park(scene, grasps.other(hand)),
+                    *start,
+                    grasps.lift(hand, grasp, _GRASP + 0.04, _CLOSED),
+                    *put(
+                        over,
+                        OPEN,
+                        _CLOSED,
+                        hand=hand,
+                        above=_ABOVE,
+                        back=0.06,
+                        up=0.03,
+                        straight=False,
+                    ),
+                    *grasps.leave(hand, over),
+                ]
+            others = [scene.position(other) for other in self.cups if other != cup]
+            if not holder:  # by its foot, as its rim may be out of reach
+                foot = pose[:3, 3] + _FOOT_GRASP * pose[:3, 2]
+                for grasp in grasps.lying(hand, foot, pose[:3, 2], _LYING_TILTS):
+                    taken = take(grasp, OPEN, _FOOT_CLOSED, hand=hand, back=0.03, up=0.06)
+                    starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
+            for grasp, start in starts:
+                clear = [*grasps.park(scene, grasps.other(hand)), *start]
+                yield from grasps.bring_nearer(hand, grasp, clear, OPEN, _FOOT_CLOSED, others)
+
+    def _places(self, scene: Scene, stack: Sequence[str], cup: str, hand: Side) -> list[Array]:
+        """Where a cup's foot goes (3,): into the stack, else to a free place on the table."""
+        if stack:
+            top = scene.position(stack[0])
+            return [top + (0.0, 0.0, _STEP * len(stack) + 0.004)]
+        others = [scene.position(other)[:2] for other in self.cups if other != cup]
+        outward = 1.0 if hand == 'left' else -1.0
+        spots = [np.array((x, outward * y)) for x in (0.34, 0.30, 0.38) for y in (0.02, 0.1, 0.18)]
+        spots.sort(key=lambda spot: -min(float(np.linalg.norm(spot - o)) for o in others))
+        return [np.array((*spot, TABLE_TOP + 0.004)) for spot in spots[:4]]
 
     def _hand(self, scene: Scene, cup: str, swap: bool) -> Side:
         holder = scene.holder(cup)
@@ -178,17 +252,19 @@ class Task(SimTask):
         ]
 
     def _stack(self, scene: Scene) -> Sequence[str]:
-        """The longest stack, from its foot; of several the one nearest to the middle."""
+        """The longest stack, from its foot; of several the one nearest to the middle, if any."""
         best: list[str] = []
         for foot in sorted(self.cups, key=lambda cup: abs(scene.position(cup)[1])):
             if scene.position(foot)[2] > TABLE_TOP + 0.012 or not scene.upright(foot, 0.5):
+                continue
+            if scene.holder(foot):
                 continue
             stack = [foot]
             while above := [cup for cup in self.cups if _nested(scene, stack[-1], cup)]:
                 stack.append(above[0])
             if len(stack) > len(best):
                 best = stack
-        return best or [self.cups[0]]
+        return best
 
 
 def _nested(scene: Scene, lower: str, upper: str) -> bool:
