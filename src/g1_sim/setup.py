@@ -27,7 +27,7 @@ setup(
             'g1 = g1_sim.environment:make',
         ],
         'g1.commands': [
-            'expert = g1_sim.expert:main',
+            'expert = g1_sim.expert_command:main',
             'tasks = g1_sim.contact_sheet:main',
         ],
         'g1_sim.tasks': [

@@ -363,6 +363,15 @@ def test_datasets_that_do_not_fit_are_refused(recorded):
         Demonstrations.read({str(recorded): 1.0}, toy.embodiment(toy.JOINTS[:15]))
 
 
+def test_worlds_of_evaluation_are_trained_on_only_where_that_is_meant(recorded, tmp_path):
+    root = shutil.copytree(recorded, tmp_path / 'marked')
+    info = root / 'meta' / 'info.json'
+    info.write_text(json.dumps(json.loads(info.read_text()) | {'variant': 'number'}))
+    with pytest.raises(ValueError, match=r'shows the variant number.* evaluation_worlds: true'):
+        Demonstrations.read({str(root): 1.0}, toy.embodiment())
+    assert Demonstrations.read({str(root): 1.0}, toy.embodiment(), evaluation_worlds=True).episodes
+
+
 def test_command_line(settings, tmp_path, capsys):
     folder = train(settings)
     assert cli.main(['info', str(folder)]) == 0

@@ -73,7 +73,8 @@ class Extra:
 class Schema:
     """What every frame of a dataset holds, how many there are a second, and of which robot.
 
-    videos: by the name of the camera, in order.
+    videos: by the name of the camera, in order. variant: the world of evaluation that it shows, ''
+    for the usual one; such a dataset takes no other episodes, and nobody trains on it unasked.
     """
 
     robot_type: str
@@ -82,6 +83,7 @@ class Schema:
     action: Vector
     videos: Mapping[str, Video]
     extras: Mapping[str, Extra] = field(default_factory=dict)
+    variant: str = ''
 
     @classmethod
     def of(
@@ -90,6 +92,7 @@ class Schema:
         images: Mapping[str, tuple[int, int]],
         fps: int | None = None,
         extras: Mapping[str, Extra] | None = None,
+        variant: str = '',
     ) -> Schema:
         """What an embodiment's dataset holds.
 
@@ -98,6 +101,7 @@ class Schema:
             images: name of each camera to (H, W) of its stored video, both even.
             fps: frames per second; the embodiment's rate where none is given.
             extras: what every frame holds beside state, action and images.
+            variant: the world of evaluation that it shows.
 
         Raises:
             ValueError: no such camera, a size that h264 cannot have, or a rate that is not whole.
@@ -116,6 +120,7 @@ class Schema:
             action=Vector(embodiment.action_names, _bounds(embodiment.action_slices())),
             videos={c.name: Video(c.key, images[c.name]) for c in cameras},
             extras=dict(extras or {}),
+            variant=variant,
         )
 
     @property
@@ -167,7 +172,7 @@ class Schema:
             'data_path': layout.DATA_PATH,
             'video_path': layout.VIDEO_PATH,
             'features': self.features(),
-        }
+        } | ({'variant': self.variant} if self.variant else {})
 
     def modality(self) -> dict[str, Any]:
         """modality.json: the parts of the vectors, named as the published trainer asks for them."""
@@ -218,15 +223,16 @@ def read_schema(info: Mapping[str, Any], modality: Any = None) -> Schema:
         fps=whole_rate(info.get('fps')),
         videos=videos,
         extras=extras,
+        variant=expect(info.get('variant') or '', str, 'variant', 'a text'),
         **vectors,
     )
 
 
 def difference(one: Schema, other: Schema) -> tuple[str, Any, Any] | None:
     """What keeps two schemas out of one dataset: what it is, and what each of them has of it."""
-    for key in ('fps', 'robot_type'):
+    for key in ('fps', 'robot_type', 'variant'):
         if getattr(one, key) != getattr(other, key):
-            return key, getattr(one, key), getattr(other, key)
+            return key, getattr(one, key) or 'none', getattr(other, key) or 'none'
     tables = one.features(), other.features()
     for name in sorted({*tables[0], *tables[1]}):
         a, b = (_facts(table.get(name, {})) for table in tables)

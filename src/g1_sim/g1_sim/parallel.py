@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from queue import Empty
 from typing import Generic, TypeVar
 
@@ -35,7 +36,7 @@ class EachSeed(Generic[Result]):
             context.Process(
                 target=_work, args=(make, k, seeds[first:last], self._queue), daemon=True
             )
-            for k, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False))
+            for k, (first, last) in enumerate(pairwise(bounds))
         ]
 
     def __iter__(self) -> Iterator[Result]:

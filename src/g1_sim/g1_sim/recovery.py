@@ -16,8 +16,8 @@ from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, Rollout
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.simulation import Simulation
-from g1_sim.trajectory import NoMotionError, Trajectory
 from g1_sim.tasks import SimTask
+from g1_sim.trajectory import NoMotionError, Trajectory
 from g1_sim.waypoints import Waypoint, direction, hand_pose, turned
 
 Array = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Recovery:
     """What came of one scene.
 
     lost: nobody could do the task any more, or control has handed the arms back. attempts: plans
-    that were followed. text: why it was given up.
+    that were followed. duration: of the expert's work [s]. text: why it was given up.
     """
 
     seed: int
@@ -41,6 +41,7 @@ class Recovery:
     lost: bool
     played: float
     attempts: int
+    duration: float
     text: str = ''
 
 
@@ -102,24 +103,28 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     rollout = Rollout(simulation, time_limit=limit, linger=limit)
     random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
-    text, attempt, retreated = '', 0, False
+    attempt, retreated = 0, False
+
+    def outcome(text: str, lost: bool = False) -> Recovery:
+        success = not text
+        return Recovery(seed, success, lost, played, attempt, rollout.time - played, text)
+
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
-            return Recovery(seed, False, True, played, attempt, rollout.status.text)
+            return outcome(rollout.status.text, lost=True)
         try:
             motion = planner.plan(task, scene)
         except NoWayError as error:
             if error.lost or retreated:
-                return Recovery(seed, False, error.lost, played, attempt, str(error))
+                return outcome(str(error), error.lost)
             _follow(rollout, planner.retreat(scene))
             retreated = True
             continue
         _follow(rollout, motion)
         attempt, retreated = attempt + 1, False
         if rollout.success:
-            return Recovery(seed, True, False, played, attempt)
-    text = f'{simulation.progress()} after {_ATTEMPTS} plans'
-    return Recovery(seed, False, False, played, _ATTEMPTS, text)
+            return outcome('')
+    return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
 
 
 def _follow(rollout: Rollout, motion: Trajectory) -> None:

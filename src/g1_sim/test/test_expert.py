@@ -1,13 +1,17 @@
 """The scripted expert: it succeeds, moves within bounds, and what it records can be read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dit4dit_policy.inference.chunk_policy import Observation
+from g1_data import DatasetWriter
 from g1_data.dataset import Dataset
 from g1_description import load_robot
 from g1_ros.config import load_tasks
-from g1_sim.expert import Expert, demonstrate, main
+from g1_sim.expert import Expert, demonstrate
+from g1_sim.expert_command import main
 from g1_sim.planner import Planner
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import MAX_JOINT_SPEED
@@ -62,11 +66,22 @@ def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
     assert '100.0%' in capsys.readouterr().out
 
 
+def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
+    out = tmp_path / 'mugs'
+    words = ['pick_and_place', '--episodes', '1', '--variant', 'object', '--workers', '1']
+    assert main([*words, '--out', str(out)]) == 0
+    dataset = Dataset(out)
+    assert dataset.schema.variant == 'object'
+    with pytest.raises(ValueError, match=r'variant object, which cannot take .* variant none'):
+        DatasetWriter.create(out, replace(dataset.schema, variant=''))
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['dance', '--dry-run'], 'arrange_flower'),
-        (['arrange_flower'], '--out DIR or --dry-run'),
+        (['arrange_flower'], '--out DIR or --dry-run or --from-anywhere'),
+        (['arrange_flower', '--dry-run', '--from-anywhere'], 'expected one of'),
         (['arrange_flower', '--out', '.'], 'exists'),
         (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
     ],

@@ -14,6 +14,7 @@ class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
     datasets: folders of LeRobot v2.1 datasets, each with the share it has in what is trained on.
+    evaluation_worlds: also such as show a variant, which nobody trains on unasked.
     output: gets `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on
     from. embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the
     model sees, side by side in this order; by default those of the checkpoint it starts from, else
@@ -34,6 +35,7 @@ class TrainConfig:
     init_from: str = ''
     recompute_bounds: bool = False
     mode: Literal['joint', 'video', 'action'] = 'joint'
+    evaluation_worlds: bool = False
     feature_gradient: bool | None = None  # of the action loss into the backbone; None: preset's
     seed: int = 0
     threads: int = 2  # of each process

@@ -51,15 +51,24 @@ class Demonstrations:
         return int(self.episode[-1]) + 1
 
     @classmethod
-    def read(cls, mixture: Mapping[str, float], embodiment: Embodiment) -> Demonstrations:
+    def read(
+        cls, mixture: Mapping[str, float], embodiment: Embodiment, evaluation_worlds: bool = False
+    ) -> Demonstrations:
         """The LeRobot v2.1 datasets in folders `mixture`, each with its weight.
 
         `embodiment` says which numbers and cameras are used, and how many frames a second.
-        ValueError where a weight is not positive, or a dataset does not fit the embodiment.
+        evaluation_worlds: also those of a variant. ValueError where a weight is not positive, or a
+        dataset does not fit the embodiment or is not to be trained on.
         """
         if not mixture or min(mixture.values()) <= 0:
             raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
         sources = tuple(Dataset(root) for root in mixture)
+        for source in sources:
+            if source.schema.variant and not evaluation_worlds:
+                raise ValueError(
+                    f'{source.root} shows the variant {source.schema.variant}, a world of '
+                    'evaluation; expected the usual one, or evaluation_worlds: true'
+                )
         instructions: dict[str, int] = {}
         columns: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')

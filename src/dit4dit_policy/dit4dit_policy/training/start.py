@@ -45,7 +45,7 @@ def start(config: TrainConfig, log: Console) -> Start:
     if folder is not None and (folder / 'processor.json').is_file():
         earlier = Processor.load(folder / 'processor.json')
     robot = _robot(config, earlier)
-    data = Demonstrations.read(config.datasets, robot)
+    data = Demonstrations.read(config.datasets, robot, config.evaluation_worlds)
     wanted = _wanted(config, len(robot.cameras))
     before = None
     if folder is None:

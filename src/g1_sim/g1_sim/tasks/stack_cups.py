@@ -209,8 +209,8 @@ class Task(SimTask):
     def _places(self, scene: Scene, stack: Sequence[str], cup: str, hand: Side) -> list[Array]:
         """Where a cup's foot goes (3,): into the stack, else to a free place on the table."""
         if stack:
-            top = scene.position(stack[0])
-            return [top + (0.0, 0.0, _STEP * len(stack) + 0.004)]
+            x, y, z = scene.position(stack[0])
+            return [np.array((x, y, z + _STEP * len(stack) + 0.004))]
         others = [scene.position(other)[:2] for other in self.cups if other != cup]
         outward = 1.0 if hand == 'left' else -1.0
         spots = [np.array((x, outward * y)) for x in (0.34, 0.30, 0.38) for y in (0.02, 0.1, 0.18)]
