@@ -101,7 +101,8 @@ class Planner:
         clear = [step for hand in HANDS for step in grasps.clear(scene, hand)]
         for between in (clear, up, []):
             for together in (True, False):
-                plan = [*opened, *between, *([] if together else [Meeting()]), *home]
+                wait = [] if together else [Meeting()]
+                plan: Plan = [*opened, *between, *wait, *home]
                 try:
                     return self.follow(plan, start, scene.pelvis, velocity)
                 except NoMotionError:
