@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toy_models import INSTRUCTION, batch, processor, scene, tiny
 
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.imagine import imagine
@@ -15,8 +16,6 @@ from dit4dit_policy.inference.processor import resize
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_data.video import VideoEncoder
-
-from .toy import INSTRUCTION, batch, processor, scene, tiny
 
 
 @pytest.fixture(scope='module')
