@@ -21,9 +21,9 @@ record-demo: TASK = pick_and_place
 record-demo: setup  ## a scripted operator records demonstrations, checked: TASK=pick_and_place EPISODES=5 SEED=0
 	@source setup.bash && g1 record-demo --task $(TASK) --episodes $(EPISODES) --seed $(SEED)
 
-# What fails is run again: tests with real nodes can starve on a busy machine. The summary counts the reruns.
+# Two files at a time: half of the time is waiting for nodes.
 test: lint  ## every test that needs no GPU and takes no minutes
-	@source setup.bash && python -m pytest -m 'not slow and not gpu' --reruns 2
+	@source setup.bash && python -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
 	@source setup.bash && python -m pytest -m 'slow and not gpu'

@@ -131,6 +131,7 @@ export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\
 # Written by scripts/setup.sh. Use: source setup.bash
 $ros_lines
 source "$root/.venv/bin/activate"
+unset PYTHONDONTWRITEBYTECODE  # or each start of a node compiles anew all that it imports
 if [ -f "$root/install/local_setup.bash" ]; then source "$root/install/local_setup.bash"; fi
 : "\${MUJOCO_GL:=egl}"; export MUJOCO_GL
 BASH
