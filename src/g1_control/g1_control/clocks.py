@@ -67,7 +67,7 @@ class ControlClocks:
         if since < -_SETBACK_CYCLES * self._period:
             self.command = now
             return Tick(1, setback=-since)
-        cycles = max(round((now - self.command) / self._period), 0)
+        cycles = max(round((now - self.command) / self._period), 1)  # none would be a halt
         if cycles > _CATCH_UP_CYCLES:
             self.command = now
             return Tick(_CATCH_UP_CYCLES)

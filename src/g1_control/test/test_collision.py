@@ -149,7 +149,7 @@ def keeps_the_margin(seed: int, chunks: int) -> None:
         way = np.linspace(0.0, 1.0, 16)[:, None] ** random.uniform(0.5, 2.0)
         bench.send(still, positions=here + way * (goal - here), latency=random.uniform(0.0, 0.3))
         bench.run(float(random.uniform(0.1, 1.0)))
-    assert min(COLLISION.distances(c.q).min() for c in bench.commands) >= MARGIN
+    assert min(COLLISION.nearest(c.q) for c in bench.commands) >= MARGIN
     positions = bench.positions
     assert (positions >= limits.lower - 1e-9).all() and (positions <= limits.upper + 1e-9).all()
     velocity = np.diff(positions, axis=0) / PERIOD

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from controller_bench import ACCELERATION, JERK, PERIOD, ROBOT, SAFETY, VELOCITY, Bench, still
+from controller_bench import ACCELERATION, JERK, PERIOD, ROBOT, SAFETY, VELOCITY, Bench, bump, still
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -221,5 +221,23 @@ class TestAnything(Anything.TestCase):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 class TestAnythingAtRandom(Anything.TestCase):
     settings = settings(QUICK, max_examples=400, stateful_step_count=30, derandomize=False)
+
+
+def test_a_clock_that_is_set_back_a_little_halts_nothing():
+    """By less than what brakes: the motion goes on evenly, as if nothing had been."""
+    bench = Bench().armed()
+    bench.send(bump(bench.time))
+    bench.run(0.5)
+    bench.commands = []
+    for _ in range(5):
+        bench.run(0.04)
+        bench.time -= 0.02
+    bench.run(0.1)
+    assert bench.status.mode is Mode.ACTIVE
+    velocity = np.diff(bench.positions[:, IN_ARMS], axis=0) / PERIOD
+    change = np.abs(np.diff(velocity, axis=0))
+    assert np.abs(velocity).max(axis=1).min() > 0.1
+    assert (change <= ACCELERATION[IN_ARMS] * PERIOD + 1e-6).all()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+
+from dit4dit_msgs.msg import PolicyStatus
 
 from g1_bench.faults.fault import MARGIN, Reaction
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
@@ -97,6 +100,23 @@ def disarm(system: SystemUnderTest) -> None:
     system.stream = False
     system.call('disarm')
     system.wait_for(lambda: system.mode == Mode.DISARMED, 'DISARMED', PATIENCE)
+
+
+def see_policy(
+    system: SystemUnderTest, since: float, states: Sequence[int], says: str
+) -> tuple[PolicyStatus, float]:
+    """The policy's first status since then of such a state that says so, and seconds to it."""
+
+    def found() -> list[tuple[float, PolicyStatus]]:
+        return [
+            (stamp, status)
+            for stamp, status in system.policies_since(since)
+            if status.state in states and says in status.text
+        ]
+
+    system.wait_for(found, f'word of the policy; it says: {system.policy.text}', PATIENCE)
+    stamp, status = found()[0]
+    return status, stamp - since
 
 
 def run_policy(system: SystemUnderTest) -> None:

@@ -13,6 +13,7 @@ from g1_bench.faults.expectations import (
     run_policy,
     see_disarmed,
     see_hold,
+    see_policy,
     see_weight_0,
 )
 from g1_bench.faults.fault import Fault, Injection, Reaction
@@ -220,15 +221,13 @@ def _camera_stalls(system: SystemUnderTest, within: float) -> Reaction:
         os.kill(number, signal.SIGSTOP)
     sent = time.time()
     try:
-        system.wait_for(lambda: system.policy.state == PolicyStatus.WAITING, 'WAITING', within)
-        seconds = time.time() - sent
-        text = system.policy.text
+        status, seconds = see_policy(system, sent, [PolicyStatus.WAITING], '')
         see_hold(system, sent, SafetyStatus.CHUNK_EXPIRED, 3.0)
     finally:
         for number in camera:
             os.kill(number, signal.SIGCONT)
-    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 10.0)
-    return f'policy: {text}; HOLD, CHUNK_EXPIRED; on by itself', seconds
+    system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE again', 60.0)
+    return f'policy: {status.text}; HOLD, CHUNK_EXPIRED; on by itself', seconds
 
 
 def _killed_policy(system: SystemUnderTest, within: float) -> Reaction:

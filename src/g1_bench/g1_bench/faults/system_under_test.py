@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
@@ -52,6 +52,9 @@ _STRAGGLERS = 2.0
 _KEPT = 1000  # joint states
 
 
+Status = TypeVar('Status')
+
+
 class NotSeenError(AssertionError):
     """A reaction that did not come, or another one; the message says what came instead."""
 
@@ -81,6 +84,7 @@ class SystemUnderTest:
         self._polled_at: float | None = None
         self.statuses: list[tuple[float, SafetyStatus]] = []
         self.policy = PolicyStatus()
+        self._policies: list[tuple[float, PolicyStatus]] = []
         self.teleop_says = ''
         self.gripper_faults: dict[str, str] = {}
         self.joint_states = JointState()
@@ -237,11 +241,12 @@ class SystemUnderTest:
         return reacted - since
 
     def statuses_since(self, since: float) -> list[tuple[float, SafetyStatus]]:
-        """Those from then on, oldest first; a long run is not gone through."""
-        count = 0
-        while count < len(self.statuses) and self.statuses[-1 - count][0] >= since:
-            count += 1
-        return self.statuses[len(self.statuses) - count :]
+        """Those from then on, oldest first."""
+        return _since(self.statuses, since)
+
+    def policies_since(self, since: float) -> list[tuple[float, PolicyStatus]]:
+        """The policy's from then on, oldest first."""
+        return _since(self._policies, since)
 
     def check_commands(self, since: float, until: float = math.inf) -> CommandCheck:
         """What was commanded from `since` to `until` [s], against the limits."""
@@ -302,6 +307,7 @@ class SystemUnderTest:
 
     def _keep_policy(self, message: PolicyStatus, _info: object) -> None:
         self.policy = message
+        self._policies.append((seconds(message.stamp), message))
 
     def _keep_joints(self, message: JointState, _info: object) -> None:
         self.joint_states = message
@@ -312,3 +318,11 @@ class SystemUnderTest:
 
     def _keep_fault(self, side: str) -> Callable[[String, object], None]:
         return lambda message, _info: self.gripper_faults.__setitem__(side, message.data)
+
+
+def _since(statuses: list[tuple[float, Status]], since: float) -> list[tuple[float, Status]]:
+    """Those stamped then or later; a long run is not gone through."""
+    count = 0
+    while count < len(statuses) and statuses[-1 - count][0] >= since:
+        count += 1
+    return statuses[len(statuses) - count :]
