@@ -43,6 +43,7 @@ NEVER = {
     'g1_control': _ROBOT | {'matplotlib', 'g1_teleop', 'g1_recorder'},
     'g1_teleop': _ROBOT | {'matplotlib', 'g1_recorder'},
     'g1_recorder': _ROBOT | {'matplotlib', 'g1_teleop'},
+    'g1_cameras': (OURS - {'g1_cameras', 'g1_description', 'g1_ros'}) | _NETWORKS | {'mujoco'},
     'g1_sim': _NETWORKS | _ENDS | {'g1_teleop', 'g1_fakes', 'g1_console'},
     'g1_fakes': _NETWORKS | _ENDS | {'dit4dit_policy', 'g1_console'},
     'g1_console': _NETWORKS | _ENDS | {'mujoco', 'g1_sim'},

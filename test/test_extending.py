@@ -18,10 +18,16 @@ from dit4dit_policy.evaluation.rollouts import Attempt, Evaluation, Setting
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.shipped import load_policy
 from dit4dit_policy.training.train import TrainConfig, train
+from g1_bringup import launcher
+from g1_bringup.arguments import check
+from g1_bringup.systems import find
+from g1_bringup.systems.grippers import gripper_nodes
 from g1_data import DatasetWriter
 from g1_data.schema import Schema
 from g1_data.validate import validate
 from g1_description import load_embodiment, load_robot
+from g1_description.embodiment import embodiment_path
+from g1_ros.middleware import environment
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_sim.environment import G1Environment
 from g1_sim.expert import demonstrate
@@ -29,6 +35,7 @@ from g1_sim.planner import Planner
 from g1_sim.simulation import Simulation
 from g1_test_support.outside import Outside
 from g1_test_support.processes import Program, module, node
+from g1_test_support.sdk_robot import Operator, control_node, sdk_robot
 from g1_test_support.waiting import wait_until
 
 HERE = Path(__file__).parent / 'extending'
@@ -163,6 +170,36 @@ def test_a_policy_drives_policy_node():
         assert chunks[-1].trajectory.points[0].positions[13] == pytest.approx(0.01)
 
 
+def test_a_gripper_opens_as_far_as_its_yaml_says(tmp_path, ros_domain):
+    """The very command of `g1 launch robot.launch.py robot:=g1 gripper:=toy_gripper:main ...`."""
+    pytest.importorskip('unitree_sdk2py')
+    content = yaml.safe_load(embodiment_path('g1_aloha').read_text())
+    content['hardware']['gripper'] |= {'stroke': 0.08, 'home': 0.06}
+    path = tmp_path / 'g1_toy.yaml'
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    given = {'robot': 'g1', 'gripper': 'toy_gripper:main', 'embodiment': str(path)}
+    values = check(find('robot.launch.py'), given)
+    (driver,) = gripper_nodes(values)
+    variables = environment(values)
+    wide = load_robot().home
+    wide[14:] = 0.075
+
+    with (
+        sdk_robot(ros_domain),
+        control_node(variables, missed_deadlines=250, lowstate_stale=0.3, lowstate_lost=0.6),
+        Program(launcher.command(driver, values), variables=variables),
+        Operator(ros_domain, grippers=False) as operator,
+    ):
+
+        def opening() -> float:
+            return operator.joint_states[-1].position[-1]
+
+        operator.arm()
+        assert opening() == pytest.approx(0.06)
+        operator.send(lambda _: wide)
+        operator.wait_for(lambda: opening() > 0.07, 'an opening of 7.5 cm')
+
+
 def test_a_device_moves_the_hands():
     robot = load_robot()
     with Outside() as outside:
@@ -186,9 +223,11 @@ def test_a_device_moves_the_hands():
         outside.node.create_timer(0.01, publish)
         teleop = node('g1_teleop.nodes.teleop_node:main')
         said: list[str] = []
-        outside.node.create_subscription(
-            String, 'teleop/status', lambda message: said.append(message.data), STATUS
-        )
+
+        def hear(message: String) -> None:
+            said.append(message.data)
+
+        outside.node.create_subscription(String, 'teleop/status', hear, STATUS)
 
         def moved() -> bool:
             if len(targets) < 10:

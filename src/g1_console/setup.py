@@ -23,6 +23,7 @@ setup(
         'console_scripts': [
             'plan_markers = g1_console.nodes.plan_markers:main',
             'shadow_node = g1_console.nodes.shadow_node:main',
+            'module_node = g1_console.module_node:main',
         ],
         'g1.commands': [
             'check = g1_console.check:main',

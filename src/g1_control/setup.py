@@ -23,6 +23,7 @@ setup(
             'control_node = g1_control.nodes.control_node:main',
             'watchdog = g1_control.nodes.watchdog:main',
             'gripper_node = g1_control.nodes.gripper_node:main',
+            'no_grippers = g1_control.nodes.no_grippers:main',
         ]
     },
 )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_it_is_not_asked_for_a_video(config):
 
 
 def test_several_cameras_are_seen_side_by_side(config):
-    nano = presets.preset('nano')
+    nano: Any = presets.preset('nano')
     two, three = nano.with_views(2), nano.with_views(3)
     assert two.backbone.frame == (96, 256)
     assert two.backbone.latent_shape == (16, 2, 12, 32)
@@ -191,8 +192,8 @@ def test_checkpoints_written_before_the_backbone_had_a_name_still_load(tmp_path)
     }
     (tmp_path / 'config.json').write_text(json.dumps(record))
     path = tmp_path / 'model.safetensors'
-    old = {n.replace('backbone.', 'video.', 1): t for n, t in load_file(path).items()}
-    save_file(old, path)
+    weights = {n.replace('backbone.', 'video.', 1): t for n, t in load_file(path).items()}
+    save_file(weights, path)
     again, training = checkpoint.load(tmp_path, None)
     assert again.config == model.config
     assert training == {'trained': True}

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -44,9 +45,9 @@ def test_weights_survive_the_file(folder):
 
 
 def test_a_loaded_model_does_what_the_saved_one_did(folder):
-    model, _ = checkpoint.load(folder)
+    model: Any = checkpoint.load(folder)[0]
     with torch.no_grad():
-        fresh = DiT4DiT(model.config).eval()
+        fresh: Any = DiT4DiT(model.config).eval()
         fresh.load_state_dict(model.state_dict())
         batch = toy.batch(model.config)
         for each in (model, fresh):
@@ -82,7 +83,8 @@ def test_cosmos_gives_the_video_dit_and_the_vae(cosmos_folder, tmp_path):
         expected = kind.from_pretrained(cosmos_folder / name).state_dict()
         _equal(getattr(model.backbone, name).state_dict(), expected)
     assert all(p.isfinite().all() for p in model.parameters())
-    text = model.config.backbone.text
+    backbone: Any = model.config.backbone
+    text = backbone.text
     assert model.backbone.embed(['Do it.']).shape == (1, text.tokens, text.width)
 
 
@@ -102,7 +104,7 @@ def test_frozen_parts_of_cosmos_are_referred_to_not_copied(cosmos_folder, tmp_pa
 
 def test_another_architecture_than_the_presets_is_refused(cosmos_folder):
     config = toy.with_qwen()
-    video = config.backbone
+    video: Any = config.backbone
     deeper = replace(video, transformer=replace(video.transformer, num_layers=5))
     with pytest.raises(ValueError, match=r'transformer/config.json: num_layers is 3, expected 5'):
         checkpoint.from_pretrained(cosmos_folder, replace(config, backbone=deeper))

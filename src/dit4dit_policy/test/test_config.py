@@ -1,13 +1,15 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dit4dit_policy.model.config import ModelConfig
-from dit4dit_policy.model.cosmos.config import TextConfig
+from dit4dit_policy.model.cosmos.config import CosmosConfig, TextConfig
 from dit4dit_policy.model.presets import preset
 
 G1 = preset('g1')
+assert isinstance(G1.backbone, CosmosConfig)
 VIDEO, ACTION = G1.backbone, G1.action
 NET, VAE, TEXT = VIDEO.transformer, VIDEO.vae, VIDEO.text
 
@@ -30,8 +32,9 @@ def test_a_config_with_an_entry_too_many_or_too_few_is_refused():
 
 
 def test_the_presets_are_the_paper_and_the_released_code():
-    released = preset('released')
-    for config in (G1, released):
+    released: Any = preset('released')
+    paper: Any = G1
+    for config in (paper, released):
         assert config.backbone.feature_layer == 17
         assert config.backbone.latent_shape == (16, 3, 28, 28)
         assert config.backbone.clip_offsets == tuple(range(0, 17, 2))
@@ -40,11 +43,11 @@ def test_the_presets_are_the_paper_and_the_released_code():
     assert (G1.action.future_tokens, released.action.future_tokens) == (32, 0)
     assert (G1.action.time_convention, released.action.time_convention) == ('paper', 'released')
     assert (G1.feature_gradient, released.feature_gradient) == (True, False)
-    assert (G1.backbone.time_distribution, released.backbone.time_distribution) == (
+    assert (VIDEO.time_distribution, released.backbone.time_distribution) == (
         'uniform',
         'logit_normal',
     )
-    assert (G1.backbone.latent_scaling, released.backbone.latent_scaling) == (
+    assert (VIDEO.latent_scaling, released.backbone.latent_scaling) == (
         'divide_by_std',
         'multiply_by_std',
     )

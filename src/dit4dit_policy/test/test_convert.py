@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,8 +70,8 @@ def file(tmp_path, settings, tiny_presets, cosmos_folder):
     statistics = {'state': bounds, 'action': bounds, 'num_trajectories': 5, 'num_transitions': 700}
     (run / 'dataset_statistics.json').write_text(json.dumps({'new_embodiment': statistics}))
     torch.manual_seed(3)
-    model = DiT4DiT(tiny_presets)
-    cosmos = checkpoint.from_pretrained(cosmos_folder, tiny_presets)
+    model: Any = DiT4DiT(tiny_presets)
+    cosmos: Any = checkpoint.from_pretrained(cosmos_folder, tiny_presets)
     model.backbone.vae.load_state_dict(cosmos.backbone.vae.state_dict())
     back = {ours: theirs for theirs, ours in released.PREFIXES.items()}
     weights = {}
@@ -130,7 +131,7 @@ def test_without_a_cosmos_folder_the_vae_is_included(file):
 
 
 def test_its_yaml_says_what_the_model_is(file, settings):
-    model = released.read(file).model
+    model: Any = released.read(file).model
     assert model.backbone.feature_layer == 2
     assert model.backbone.frame_step == 8
     assert model.backbone.latent_frames == 2

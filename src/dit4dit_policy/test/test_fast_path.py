@@ -1,6 +1,7 @@
 """Shortcuts of inference: each alone and all together give the chunk of the path without any."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ ALONE = [*OWN, 'prompt_once', 'task_once', 'image_once', 'euler_once']
 
 def _as_released(future_tokens=0, **video):
     """Tiny, with the parts of the `released` preset: three latents of nine frames, sines, masks."""
-    tiny, released = toy.tiny(), preset('released')
+    tiny: Any = toy.tiny()
+    released: Any = preset('released')
     transformer = replace(
         tiny.backbone.transformer,
         rope_scale=(1.0, 3.0, 3.0),
@@ -80,7 +82,8 @@ def test_a_shortcut_does_not_change_the_chunk(policy, plain, name):
     elif name in OWN:
         shortcuts = replace(PLAIN, backbone=frozenset({name}))
     else:
-        shortcuts = replace(PLAIN, **{name: True})
+        only: dict[str, Any] = {name: True}
+        shortcuts = replace(PLAIN, **only)
     np.testing.assert_allclose(_chunks(policy, shortcuts), plain, atol=5e-6)
     assert np.abs(plain[0] - plain[1]).max() > 1e-4  # what is compared depends on what is seen
 
@@ -97,14 +100,20 @@ class _Calls:
             'image keys': [b.attn1.to_k for b in action if b.crosses],
             'euler modulation': [b.norm1.linear for b in action],
         }
-        self.counts, self.frames = dict.fromkeys(parts, 0), []
+        self.counts = dict.fromkeys(parts, 0)
+        self.frames: list[int] = []
         self._handles = [
             module.register_forward_hook(lambda *_, name=name: self._count(name))
             for name, modules in parts.items()
             for module in modules
         ]
         encode = model.backbone.encode
-        model.backbone.encode = lambda x: self.frames.append(x.shape[2]) or encode(x)
+
+        def counted(clip):
+            self.frames.append(clip.shape[2])
+            return encode(clip)
+
+        model.backbone.encode = counted
 
     def _count(self, name):
         self.counts[name] += 1

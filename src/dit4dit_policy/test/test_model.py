@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -99,7 +100,7 @@ def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
     from diffusers import CosmosTransformer3DModel
     from diffusers.models.transformers.transformer_cosmos import CosmosAdaLayerNormZero
 
-    plain = CosmosTransformer3DModel(**dict(model.backbone.transformer.config)).eval()
+    plain: Any = CosmosTransformer3DModel(**dict(model.backbone.transformer.config))
     assert any(type(m) is CosmosAdaLayerNormZero for m in plain.modules())
     plain.load_state_dict(model.backbone.transformer.state_dict())
     tau = torch.rand(4)
@@ -122,7 +123,8 @@ def test_shortcuts_of_the_video_dit_change_nothing(model, batch):
 def test_one_frame_encodes_as_the_first_frame_of_a_clip_does():
     from dit4dit_policy.model.cosmos.layers import make_vae
 
-    vae = make_vae(replace(preset('released').backbone.vae, base_dim=4, num_res_blocks=1)).eval()
+    backbone: Any = preset('released').backbone
+    vae = make_vae(replace(backbone.vae, base_dim=4, num_res_blocks=1)).eval()
     clip = torch.rand(1, 3, 5, 32, 32)
     with torch.no_grad():
         whole = vae.encode(clip).latent_dist.mean

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from dit4dit_policy.model.presets import preset
 from dit4dit_policy.model.qwen3_vl.backbone import Qwen3VLBackbone
 from dit4dit_policy.training.train import TrainConfig, train
 
-NANO = preset('qwen3_nano')
+NANO: Any = preset('qwen3_nano')
 SHORT, LONG = 'Touch it.', 'Put the red flower into the vase.'
 
 
@@ -104,9 +105,10 @@ def test_the_action_loss_trains_all_of_it(model):
 
 def test_the_2b_preset_has_the_paper_s_size():
     with torch.device('meta'):
-        model = DiT4DiT(preset('qwen3_2b'))
+        model: Any = DiT4DiT(preset('qwen3_2b'))
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 2_290_832_928
-    assert model.config.backbone.image_tokens == 49
+    backbone: Any = model.config.backbone
+    assert backbone.image_tokens == 49
 
 
 def test_it_trains_and_its_checkpoint_gives_the_same_chunks_with_and_without_shortcuts(
@@ -163,7 +165,8 @@ def test_published_weights_become_the_backbone(model, tmp_path):
 
 def test_a_tokenizer_that_is_not_there_is_asked_for():
     with torch.device('meta'):
-        backbone = Qwen3VLBackbone(preset('qwen3_2b').backbone)
+        config: Any = preset('qwen3_2b').backbone
+        backbone = Qwen3VLBackbone(config)
     with pytest.raises(FileNotFoundError, match='the folder of the published Qwen3-VL, named by'):
         backbone.embed([SHORT])
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ TOY = Embodiment(
         'side': Camera('side', 'side', 32, 24, model=False),
     },
 )
-GREETING = {
+GREETING: dict[str, Any] = {
     'env': 'toy',
     'policy': {
         'model_id': 'stub',

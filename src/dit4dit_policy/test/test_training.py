@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def _train_until_killed(settings):
             os.kill(os.getpid(), signal.SIGKILL)
         return advance(run)
 
-    loop.Run.advance = advance_or_die
+    loop.Run.advance = advance_or_die  # type: ignore[method-assign]
     train(settings)
 
 
@@ -307,9 +308,12 @@ def test_weights_say_how_often_a_dataset_is_drawn(settings, recorded, tmp_path, 
     other = toy.record(tmp_path / 'other', 4, seed=1)
     drawn = []
     batch = Examples.batch
-    monkeypatch.setattr(
-        Examples, 'batch', lambda self, rows, v: (drawn.append(rows), batch(self, rows, v))[1]
-    )
+
+    def noted(self, rows, video):
+        drawn.append(rows)
+        return batch(self, rows, video)
+
+    monkeypatch.setattr(Examples, 'batch', noted)
     train(
         replace(settings, datasets={str(recorded): 1.0, str(other): 4.0}, batch_size=200, steps=1)
     )
@@ -320,7 +324,7 @@ def test_weights_say_how_often_a_dataset_is_drawn(settings, recorded, tmp_path, 
 def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
     recorded, cache, monkeypatch
 ):
-    config = toy.tiny()
+    config: Any = toy.tiny()
     first, second = CosmosBackbone(config.backbone).eval(), CosmosBackbone(config.backbone).eval()
     a, _, _ = _examples(config, {str(recorded): 1.0}, cache, first)
     files = set(cache.folder.iterdir())
@@ -334,9 +338,10 @@ def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
 
 
 def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
-    tiny = toy.tiny()
+    tiny: Any = toy.tiny()
     vae = replace(tiny.backbone.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))
-    config = replace(tiny, backbone=replace(tiny.backbone, vae=vae, frame_step=1, image=(32, 64)))
+    small = replace(tiny.backbone, vae=vae, frame_step=1, image=(32, 64))
+    config: Any = replace(tiny, backbone=small)
     video = CosmosBackbone(config.backbone).eval()
     examples, data, _ = _examples(config, {str(recorded): 1.0}, cache, video)
     frames = next(data.videos(0, config.backbone.image))
@@ -387,7 +392,12 @@ def test_command_line(settings, tmp_path, capsys):
 def test_datasets_and_cameras_are_named_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(_ROOT)
     given = []
-    monkeypatch.setattr(training, 'train', lambda config: given.append(config) or tmp_path)
+
+    def train_nothing(config):
+        given.append(config)
+        return tmp_path
+
+    monkeypatch.setattr(training, 'train', train_nothing)
     words = ['train', '--config', str(_ROOT / 'config/train_teleop.yaml')]
     assert cli.main([*words, '--data', 'monday', 'tuesday', '--output', 'both']) == 0
     assert cli.main(words) == 0

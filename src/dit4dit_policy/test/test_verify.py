@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -58,21 +59,23 @@ def _record_head(path):
         'actions': flow.euler(velocity, given['sample_noise'], 4),
         'loss': error.sum() / given['mask'].sum(),
     }
-    settings = {'config': settings, 'num_attention_heads': 2, 'attention_head_dim': 16}
-    _save(path, settings, head.state_dict(), given, outputs, 'w.')
+    whole = {'config': settings, 'num_attention_heads': 2, 'attention_head_dim': 16}
+    _save(path, whole, head.state_dict(), given, outputs, 'w.')
 
 
 def _record_video(path):
     from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
     # The padding mask, all zeros, goes in as one more channel: resizing it takes torchvision.
-    net = CosmosTransformer3DModel(
+    net: Any = CosmosTransformer3DModel(
         **asdict(TRANSFORMER) | {'in_channels': 18, 'concat_padding_mask': False}
-    ).eval()
-    vae = AutoencoderKLWan(
+    )
+    net.eval()
+    vae: Any = AutoencoderKLWan(
         base_dim=4, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=1, attn_scales=[],
         temperal_downsample=[False, True, True],
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    vae.eval()
     given = {
         'image_btchw01': torch.rand(1, 1, 3, 32, 32), 'future_btchw01': torch.rand(1, 9, 3, 32, 32),
         'prompt_embeds': torch.randn(1, 7, 24), 'noise': torch.randn(1, 16, 3, 4, 4),

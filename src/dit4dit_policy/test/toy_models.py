@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,20 +23,21 @@ SIZE = (96, 128)
 QWEN = TextConfig(encoder='qwen2_5_vl', layers=3, hidden=32, tokens=320)
 
 
-def tiny(**changes: object) -> ModelConfig:
+def tiny(**changes: Any) -> ModelConfig:
     """`nano`, as small as its parts allow."""
     nano = preset('nano')
+    backbone: Any = nano.backbone
     transformer = replace(
-        nano.backbone.transformer,
+        backbone.transformer,
         num_attention_heads=1,
         num_layers=3,
         adaln_lora_dim=8,
         mlp_ratio=2.0,
     )
     video = replace(
-        nano.backbone,
+        backbone,
         transformer=transformer,
-        vae=replace(nano.backbone.vae, base_dim=8),
+        vae=replace(backbone.vae, base_dim=8),
         image=(32, 48),
     )
     action = replace(
@@ -46,9 +48,10 @@ def tiny(**changes: object) -> ModelConfig:
 
 def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
     g = torch.Generator().manual_seed(seed)
-    action, text = config.action, config.backbone.text
+    backbone: Any = config.backbone
+    action, text = config.action, backbone.text
     return Batch(
-        latents=torch.randn(size, *config.backbone.latent_shape, generator=g),
+        latents=torch.randn(size, *backbone.latent_shape, generator=g),
         prompt=torch.randn(size, text.tokens, text.width, generator=g),
         state=torch.randn(size, 1, action.state_dim, generator=g),
         actions=torch.rand(size, action.horizon, action.action_dim, generator=g) * 2 - 1,
@@ -142,14 +145,14 @@ def record(
 def with_qwen() -> ModelConfig:
     """`tiny` with the text encoder of `qwen`."""
     config = tiny()
-    video = config.backbone
+    video: Any = config.backbone
     transformer = replace(video.transformer, crossattn_proj_in_channels=QWEN.width)
     return replace(config, backbone=replace(video, text=QWEN, transformer=transformer))
 
 
 def cosmos(root: Path) -> Path:
     """A folder of Cosmos-Predict2.5 with the sizes of `with_qwen`, its video DiT in shards."""
-    video = with_qwen().backbone
+    video: Any = with_qwen().backbone
     torch.manual_seed(1)
     make_transformer(video.transformer).save_pretrained(root / 'transformer', max_shard_size='99KB')
     make_vae(video.vae).save_pretrained(root / 'vae')

@@ -53,7 +53,7 @@ class Machines:
     def wait_for_mode(self, mode: int, since: float, timeout: float) -> dict:
         """The first change into `mode` from `since` on."""
         return wait_until(
-            lambda: next((line for line in self.modes(since) if line['mode'] == mode), None),
+            lambda: next((line for line in self.modes(since) if line['mode'] == mode), {}),
             lambda: f'mode {mode}: {self.robot.json_lines[-5:]}',
             timeout,
         )

@@ -36,7 +36,6 @@ from g1_bringup.system import (
     System,
     Value,
     command_line,
-    holds,
     include_arguments,
     parameters,
 )
@@ -79,7 +78,7 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     variables = {**environment(values), LAUNCHER: str(os.getpid())}.items()
     return [
         *(SetEnvironmentVariable(name, value) for name, value in variables),
-        *(_include(include, values) for include in system.includes if holds(include.when, values)),
+        *(_include(include, values) for include in system.included(values)),
         *(_node(node, values) for node in system.started(values)),
     ]
 
@@ -125,9 +124,9 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         remappings=node.remappings,
         arguments=command_line(node),
         prefix=f'nice -n {node.nice}' if node.nice else None,
-        exec_name=node.executable,
+        exec_name=node.label,
         output='screen',
         sigterm_timeout=str(INTERRUPT_SECONDS),
         sigkill_timeout=str(TERMINATE_SECONDS),
-        on_exit=[Shutdown(reason=f'{node.executable} has ended')] if node.required else None,
+        on_exit=[Shutdown(reason=f'{node.label} has ended')] if node.required else None,
     )

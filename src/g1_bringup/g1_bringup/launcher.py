@@ -24,7 +24,6 @@ from g1_bringup.system import (
     System,
     Value,
     command_line,
-    holds,
     is_installed,
     parameters,
 )
@@ -43,9 +42,7 @@ _STAND_BACK = '{{ echo {nice} >/proc/self/autogroup; }} 2>/dev/null; exec nice -
 
 def missing_packages(system: System, values: Mapping[str, Value]) -> str:
     """What has to be installed before this system can start, as a sentence; or nothing."""
-    includes = [item for item in system.includes if holds(item.when, values)]
-    items: tuple[Node | Include, ...] = (*system.started(values), *includes)
-    wanted = [item.package for item in items if not is_installed(item.package)]
+    wanted = [node.package for node in system.started(values) if not is_installed(node.package)]
     ours = [name for name in wanted if name.startswith(('g1_', 'dit4dit_'))]
     if ours:
         return f'not built yet: {", ".join(ours)}; run scripts/setup.sh'
@@ -65,14 +62,13 @@ def start(system: System, values: Mapping[str, Value]) -> int:
     """
     if missing := missing_packages(system, values):
         raise FileNotFoundError(missing)
-    includes = [item for item in system.includes if holds(item.when, values)]
-    if includes:
+    if includes := system.included(values):
         raise FileNotFoundError(_only_ros2_launch(system, includes))
     nodes = system.started(values)
-    commands = {node.executable: command(node, values) for node in nodes}
+    commands = {node.label: command(node, values) for node in nodes}
     variables = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment(values)}
     variables[LAUNCHER] = str(os.getpid())
-    optional = {node.executable for node in nodes if not node.required}
+    optional = {node.label for node in nodes if not node.required}
     return run(commands, variables, optional)
 
 

@@ -96,8 +96,9 @@ class Config:
 class Node:
     """A process. When one that is `required` ends, the whole system is stopped.
 
-    One that is `if_installed` is left out where its package is not. `nice` is how far it stands
-    back where cores are few, so that control meets its deadlines.
+    One that is `if_installed` is left out where its package is not, one `in_place_of` a package
+    where that is. `nice` is how far it stands back where cores are few, so that control meets its
+    deadlines.
     """
 
     package: str
@@ -109,12 +110,19 @@ class Node:
     when: Condition = ()
     required: bool = True
     if_installed: bool = False
+    in_place_of: str = ''
     nice: int = 0
+
+    @property
+    def label(self) -> str:
+        """Its name beside what it prints: its executable's, or that of what this is told to run."""
+        first = self.arguments[0] if self.arguments else ''
+        return str(first).partition(':')[0] if ':' in str(first) else self.executable
 
 
 @dataclass(frozen=True)
 class Include:
-    """A launch file of another package, which only `ros2 launch` can run."""
+    """A launch file of another package, where it is installed; only `ros2 launch` can run it."""
 
     package: str
     file: str
@@ -142,8 +150,14 @@ class System:
         return [
             node
             for node in (*self.nodes, *self.chosen(values))
-            if holds(node.when, values) and (not node.if_installed or is_installed(node.package))
+            if holds(node.when, values)
+            and not (node.if_installed and not is_installed(node.package))
+            and not (node.in_place_of and is_installed(node.in_place_of))
         ]
+
+    def included(self, values: Mapping[str, Value]) -> list[Include]:
+        """The launch files that are included with these values, of packages that are installed."""
+        return [i for i in self.includes if holds(i.when, values) and is_installed(i.package)]
 
 
 class ArgumentError(ValueError):

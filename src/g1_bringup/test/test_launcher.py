@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from g1_test_support.waiting import wait_until
+
 #: A program that says it runs, and how it takes being asked to stop.
 POLITE = 'import time; print("up", flush=True); time.sleep(60)'
 DEAF = (
@@ -39,12 +41,12 @@ class Launcher:
             )
 
     def wait_for(self, text: str, count: int = 1) -> str:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if (content := self.log.read_text()).count(text) >= count:
-                return content
-            time.sleep(0.02)
-        pytest.fail(f'{text!r} did not appear {count} times in:\n{self.log.read_text()}')
+        wait_until(
+            lambda: self.log.read_text().count(text) >= count,
+            lambda: f'{count} times {text!r} in:\n{self.log.read_text()}',
+            20.0,
+        )
+        return self.log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> float:
         """Sends the signal to the launcher; how long it then took to end [s]."""
@@ -71,7 +73,7 @@ def running(pids: list[int]) -> list[int]:
 
 @pytest.fixture
 def launch(tmp_path):
-    launchers = []
+    launchers: list[Launcher] = []
 
     def start(**programs):
         launchers.append(Launcher(tmp_path / f'log{len(launchers)}.txt', **programs))
@@ -130,10 +132,7 @@ def test_a_killed_launcher_takes_its_processes_along(launch):
     launcher.wait_for('up', 2)
     launcher.process.send_signal(signal.SIGKILL)
     launcher.process.wait(20)
-    deadline = time.monotonic() + 5
-    while running(launcher.pids()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert running(launcher.pids()) == []
+    wait_until(lambda: not running(launcher.pids()), 'their end', 5.0)
 
 
 def test_an_optional_process_may_end(launch):

@@ -7,9 +7,10 @@ import pytest
 
 from dit4dit_policy.inference.shipped import checkpoint_folder
 from g1_bringup import launcher
+from g1_bringup import system as bringup_system
 from g1_bringup.arguments import check
-from g1_bringup.system import ArgumentError, holds, include_arguments, parameters
-from g1_bringup.systems import find, robot_side, systems
+from g1_bringup.system import ArgumentError, holds, include_arguments, is_installed, parameters
+from g1_bringup.systems import cameras, find, robot_side, systems
 from g1_bringup.systems.robot_side import simulated_tasks
 from g1_console import cli
 from g1_ros.config import load_tasks
@@ -18,12 +19,28 @@ from g1_ros.middleware import environment
 ALL = sorted(systems())
 
 
+@pytest.fixture(autouse=True)
+def with_realsense2_camera(monkeypatch):
+    pretend(monkeypatch, realsense2_camera=True)
+
+
+def pretend(monkeypatch, realsense2_camera, modules=()):
+    """That realsense2_camera is installed or not, and of other modules only these."""
+
+    def installed(name):
+        return realsense2_camera if name == 'realsense2_camera' else is_installed(name)
+
+    for module in (bringup_system, cameras, launcher):
+        monkeypatch.setattr(module, 'is_installed', installed)
+    monkeypatch.setattr(cameras, '_is_module', lambda name: name in modules)
+
+
 def started(name, **given):
     """The nodes and includes that would be started, by executable or file name."""
-    system = systems()[name]
-    values = check(system, given)
-    nodes = {n.executable: n for n in system.started(values)}
-    includes = {i.file for i in system.includes if launcher.holds(i.when, values)}
+    described = systems()[name]
+    values = check(described, given)
+    nodes = {n.executable: n for n in described.started(values)}
+    includes = {i.file for i in described.included(values)}
     return nodes, includes, values
 
 
@@ -156,7 +173,7 @@ def test_the_real_robot_comes_with_its_camera_and_without_a_simulation():
     for name in ('policy', 'robot', 'teleop_record'):
         nodes, includes, _ = started(name, robot='g1')
         assert 'sim_node' not in nodes and 'control_node' in nodes
-        assert includes == {'rs_launch.py'}
+        assert includes == {'rs_launch.py'} and 'realsense_node' not in nodes
         nodes, includes, _ = started(name)
         assert {'sim_node', 'control_node'} <= set(nodes) and not includes
 
@@ -184,6 +201,60 @@ def test_the_camera_of_the_real_robot_can_be_a_recording_or_left_out(tmp_path):
     )
     assert not includes
     assert parameters(nodes['camera_replay'], values) == {'path': str(file)}
+
+
+def test_the_grippers_of_the_real_robot_can_be_left_out_or_be_of_others():
+    for system in ('robot', 'policy', 'teleop_record'):
+        nodes, _, _ = started(system, robot='g1', gripper='none')
+        assert 'no_grippers' in nodes and 'gripper_node' not in nodes
+    nodes, _, values = started('policy', robot='g1', gripper='g1_control.nodes.no_grippers:main')
+    words = launcher.command(nodes['module_node'], values)
+    assert words[1] == 'g1_control.nodes.no_grippers:main'
+    assert nodes['module_node'].label == 'g1_control.nodes.no_grippers'
+    nodes, _, _ = started('policy', gripper='none')  # a simulated robot has its own
+    assert 'no_grippers' not in nodes
+    with pytest.raises(ArgumentError, match='gripper:=hook is not valid; expected aloha, none, PA'):
+        started('robot', robot='g1', gripper='hook')
+
+
+def test_the_speed_asked_for_reaches_control():
+    for robot in ('sim', 'g1'):
+        nodes, _, values = started('policy', robot=robot, speed='0.5')
+        assert parameters(nodes['control_node'], values)['speed'] == 0.5
+    with pytest.raises(ArgumentError, match=r'expected a number from 0\.05 to 1\.0'):
+        started('policy', speed='2')
+
+
+def test_without_a_ros_installation_our_own_nodes_take_the_images(monkeypatch):
+    asked = {'cameras': 'head,left_wrist', 'head_serial': '12', 'left_wrist_serial': '34'}
+    pretend(monkeypatch, realsense2_camera=False, modules=('pyrealsense2', 'zmq'))
+    nodes, includes, values = started('robot', robot='g1', **asked)
+    assert not includes
+    assert parameters(nodes['realsense_node'], values) == {
+        'cameras': ('head', 'left_wrist'),
+        'head_serial': '12',
+        'left_wrist_serial': '34',
+    }
+    nodes, _, values = started('robot', robot='g1', camera='teleimager', camera_host='10.0.0.2')
+    assert parameters(nodes['teleimager_node'], values)['host'] == '10.0.0.2'
+    assert 'realsense_node' not in nodes
+    for machine, there in (('robot', True), ('workstation', False)):
+        nodes, _, _ = started('policy', robot='g1', machine=machine)
+        assert ('realsense_node' in nodes) is there
+
+
+@pytest.mark.parametrize(
+    ('camera', 'remedy'),
+    [
+        ('realsense', 'ros-jazzy-realsense2-camera.*pip install pyrealsense2'),
+        ('teleimager', 'pyzmq'),
+    ],
+)
+def test_what_reads_the_camera_has_to_be_installed(monkeypatch, camera, remedy):
+    pretend(monkeypatch, realsense2_camera=False)
+    with pytest.raises(ArgumentError, match=remedy):
+        started('robot', robot='g1', camera=camera)
+    started('policy', robot='g1', machine='workstation', camera=camera)  # it has no camera
 
 
 def test_every_camera_asked_for_gets_a_node_of_its_own_with_its_serial_number():
@@ -294,7 +365,7 @@ def test_a_device_is_a_node_of_its_own_of_any_package():
 def test_a_missing_package_is_named_with_the_command_that_installs_it(capsys, monkeypatch):
     monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('something was started'))
     monkeypatch.setattr('shutil.which', lambda _: None)
-    monkeypatch.setattr(launcher, 'is_installed', lambda name: name != 'realsense2_camera')
+    pretend(monkeypatch, realsense2_camera=False)
     assert cli.main(['launch', 'robot.launch.py', 'robot:=g1']) == 2
     assert 'sudo apt-get install ros-jazzy-realsense2-camera' in capsys.readouterr().err
 

@@ -53,13 +53,12 @@ def test_markers_of_a_chunk_and_of_the_mode_arrive(ros_domain):
     chunk.trajectory.joint_names = list(ROBOT.action_joints)
     chunk.trajectory.points = [JointTrajectoryPoint(positions=ROBOT.home.tolist())] * 16
     seen: dict[str, Marker] = {}
+
+    def see(message: MarkerArray) -> None:
+        seen.update({marker.ns: marker for marker in message.markers})
+
     with Program(module('g1_console.nodes.plan_markers')) as plan_markers, Outside() as operator:
-        operator.node.create_subscription(
-            MarkerArray,
-            'control/plan_markers',
-            lambda message: seen.update({marker.ns: marker for marker in message.markers}),
-            10,
-        )
+        operator.node.create_subscription(MarkerArray, 'control/plan_markers', see, 10)
         publish = operator.node.create_publisher
         chunks = publish(ActionChunk, 'policy/action_chunk', qos.COMMAND)
         statuses = publish(SafetyStatus, 'control/safety_status', qos.STATUS)

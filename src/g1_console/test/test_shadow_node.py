@@ -17,14 +17,13 @@ OFF = 'left_elbow_joint'  # the policy would hold this joint 0.1 rad away
 
 
 def test_a_standing_robot_and_a_policy_that_would_move_one_joint(ros_domain):
-    reports = []
+    reports: list[dict[str, str]] = []
+
+    def hear(message: DiagnosticArray) -> None:
+        reports.extend({v.key: v.value for v in status.values} for status in message.status)
+
     with Program(node('g1_console.nodes.shadow_node:main')) as shadow, Outside('robot') as robot:
-        robot.node.create_subscription(
-            DiagnosticArray,
-            '/diagnostics',
-            lambda m: reports.extend({v.key: v.value for v in s.values} for s in m.status),
-            10,
-        )
+        robot.node.create_subscription(DiagnosticArray, '/diagnostics', hear, 10)
         stand_and_plan(robot)
         robot.wait_for(lambda: reports and int(reports[-1]['targets']) > 20, 'a difference')
         assert robot.node.get_publishers_info_by_topic('/arm_sdk') == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from g1_control.collision import SelfCollision
 from g1_control.safety import Limits, Mode, Reason
+from g1_description import SIDES
 from g1_description.kinematics import ArmKinematics
 from g1_description.urdf import urdf
 from g1_sim.meshes import read_stl
@@ -51,7 +52,7 @@ def test_home_and_reaching_to_a_table_are_clear_of_everything():
     for x in (0.3, 0.36, 0.42):
         for y in (-0.05, 0.1, 0.25):
             q = HOME
-            for side, sign in (('left', 1.0), ('right', -1.0)):
+            for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
                 target = poses[side].copy()
                 target[:3, 3] = x, sign * max(y, 0.08), 0.1
                 q = KINEMATICS.inverse(side, target, q)

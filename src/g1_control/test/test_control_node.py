@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,12 +30,12 @@ class FakeRobot(Operator):
         self.commands: list[LowCmd] = []
         self.sent: list[float] = []  # when the commands were [s since 1970]
         self.gripper_commands: list[float] = []
-        listen = self.node.create_subscription
+        listen: Any = self.node.create_subscription
         listen(LowCmdMessage, 'arm_sdk', self._on_command, STREAM, raw=True)
         listen(
             JointState,
             'right_gripper/command',
-            lambda message: self.gripper_commands.append(message.position[0]),
+            self._on_gripper_command,
             COMMAND,
         )
         self._lowstate = self.node.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
@@ -43,6 +44,9 @@ class FakeRobot(Operator):
     def _publish_lowstate(self) -> None:
         self.state.tick += 5
         self._lowstate.publish(self.state.to_bytes())
+
+    def _on_gripper_command(self, message: JointState) -> None:
+        self.gripper_commands.append(message.position[0])
 
     def _on_command(self, data: bytes, info: dict[str, int]) -> None:
         command = LowCmd()

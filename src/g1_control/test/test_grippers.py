@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import rclpy
@@ -274,25 +275,30 @@ class Client:
 
     def __init__(self):
         self.node = rclpy.create_node('client')
-        self.states, self.faults, self.diagnostics = {}, {}, {}
+        self.states: dict[str, JointState] = {}
+        self.faults: dict[str, str] = {}
+        self.diagnostics: dict[str, dict[str, str]] = {}
         self.commands = {}
         for side in ('left', 'right'):
             self.commands[side] = self.node.create_publisher(
                 JointState, f'{side}_gripper/command', COMMAND
             )
             self.node.create_subscription(
-                JointState, f'{side}_gripper/state', lambda m, s=side: self._keep(s, m), COMMAND
+                JointState, f'{side}_gripper/state', partial(self._keep, side), COMMAND
             )
             self.node.create_subscription(
                 String,
                 f'{side}_gripper/fault',
-                lambda m, s=side: self.faults.__setitem__(s, m.data),
+                partial(self._keep_fault, side),
                 STATUS,
             )
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnose, 10)
 
     def _keep(self, side, message):
         self.states[side] = message
+
+    def _keep_fault(self, side, message):
+        self.faults[side] = message.data
 
     def _diagnose(self, message):
         for status in message.status:

@@ -76,6 +76,5 @@ def test_targets_without_a_stamp_count_from_now(node: Node):
     publisher = node.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
     wait_until(lambda: publisher.get_subscription_count() == 1, 'the subscription')
     publisher.publish(JointTrajectory(joint_names=['a']))
-    taken = []
-    wait_until(lambda: taken.extend(chunks.take(12.5)) or taken, 'the targets')
+    taken = wait_until(lambda: list(chunks.take(12.5)), 'the targets')
     assert (taken[0].stamp, taken[0].names) == (12.5, ('a',))

@@ -1,5 +1,7 @@
 """Whatever comes in, whenever: what goes out is finite, in range and within every limit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from controller_bench import ACCELERATION, JERK, PERIOD, ROBOT, SAFETY, VELOCITY, Bench, bump, still
@@ -7,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from g1_control.limiter import Limiter
 from g1_control.safety import Limits, Mode, Reason
 from g1_control.unitree import ARM_MOTORS
 
@@ -207,6 +210,18 @@ class Anything(RuleBasedStateMachine):
         assert weights[-1] - weights[-2] <= cycles * PERIOD / SAFETY.weight_ramp + 1e-9
 
 
+def test_half_the_speed_is_half_of_every_velocity_limit():
+    whole, half = (Limits.of(ROBOT, replace(SAFETY, speed=speed)) for speed in (1.0, 0.5))
+    np.testing.assert_allclose(half.velocity, whole.velocity / 2)
+    np.testing.assert_allclose(half.acceleration, whole.acceleration)
+    limiter, fastest = Limiter(half, PERIOD), 0.0
+    target = np.array((half.upper, np.zeros(16)))
+    for _ in range(500):
+        limiter.advance(limiter.candidate(target))
+        fastest = max(fastest, float(np.abs(limiter.velocity[:14]).max()))
+    assert fastest == pytest.approx(1.0, abs=1e-6)
+
+
 QUICK = settings(
     max_examples=15,
     stateful_step_count=12,
@@ -216,13 +231,13 @@ QUICK = settings(
 )
 
 
-class TestAnything(Anything.TestCase):
+class TestAnything(Anything.TestCase):  # type: ignore[valid-type, misc]
     settings = QUICK
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-class TestAnythingAtRandom(Anything.TestCase):
+class TestAnythingAtRandom(Anything.TestCase):  # type: ignore[valid-type, misc]
     settings = settings(QUICK, max_examples=400, stateful_step_count=30, derandomize=False)
 
 

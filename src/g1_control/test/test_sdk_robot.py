@@ -1,6 +1,7 @@
 """control_node against a robot that speaks through Unitree's own SDK over CycloneDDS."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from g1_test_support.processes import Program
 from g1_test_support.sdk_robot import ROBOT, Operator, answering, control_node, sdk_robot
 
 # A busy machine, on which robot and control stutter, must not end in another reaction than asked.
-PATIENT = {'missed_deadlines': 250, 'lowstate_stale': 0.3, 'lowstate_lost': 0.6}
-RAMP = {'weight_ramp': 0.5}
+PATIENT: dict[str, Any] = {'missed_deadlines': 250, 'lowstate_stale': 0.3, 'lowstate_lost': 0.6}
+RAMP: dict[str, Any] = {'weight_ramp': 0.5}
 
 
 @pytest.fixture(scope='module')

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -37,8 +38,8 @@ def write(root: Path, cameras: tuple[str, ...] = ('head',), task: str = 'Wave.')
         for number, length in enumerate(LENGTHS):
             with writer.episode(task) as episode:
                 for image in pictures(length, number):
-                    vectors = rng.normal(size=(2, 16))
-                    episode.add(*vectors, dict.fromkeys(cameras, image))
+                    state, action = rng.normal(size=(2, 16))
+                    episode.add(state, action, dict.fromkeys(cameras, image))
     return root
 
 
@@ -52,7 +53,7 @@ def edit_info(root: Path, change: Callable[[dict], None]) -> None:
 def encode(path: Path, images: list[np.ndarray], codec: str, options: dict[str, str]) -> None:
     """The frames as another recorder would have stored them, 10 a second."""
     with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=10, options=options)
+        stream: Any = container.add_stream(codec, rate=10, options=options)
         stream.height, stream.width = SHAPE
         stream.pix_fmt = 'yuv420p'
         stream.codec_context.time_base = Fraction(1, 10)

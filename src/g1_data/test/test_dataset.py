@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from g1_description import Group, load_embodiment
 FPS = 10
 SHAPE = (48, 64)
 ROBOT = load_embodiment()
-NAMES = list(ROBOT.state_names)
+NAMES, TURNED = list(ROBOT.state_names), ROBOT.state_names[::-1]
 VIDEO = 'observation.images.ego_view'
 
 
@@ -36,8 +37,8 @@ def number_of(picture: np.ndarray) -> int:
     return round((picture[:, : SHAPE[1] // 2 - 4].mean() - 20) / 5)
 
 
-def create(root: Path, **changes: object) -> DatasetWriter:
-    arguments = {'embodiment': ROBOT, 'images': {'head': SHAPE}} | changes
+def create(root: Path, **changes: Any) -> DatasetWriter:
+    arguments: dict[str, Any] = {'embodiment': ROBOT, 'images': {'head': SHAPE}} | changes
     return DatasetWriter.create(root, Schema.of(**arguments))
 
 
@@ -126,7 +127,7 @@ def test_extras_and_health_come_back_and_survive_a_merge(tmp_path: Path) -> None
     with create(root, extras=extras) as writer:
         with writer.episode('task') as episode:
             for k in range(5):
-                row = {'capture': [start + k, start], 'operator': [k, 0, 1]}
+                row = {'capture': np.array([start + k, start]), 'operator': np.array([k, 0, 1])}
                 episode.add(np.zeros(16), np.zeros(16), {'head': image(k)}, row)
             with pytest.raises(ValueError, match='extras: expected capture, operator, got none'):
                 episode.add(np.zeros(16), np.zeros(16), {'head': image(5)})
@@ -221,7 +222,11 @@ def test_a_wrong_frame_is_refused_with_the_reason(
         ({'fps': 30}, 'fps 10, which cannot take episodes with fps 30'),
         ({'images': {'head': (96, 128)}}, r'ego_view: shape \[48, 64, 3\]'),
         (
-            {'embodiment': replace(ROBOT, groups=(Group('all', NAMES[::-1], NAMES),))},
+            {
+                'embodiment': replace(
+                    ROBOT, groups=(Group('all', ROBOT.state_names[::-1], ROBOT.state_names),)
+                )
+            },
             'observation.state: names',
         ),
         (
@@ -341,9 +346,9 @@ def test_killed_in_an_episode_the_finished_ones_stay(
         record(writer, 'task', 4)
     dataset = Dataset(root)
     assert len(dataset.episodes) == finished + 1
-    for episode in dataset.episodes:
-        assert len(dataset.read_episode(episode.index)['index']) == episode.length
-        assert sum(1 for _ in dataset.frames(episode.index)) == episode.length
+    for saved in dataset.episodes:
+        assert len(dataset.read_episode(saved.index)['index']) == saved.length
+        assert sum(1 for _ in dataset.frames(saved.index)) == saved.length
     assert not (root / '.staging').exists()
 
 

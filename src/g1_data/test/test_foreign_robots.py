@@ -93,7 +93,8 @@ def theirs(root: Path) -> Path:
         for number, length in enumerate(LENGTHS):
             with writer.episode('Wave.') as episode:
                 for image in pictures(length, number):
-                    episode.add(*rng.normal(size=(2, 18)), {'a': image, 'b': image[:, ::-1]})
+                    state, action = rng.normal(size=(2, 18))
+                    episode.add(state, action, {'a': image, 'b': image[:, ::-1]})
     (root / 'meta/modality.json').unlink()
     return root
 

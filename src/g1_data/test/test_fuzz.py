@@ -18,7 +18,7 @@ from g1_description import load_embodiment
 
 SHAPE = (32, 48)
 #: What stands where something else should.
-STRANGE = (
+STRANGE: tuple[Any, ...] = (
     None, 0, -1, 3, 1.5, 10**30, float('nan'), True, '', 'x', '\u2028', '\ud800', [], [[]], {},
     [1, 'a'], {'a': 1}, [None], 'v3.0', 'float64', 'video', [16], [0], [-3], [16, 16],
 )  # fmt: skip
@@ -40,7 +40,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 for k in range(4):
                     image = np.full((*SHAPE, 3), 40 * k, np.uint8)
                     images = {'head': image, 'left_wrist': image}
-                    episode.add(*rng.normal(size=(2, 16)), images, {'stamp': [k]})
+                    state, action = rng.normal(size=(2, 16))
+                    episode.add(state, action, images, {'stamp': np.array([k])})
                 episode.save({'healthy': False, 'text': '[red'})
     words = ['convert', str(folder / 'two'), '--to', 'v3.0', '--out', str(folder / 'three')]
     assert main(words) == 0

@@ -6,7 +6,9 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +59,7 @@ def grown(root: Path, count: int, files: bool = False) -> Path:
     return root
 
 
-def written(work: object) -> tuple[int, int]:
+def written(work: Callable[[], object]) -> tuple[int, int]:
     """Bytes that are read and written while it is done, by all files together."""
 
     def count() -> tuple[int, int]:
@@ -75,7 +77,7 @@ def test_an_episode_more_reads_and_writes_the_same_whatever_is_there(tmp_path: P
     for count in (1, 5000):
         with DatasetWriter.create(grown(tmp_path / f'{count}', count), SCHEMA) as writer:
             record(writer)
-            sizes.append(written(lambda w=writer: record(w)))
+            sizes.append(written(partial(record, writer)))
             assert writer.total_episodes == count + 2
     (few_read, few_written), (many_read, many_written) = sizes
     assert many_written < few_written + 1000

@@ -1,6 +1,7 @@
 """The raw log is opened by rosbags, as Foxglove and `ros2 bag` would."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_rosbags_reads_what_was_written(tmp_path: Path) -> None:
 
     assert len(list((tmp_path / 'raw').glob('*.mcap'))) == 1
     with AnyReader([tmp_path / 'raw']) as reader:
-        seen = [
+        seen: list[tuple[str, int, Any]] = [
             (connection.topic, stamp, reader.deserialize(data, connection.msgtype))
             for connection, stamp, data in reader.messages()
         ]

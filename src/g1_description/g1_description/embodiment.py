@@ -6,6 +6,7 @@ groups in the same order; a group may have no part in one of them, and as many n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
@@ -186,11 +187,16 @@ GRIPPER = ('joints', 'stroke', 'home', 'effort')
 SHIPPED = Path(__file__).parent / 'embodiments'
 
 
+#: Names the robot, or its YAML, of whoever asks for none by name.
+EMBODIMENT_VARIABLE = 'G1_EMBODIMENT'
+
+
 @cache
-def load_embodiment(name: str | Path = 'g1_aloha') -> Embodiment:
+def load_embodiment(name: str | Path | None = None) -> Embodiment:
     """The embodiment of that name, or described by that YAML file.
 
-    Raises ValueError naming file and entry, where one is missing, unknown or at odds.
+    None is that of the environment variable G1_EMBODIMENT, or `g1_aloha`. Raises ValueError naming
+    file and entry, where one is missing, unknown or at odds.
     """
     path = embodiment_path(name)
     try:
@@ -199,8 +205,12 @@ def load_embodiment(name: str | Path = 'g1_aloha') -> Embodiment:
         raise ValueError(f'{path}: {error}') from None
 
 
-def embodiment_path(name: str | Path) -> Path:
-    """The YAML of a shipped embodiment's name, or of a path. ValueError names those that ship."""
+def embodiment_path(name: str | Path | None) -> Path:
+    """The YAML of a shipped embodiment's name, or of a path; None as in `load_embodiment`.
+
+    ValueError names those that ship.
+    """
+    name = name or os.environ.get(EMBODIMENT_VARIABLE) or 'g1_aloha'
     path = Path(name) if str(name).endswith(('.yaml', '.yml')) else SHIPPED / f'{name}.yaml'
     if not path.is_file():
         shipped = ', '.join(sorted(file.stem for file in SHIPPED.glob('*.yaml')))

@@ -106,10 +106,11 @@ class Robot:
 
 
 @cache
-def load_robot(name: str | Path = 'g1_aloha') -> Robot:
+def load_robot(name: str | Path | None = None) -> Robot:
     """The robot of the embodiment of that name, or of that YAML file.
 
-    Raises ValueError naming file and entry, where one is missing, unknown or at odds.
+    None is that of the environment variable G1_EMBODIMENT, or `g1_aloha`. Raises ValueError naming
+    file and entry, where one is missing, unknown or at odds.
     """
     path = embodiment_path(name)
     try:

@@ -28,10 +28,10 @@ ARM_LIMITS = {  # left arm, from the vendor's URDF
 
 def test_body_joints_are_those_of_the_urdf_in_its_order():
     limits = {}
-    for joint in ET.fromstring(urdf()).findall('joint'):
-        if joint.get('type') == 'revolute':
-            limits[joint.get('name')] = {
-                key: float(value) for key, value in joint.find('limit').attrib.items()
+    for element in ET.fromstring(urdf()).findall('joint'):
+        if element.get('type') == 'revolute':
+            limits[element.get('name')] = {
+                key: float(value) for key, value in element.find('limit').attrib.items()
             }
     robot = load_robot()
     assert [joint.name for joint in robot.joints] == list(limits)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,7 +25,7 @@ def grey(level: int, width: int = 320, height: int = 240) -> av.VideoFrame:
 def write(path: Path, frames: list[av.VideoFrame], rate: int = 10) -> Path:
     codec = 'png' if path.suffix == '.png' else 'mpeg4'
     with av.open(str(path), 'w', format='image2' if codec == 'png' else None) as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream: Any = container.add_stream(codec, rate=rate)
         stream.width, stream.height = frames[0].width, frames[0].height
         stream.pix_fmt = 'rgb24' if codec == 'png' else 'yuv420p'
         for frame in frames:

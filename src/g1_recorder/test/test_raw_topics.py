@@ -3,6 +3,7 @@
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 from rosbags.highlevel import AnyReader
 
@@ -60,7 +61,7 @@ def test_raw_topics_are_kept_as_mcap(robot: RecordedRobot, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / 'set/raw').iterdir()] == ['episode_000000']
     with AnyReader([tmp_path / 'set/raw/episode_000000']) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
-        image = next(
+        image: Any = next(
             reader.deserialize(data, connection.msgtype)
             for connection, _, data in reader.messages()
             if connection.topic == '/camera/camera/color/image_raw'

@@ -1,10 +1,11 @@
-"""What the DDS middleware of every node and command is told by environment variables."""
+"""What every node and command is told by environment variables: DDS, and which robot it is."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
+from g1_description.embodiment import EMBODIMENT_VARIABLE, embodiment_path
 from g1_ros.config import config_path
 
 
@@ -13,7 +14,8 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
 
     Room for camera images in the middleware, which speaks on the network interface named. And as a
     simulated robot has the real one's topics, nothing of a simulation may reach a robot that hangs
-    on the same network: it stays on this machine, unless it is asked to run on two.
+    on the same network: it stays on this machine, unless it is asked to run on two. `embodiment`
+    names another robot than the G1 with ALOHA 2 grippers.
     """
     interface = str(values.get('network_interface', ''))
     profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
@@ -23,4 +25,7 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
         wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
     if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
         wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    if embodiment := values.get('embodiment'):
+        path = embodiment_path(str(embodiment))
+        wanted[EMBODIMENT_VARIABLE] = str(path.resolve())
     return {name: value for name, value in wanted.items() if name not in os.environ}

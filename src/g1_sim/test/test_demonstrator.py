@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_a_demonstration_is_the_plan_by_clutched_hands_that_wait_where_the_gripp
 
     # The hand was at the object when the gripper closed, and at rest.
     simulation = Simulation('pick_and_place', 7)
-    plan = next(simulation.task.plan(simulation.scene))
+    plan: Any = next(simulation.task.plan(simulation.scene))
     pelvis = simulation.scene.pelvis
     triggers = np.array([given.right.trigger for given in world.inputs])
     closed = start + np.flatnonzero(np.diff(triggers[start:]) > 0.01)[0]

@@ -49,8 +49,8 @@ def test_the_weight_blends_command_and_built_in_posture(weight):
 
 def test_a_weight_beyond_one_counts_as_one():
     law = MotorLaw(np.zeros(29), np.full(29, 100.0), np.full(29, 4.0))
-    asked = [torque(law, command(w, q=0.5, kp=80.0), 0.0, 0.0) for w in (1.0, 7.0)]
-    np.testing.assert_allclose(*asked)
+    one, seven = (torque(law, command(w, q=0.5, kp=80.0), 0.0, 0.0) for w in (1.0, 7.0))
+    np.testing.assert_allclose(one, seven)
 
 
 def test_torque_stops_at_the_effort_limit(simulation):

@@ -71,7 +71,7 @@ def test_a_seed_gives_the_same_scene_again(simulation):
 
 def test_objects_move_by_several_centimetres_each_way(simulation):
     spread = SPREAD[simulation.task.name]
-    places = {body: [] for body in spread}
+    places: dict[str, list[np.ndarray]] = {body: [] for body in spread}
     for seed in range(60):
         simulation.reset(seed)
         for body in spread:

@@ -1,6 +1,7 @@
 """The operator's hand and the robot's: what moves, by how much, and when nothing does."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pinocchio
@@ -33,7 +34,7 @@ class Operator:
         self.measured = ROBOT.home.copy()
         self.now = 100.0
 
-    def set(self, side: str, **changes: object) -> None:
+    def set(self, side: str, **changes: Any) -> None:
         self.hands[side] = replace(self.hands[side], **changes)
 
     def move(self, side: str, metres: tuple[float, float, float]) -> None:
@@ -46,7 +47,9 @@ class Operator:
         for _ in range(round(seconds / STEP)):
             self.now += STEP
             targets = self.retargeting.update(
-                OperatorInput(round(self.now * 1e9), **self.hands), self.measured, self.now
+                OperatorInput(round(self.now * 1e9), self.hands['left'], self.hands['right']),
+                self.measured,
+                self.now,
             )
         return targets
 

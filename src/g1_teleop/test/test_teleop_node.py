@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -120,16 +121,19 @@ class Robot:
             JointState(name=['wheel'], position=[1.0]),
             JointState(),
         )
-        self._robot.create_timer(
-            0.02, lambda: [self._joints.publish(message) for message in messages]
-        )
+
+        def publish() -> None:
+            for message in messages:
+                self._joints.publish(message)
+
+        self._robot.create_timer(0.02, publish)
 
     def press(self, button: str) -> None:
         """Presses a button and lets it go, as soon as the node has read each."""
         for pressed in (frozenset({button}), frozenset()):
             self.headset.buttons = pressed
             held = tuple(int(name in pressed) for name in BUTTONS)
-            self.spin_until_read(lambda message, held=held: tuple(message.buttons) == held)
+            self.spin_until_read(partial(holds, held))
 
     def spin_until_read(self, condition: Callable[[Joy], bool]) -> None:
         self.inputs.clear()
@@ -139,7 +143,7 @@ class Robot:
         self.spin_until(lambda: any(text in said for said in self.said), text)
 
     def spin_until_ready(self) -> None:
-        self.spin_until(lambda: self.said[-1:] and self.said[-1].startswith('ready'), 'ready')
+        self.spin_until(lambda: bool(self.said) and self.said[-1].startswith('ready'), 'ready')
 
     def move(self) -> None:
         """Presses the grip anew, until the arm moves."""
@@ -184,6 +188,10 @@ class Robot:
         self.node.destroy_node()
         self._robot.destroy_node()
         rclpy.shutdown()
+
+
+def holds(buttons: tuple[int, ...], message: Joy) -> bool:
+    return tuple(message.buttons) == buttons
 
 
 @pytest.fixture

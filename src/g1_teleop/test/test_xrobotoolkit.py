@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ class Headset:
         )
         self.frozen = False
 
-    def change(self, **changes: object) -> None:
+    def change(self, **changes: Any) -> None:
         self.measurement = replace(self.measurement, **changes)
 
     def measure(self, seconds: float) -> Measurement:
@@ -130,6 +132,10 @@ def readings(folder: Path, port: int, headset: Headset) -> Iterator[Iterator[dic
     service.close()
 
 
+def presses(button: str, reading: dict) -> bool:
+    return bool(reading['buttons'] == [button])
+
+
 def first(readings: Iterator[dict], condition: Callable[[dict], bool]) -> dict:
     for reading in readings:
         if condition(reading):
@@ -153,7 +159,7 @@ def test_everything_the_headset_measures_arrives_in_the_axes_of_the_robot(
     np.testing.assert_allclose(left[:2, :2], [[cosine, -sine], [sine, cosine]], atol=1e-6)
     for button in BUTTONS:
         headset.change(buttons=frozenset({button}))
-        first(readings, lambda r, button=button: r['buttons'] == [button])
+        first(readings, partial(presses, button))
 
 
 def test_a_pose_that_is_lost_or_only_repeated_is_not_tracked(

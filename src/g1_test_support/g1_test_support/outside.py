@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 from g1_test_support.waiting import DEADLINE, wait_until
 
 T = TypeVar('T')
+Self = TypeVar('Self', bound='Outside')
 
 
 class Outside:
@@ -31,7 +32,7 @@ class Outside:
         self._thread = Thread(target=self._spin, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> 'Outside':
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(

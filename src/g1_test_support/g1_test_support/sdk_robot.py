@@ -73,9 +73,12 @@ def control_node(variables: Mapping[str, str] | None = None, **changes: object) 
 
 
 class Operator(Outside):
-    """Grippers that are well, chunks on request, and what control_node says."""
+    """Grippers that are well, chunks on request, and what control_node says.
 
-    def __init__(self, domain: int | None = None) -> None:
+    grippers: False where a node of the test's drives them.
+    """
+
+    def __init__(self, domain: int | None = None, grippers: bool = True) -> None:
         super().__init__('operator', domain)
         self.statuses: list[SafetyStatus] = [SafetyStatus()]
         self.joint_states: list[JointState] = []
@@ -89,7 +92,8 @@ class Operator(Outside):
             self.node.create_publisher(JointState, f'{side}_gripper/state', COMMAND)
             for side in SIDES
         ]
-        self.node.create_timer(0.02, self._publish_grippers)
+        if grippers:
+            self.node.create_timer(0.02, self._publish_grippers)
 
     @property
     def status(self) -> SafetyStatus:

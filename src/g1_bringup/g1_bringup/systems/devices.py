@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-
 from g1_bringup.system import Argument, ArgumentError, Given, Node, Value
+from g1_bringup.systems.other_nodes import HOW, is_node, other_node
 
 _CONFIG = ('teleop.yaml',)
 _DEVICES = {
@@ -23,8 +22,8 @@ DEVICE_ARGUMENTS = (
         'device',
         'xrobotoolkit',
         'What the operator holds: xrobotoolkit; replay plays replay_file; scripted demonstrates '
-        'the task in the simulator by itself; PACKAGE/EXECUTABLE starts that node; none starts '
-        'nothing.',
+        'the task in the simulator by itself; PACKAGE/EXECUTABLE or MODULE:FUNCTION starts that '
+        'node; none starts nothing.',
     ),
     Argument('replay_file', '', 'Raw log of an episode (MCAP) whose hands device:=replay has.'),
 )
@@ -37,8 +36,7 @@ def device_nodes(values: Mapping[str, Value]) -> tuple[Node, ...]:
         return ()
     if device in _DEVICES:
         return (_DEVICES[device],)
-    package, executable = device.split('/')
-    return (Node(package, executable, config=_CONFIG),)
+    return (other_node(device, _CONFIG),)
 
 
 def check_device(values: Mapping[str, Value]) -> None:
@@ -47,10 +45,9 @@ def check_device(values: Mapping[str, Value]) -> None:
     The scripted operator knows simulated scenes only; a replay needs its file.
     """
     device, file = str(values['device']), str(values['replay_file'])
-    if device not in (*_DEVICES, 'none') and not _is_executable(device):
+    if device not in (*_DEVICES, 'none') and not is_node(device):
         raise ArgumentError(
-            f'device:={device} is not valid; expected {", ".join(_DEVICES)}, none, or '
-            'PACKAGE/EXECUTABLE of a node that is installed here'
+            f'device:={device} is not valid; expected {", ".join(_DEVICES)}, none, {HOW}'
         )
     if device == 'scripted' and values['robot'] != 'sim':
         raise ArgumentError(
@@ -62,13 +59,3 @@ def check_device(values: Mapping[str, Value]) -> None:
             f'replay_file:={file} is not there; device:=replay needs the raw log of an episode, '
             'which recorder_node keeps with raw_log: true'
         )
-
-
-def _is_executable(device: str) -> bool:
-    package, separator, executable = device.partition('/')
-    if not separator or not executable or '/' in executable:
-        return False
-    try:
-        return Path(get_package_prefix(package), 'lib', package, executable).is_file()
-    except (PackageNotFoundError, ValueError):
-        return False

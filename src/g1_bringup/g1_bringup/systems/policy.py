@@ -23,6 +23,7 @@ from g1_bringup.system import (
     texts,
 )
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
+from g1_bringup.systems.grippers import gripper_nodes
 from g1_bringup.systems.robot_side import (
     HARDWARE,
     ROBOT,
@@ -48,6 +49,7 @@ _POLICY_NODE = Node(
         ('checkpoint', Given('checkpoint')),
         ('server', Given('server')),
         ('cameras', Given('cameras')),
+        ('embodiment', Given('embodiment')),
     ),
     nice=5,
 )
@@ -107,6 +109,7 @@ def describe() -> System:
             *_only(POLICY_SIDE, _POLICY_NODES),
             *rviz_nodes(RVIZ_ON),
         ),
+        chosen=gripper_nodes,
         includes=_only(ROBOT_SIDE, REALSENSE),
         checks=(check_task, check_hardware, _check_server, _check_checkpoint),
     )

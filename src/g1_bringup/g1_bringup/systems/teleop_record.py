@@ -5,6 +5,7 @@ from __future__ import annotations
 from g1_bringup.system import Argument, Given, Node, System
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.devices import DEVICE_ARGUMENTS, check_device, device_nodes
+from g1_bringup.systems.grippers import gripper_nodes
 from g1_bringup.systems.robot_side import (
     HARDWARE,
     ROBOT,
@@ -53,7 +54,7 @@ def describe() -> System:
             RVIZ,
         ),
         nodes=(*ROBOT_NODES, _TELEOP_NODE, _RECORDER_NODE, *rviz_nodes(RVIZ_ON)),
-        chosen=device_nodes,
+        chosen=lambda values: (*gripper_nodes(values), *device_nodes(values)),
         includes=REALSENSE,
         checks=(check_task, check_hardware, check_device),
     )

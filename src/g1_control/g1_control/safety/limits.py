@@ -41,7 +41,8 @@ class Limits:
             arms=arms,
             lower=robot.action_lower + margin,
             upper=robot.action_upper - margin,
-            velocity=np.array(parameters.arm_velocity * 2 + [parameters.gripper_velocity] * 2),
+            velocity=parameters.speed
+            * np.array(parameters.arm_velocity * 2 + [parameters.gripper_velocity] * 2),
             acceleration=np.array(
                 parameters.arm_acceleration * 2 + [parameters.gripper_acceleration] * 2
             ),

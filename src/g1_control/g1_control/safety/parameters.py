@@ -14,6 +14,12 @@ PER_JOINT = 'shoulder pitch, roll, yaw, elbow, wrist roll, pitch, yaw'
 class SafetyParameters:
     """Every limit, age and threshold."""
 
+    speed: float = parameter(
+        1.0,
+        minimum=0.05,
+        maximum=1.0,
+        description='Share of every velocity limit that may be used; less for first trials.',
+    )
     arm_velocity: list[float] = parameter(
         [2.0] * 7,
         unit='rad/s',

@@ -1,15 +1,14 @@
 """The launch files under the real `ros2 launch`, where there is one."""
 
-import os
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
+from g1_bringup.commands import show_arguments
 from g1_bringup.systems import systems
-from g1_console import cli
+from g1_test_support.processes import Program
 
 if shutil.which('ros2') is None:
     pytest.skip('ros2 launch is not installed here', allow_module_level=True)
@@ -28,7 +27,7 @@ def ros2_launch(*words, timeout=60):
 @pytest.mark.parametrize('name', sorted(systems()))
 def test_g1_launch_shows_the_arguments_word_for_word_as_ros2_launch(name):
     shown = ros2_launch(f'{name}.launch.py', '--show-args')
-    assert shown.stdout == cli.show_arguments(systems()[name]) + '\n'
+    assert shown.stdout == show_arguments(systems()[name]) + '\n'
 
 
 @pytest.mark.parametrize(
@@ -46,21 +45,10 @@ def test_ros2_launch_refuses_the_same_before_anything_starts(words, named):
     assert 'process started' not in refused.stderr + refused.stdout
 
 
-def test_ros2_launch_starts_the_nodes_and_stops_them(tmp_path, ros_domain):
-    log = tmp_path / 'log.txt'
-    with log.open('w') as file:
-        launched = subprocess.Popen(
-            ['ros2', 'launch', 'g1_bringup', 'sim.launch.py', 'seed:=3'],
-            stdout=file,
-            stderr=file,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
-        )
-    deadline = time.monotonic() + 60
-    while 'seed 3: the scene is up' not in log.read_text():
-        assert time.monotonic() < deadline and launched.poll() is None, log.read_text()
-        time.sleep(0.05)
-    began = time.monotonic()
-    launched.send_signal(signal.SIGINT)
-    launched.wait(20)
-    assert time.monotonic() - began < 5
-    assert 'process has finished cleanly' in log.read_text()
+def test_ros2_launch_starts_the_nodes_and_stops_them(ros_domain):
+    with Program(['ros2', 'launch', 'g1_bringup', 'sim.launch.py', 'seed:=3']) as launched:
+        launched.wait_for('seed 3: the scene is up')
+        began = time.monotonic()
+        launched.interrupt()
+        assert time.monotonic() - began < 5
+    assert 'process has finished cleanly' in launched.output

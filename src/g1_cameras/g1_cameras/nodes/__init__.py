@@ -1,0 +1,5 @@
+"""The ROS nodes."""
+
+from g1_ros.starting import prepare
+
+prepare()
