@@ -3,7 +3,6 @@ SHELL := /bin/bash
 .PHONY: help setup demo record-demo test test-slow lint docs bench faults clean
 
 TASK ?= arrange_flower
-DURATION ?= 20
 SEED ?= 0
 EPISODES ?= 5
 PRESET ?= nano
@@ -14,8 +13,8 @@ help:  ## what there is
 setup:  ## Python, ROS 2 and the built packages, all inside this folder; writes setup.bash
 	@scripts/setup.sh
 
-demo: setup  ## the whole system against the simulated G1: TASK=arrange_flower DURATION=20 SEED=0
-	@source setup.bash && g1 demo --task $(TASK) --duration $(DURATION) --seed $(SEED)
+demo: setup  ## the whole system against the simulated G1: TASK=arrange_flower SEED=0 DURATION=seconds at most
+	@source setup.bash && g1 demo --task $(TASK) $(if $(DURATION),--duration $(DURATION)) --seed $(SEED)
 
 record-demo: TASK = pick_and_place
 record-demo: setup  ## a scripted operator records demonstrations, checked: TASK=pick_and_place EPISODES=5 SEED=0

@@ -143,6 +143,17 @@ def test_a_task_with_two_hands_is_simulated():
     environment.close()
 
 
+def test_a_task_stands_on_the_simulator_s_table():
+    with Outside() as outside:
+        told: list[String] = []
+        outside.node.create_subscription(String, 'sim/instruction', told.append, STATUS)
+        with Program(
+            node('g1_sim.nodes.sim_node:main', '--ros-args', '-p', 'task:=toy:RaiseHands')
+        ):
+            outside.wait_for(lambda: told, 'what the scene asks for')
+        assert told[0].data == 'Raise both hands.'
+
+
 def test_a_policy_drives_policy_node():
     robot = load_robot()
     with Outside() as outside:

@@ -37,6 +37,7 @@ setup(
             'insert_plate = g1_sim.tasks.insert_plate:Task',
             'move_spoon = g1_sim.tasks.move_spoon:Task',
             'pick_and_place = g1_sim.tasks.pick_and_place:Task',
+            'pick_by_colour = g1_sim.tasks.pick_by_colour:Task',
             'stack_cups = g1_sim.tasks.stack_cups:Task',
         ],
     },

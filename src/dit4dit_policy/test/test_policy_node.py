@@ -22,6 +22,7 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Bool
 
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
@@ -56,6 +57,7 @@ class PolicyClient(Node):
         self.control_mode = SafetyStatus.DISARMED
         self._safety = self.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
         self.create_timer(0.1, lambda: self._safety.publish(SafetyStatus(mode=self.control_mode)))
+        self.success = self.create_publisher(Bool, 'sim/success', STATUS)
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
         self.change_state = self.create_client(ChangeState, 'policy_node/change_state')
         self.pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
@@ -82,15 +84,15 @@ class PolicyClient(Node):
     def status(self) -> PolicyStatus:
         return self.statuses[-1] if self.statuses else PolicyStatus()
 
-    def goal(self, task, time_limit=DEADLINE):
+    def goal(self, task, time_limit=DEADLINE, until_done=False):
         """Sends a goal; returns its handle once it is accepted."""
-        handle = self._send(task, time_limit)
+        handle = self._send(task, time_limit, until_done)
         assert handle.accepted
         return handle
 
-    def _send(self, task, time_limit):
+    def _send(self, task, time_limit, until_done=False):
         """From the thread that hears the answer, or rclpy may hear it before it expects one."""
-        goal = RunTask.Goal(task=task, time_limit=time_limit)
+        goal = RunTask.Goal(task=task, time_limit=time_limit, until_done=until_done)
         sent = self.executor.create_task(self.run_task.send_goal_async, goal)
         wait_until(sent.done, 'the goal to be sent')
         wait_until(sent.result().done, 'the goal response')
@@ -206,6 +208,19 @@ def test_a_stale_camera_stops_the_chunks_and_the_status_says_so(outside, process
     result = outside.result(handle)
     assert result.status == GoalStatus.STATUS_CANCELED
     assert result.result.error_code == RunTask.Result.CANCELED
+
+
+def test_a_goal_ends_when_the_task_is_done_if_that_is_asked_for(outside, process):
+    handle = outside.goal('arrange_flower', until_done=True)
+    wait_until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
+    outside.success.publish(Bool(data=True))
+    result = outside.result(handle).result
+    assert (result.error_code, result.done) == (RunTask.Result.NONE, True)
+    assert result.duration < DEADLINE / 2
+    patient = outside.result(outside.goal('arrange_flower', 1.5)).result
+    assert patient.duration >= 1.5 and patient.done
+    outside.success.publish(Bool(data=False))
+    assert not outside.result(outside.goal('arrange_flower', 1.0, until_done=True)).result.done
 
 
 def test_missing_joints_are_named_and_end_the_goal(outside, process):

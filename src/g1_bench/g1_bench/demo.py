@@ -1,14 +1,14 @@
 """`g1 demo`: one run of the policy system in simulation, and a folder that tells what happened.
 
-    g1 demo --task arrange_flower --duration 20 --seed 0
+    g1 demo --task arrange_flower --seed 0
 
 Expect a report, a plot and two videos in runs/<time>-<task>/ after about a minute. The exit code
 is 0 when the system worked, whether or not the task succeeded.
 
     g1 demo --task arrange_flower --duration 15 --seed 10000 --episodes 10
 
-starts everything anew for each of ten seeds, ends each attempt when the task is done, and prints
-how often it was: what `dit4dit eval` counts, but over ROS and in real time.
+starts everything anew for each of ten seeds, and prints how often the task was done: what
+`dit4dit eval` counts, but over ROS and in real time. An attempt ends when the task is done.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from g1_bringup.system import Value
 from g1_bringup.systems import find
 from g1_ros.middleware import environment
 from g1_sim.replay import render
+from g1_sim.tasks import load_task
+
+_SLOWER = 5.0  # [s] that a policy may take longer than attempts in evaluation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,18 +47,21 @@ def main(arguments: list[str] | None = None) -> int:
         prog='g1 demo', description='Run a task in simulation and write a report about it.'
     )
     parser.add_argument('--task', default='arrange_flower', help='default: %(default)s')
-    parser.add_argument('--duration', type=float, default=20.0, help='seconds; default: 20')
+    parser.add_argument(
+        '--duration', type=float, help='seconds at most; default: what the task takes at most'
+    )
     parser.add_argument('--seed', default='0', help='of the scene; default: %(default)s')
     parser.add_argument(
         '--episodes', type=int, default=1, help='attempts, each with the next seed; default: 1'
     )
     parser.add_argument('--out', type=Path, default=Path('runs'), help='default: %(default)s')
     given = parser.parse_args(arguments)
-    if not 0.0 < given.duration <= 3600.0:
+    if given.duration is not None and not 0.0 < given.duration <= 3600.0:
         parser.error(f'--duration: expected seconds from 0 to 3600, got {given.duration:g}')
     if given.episodes < 1:
         parser.error(f'--episodes: expected at least 1, got {given.episodes}')
     values = check(find('policy.launch.py'), {'task': given.task, 'seed': given.seed})
+    seconds = given.duration or load_task(given.task).time_limit + _SLOWER
 
     console = Console()
     folder = given.out / f'{datetime.now():%Y%m%d-%H%M%S}-{given.task}'
@@ -63,9 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         if given.episodes == 1:
-            console.print(run_table(_demo(folder, values, given.duration, console), folder))
+            console.print(run_table(_demo(folder, values, seconds, console), folder))
         else:
-            _episodes(folder, values, given.duration, given.episodes, console)
+            _episodes(folder, values, seconds, given.episodes, console)
     except DemoError as error:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True, highlight=False)
         console.print(f'All output of the nodes is in log.txt, in {folder}', soft_wrap=True)
@@ -85,7 +91,7 @@ def _episodes(
     for seed in range(first, first + count):
         attempt = folder / f'seed-{seed}'
         attempt.mkdir()
-        contents.append(_demo(attempt, {**values, 'seed': seed}, seconds, console, until_done=True))
+        contents.append(_demo(attempt, {**values, 'seed': seed}, seconds, console, outside=False))
         console.print(success_table(contents))
         (folder / 'results.json').write_text(json.dumps(contents, indent=2) + '\n')
     console.print(f'{folder / "results.json"}', soft_wrap=True)
@@ -96,14 +102,14 @@ def _demo(
     values: dict[str, Value],
     seconds: float,
     console: Console,
-    until_done: bool = False,
+    outside: bool = True,
 ) -> dict[str, Any]:
     """Runs everything and fills the folder; returns the report.
 
-    With `until_done` a run ends when the task is, and is not rendered from outside.
+    A run ends when the task is done; `outside` renders overview.mp4 of it.
     """
     with TemporaryDirectory(prefix='scratch-', dir=folder) as scratch:
-        return _run(folder, Path(scratch), values, seconds, console, until_done)
+        return _run(folder, Path(scratch), values, seconds, console, outside)
 
 
 def _run(
@@ -112,13 +118,13 @@ def _run(
     values: dict[str, Value],
     seconds: float,
     console: Console,
-    until_done: bool,
+    outside: bool,
 ) -> dict[str, Any]:
     task, seed = str(values['task']), int(str(values['seed']))
     os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
     os.environ.update(environment(values))
     console.print(
-        f'{task} for {seconds:g} s, seed {seed}; to look in from another shell: '
+        f'{task} for {seconds:g} s at most, seed {seed}; to look in from another shell: '
         f'export ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}',
         soft_wrap=True,
     )
@@ -131,14 +137,14 @@ def _run(
     ):
         session.wait_until_ready()
         session.arm()
-        run = session.run_task(task, seed, seconds, until_done)
+        run = session.run_task(task, seed, seconds)
         session.disarm()
     record = session.record
     content = report(record, run)
     (folder / 'report.json').write_text(json.dumps(content, indent=2) + '\n')
     plot_joints(record, run, folder / 'joints.png')
     write_video(camera_frames(record, run, images), folder / 'ego.mp4')
-    if until_done:
+    if not outside:
         return content
     total = int(run.seconds * FPS)
     frames = render(log, 'overview', FPS, start=run.start, end=run.end)

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from g1_bench.launched import DemoError
 from g1_bench.monitor import Monitor
-from g1_bench.report import LINGER, DemoRun
+from g1_bench.report import DemoRun
 from g1_ros.stamps import nanoseconds
 
 #: How long each step may take [s], on a slow machine that is doing something else too.
@@ -100,42 +100,34 @@ class Session:
             if self._mode not in armed and time.monotonic() > deadline:
                 raise DemoError(f'the robot does not arm: {self._safety_text}')
 
-    def run_task(self, task: str, seed: int, seconds: float, until_done: bool) -> DemoRun:
-        """Lets the policy run the task, or `until_done`; from when to when it did."""
+    def run_task(self, task: str, seed: int, seconds: float) -> DemoRun:
+        """Lets the policy work until the task is done, or so long; from when to when it did.
+
+        It is told what the scene asks for, where that says so, else the task's own sentence.
+        """
         self._enter('running')
         client = ActionClient(self._operator, RunTask, 'policy/run_task')
         self._wait(client.server_is_ready, 10.0, lambda: 'no action policy/run_task')
-        goal = client.send_goal_async(RunTask.Goal(task=task, time_limit=seconds))
+        told = self.record.instructions[-1][1] if self.record.instructions else task
+        request = RunTask.Goal(task=told, time_limit=seconds, until_done=True)
+        goal = client.send_goal_async(request)
         self._wait(goal.done, 10.0, lambda: 'policy/run_task did not answer')
         handle = goal.result()
         if handle is None or not handle.accepted:
             raise DemoError(f'policy/run_task refused the task {task}')
         start = time.time_ns()
         ended = handle.get_result_async()
-        self._wait(
-            lambda: ended.done() or (until_done and self._done_since(start)),
-            seconds + 10.0,
-            lambda: 'the task did not end',
-        )
-        if not ended.done():
-            handle.cancel_goal_async()
-            self._wait(ended.done, 10.0, lambda: 'the task was not cancelled')
+        self._wait(ended.done, seconds + 10.0, lambda: 'the task did not end')
         run = DemoRun(task, seed, start, time.time_ns())
         result = ended.result().result
         client.destroy()
-        if result.error_code not in (RunTask.Result.NONE, RunTask.Result.CANCELED):
+        if result.error_code != RunTask.Result.NONE:
             raise DemoError(
                 f'the policy gave up with error {result.error_code}: {result.error_msg}'
             )
         if self._mode not in (SafetyStatus.ACTIVE, SafetyStatus.HOLD):
             raise DemoError(f'the robot was disarmed during the task: {self._safety_text}')
         return run
-
-    def _done_since(self, start: int) -> bool:
-        """Whether the task has been done for good: for `LINGER` [s]."""
-        if not self.record.success or not self.record.success[-1][1]:
-            return False
-        return time.time_ns() - max(self.record.success[-1][0], start) > LINGER * 1e9
 
     def disarm(self) -> None:
         """Until the robot is disarmed."""

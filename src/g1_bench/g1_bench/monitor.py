@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from unitree_hg.msg import LowCmd, LowState
 
 from g1_ros import qos
@@ -29,6 +29,8 @@ class Record:
     safety: list[tuple[int, SafetyStatus]] = field(default_factory=list)
     policy: list[tuple[int, PolicyStatus]] = field(default_factory=list)
     success: list[tuple[int, bool]] = field(default_factory=list)
+    #: What the scene asks for, where that is its own.
+    instructions: list[tuple[int, str]] = field(default_factory=list)
     real_time_factors: list[tuple[int, float]] = field(default_factory=list)
 
 
@@ -56,6 +58,7 @@ class Monitor:
             (SafetyStatus, 'control/safety_status', qos.STATUS, False, self._keep_safety),
             (PolicyStatus, 'policy/status', qos.STATUS, False, self._keep_policy),
             (Bool, 'sim/success', qos.STATUS, False, self._keep_success),
+            (String, 'sim/instruction', qos.STATUS, False, self._keep_instruction),
             (DiagnosticArray, '/diagnostics', qos.EVERY_COMMAND, False, self._keep_diagnostics),
         ):
             self._topics.listen(kind, topic, profile, keep, raw=raw)
@@ -93,6 +96,9 @@ class Monitor:
 
     def _keep_success(self, message: Bool, info: dict[str, int]) -> None:
         self.record.success.append((info['received_timestamp'], message.data))
+
+    def _keep_instruction(self, message: String, info: dict[str, int]) -> None:
+        self.record.instructions.append((info['received_timestamp'], message.data))
 
     def _keep_diagnostics(self, message: DiagnosticArray, info: dict[str, int]) -> None:
         for status in message.status:

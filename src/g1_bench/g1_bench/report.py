@@ -20,8 +20,6 @@ from g1_ros.stamps import nanoseconds
 
 T = TypeVar('T')
 
-#: A task is done for good when it has been for this long [s].
-LINGER = 1.0
 #: The control cycle that the jitter is measured against [s].
 CONTROL_PERIOD = 1 / 250
 #: As everybody writes them, with the slash.

@@ -20,6 +20,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_console.listening import operator_node
+from g1_control.minimum_jerk import PEAK, minimum_jerk
 from g1_data import Dataset
 from g1_description import Robot, load_robot
 from g1_ros.conversions import JointReader, joint_trajectory
@@ -31,7 +32,6 @@ Array = NDArray[np.float64]
 
 _ARM_SPEED, _GRIPPER_SPEED = 0.5, 0.1  # at most, on the way to the first command [rad/s, m/s]
 _SHORTEST_WAY = 0.5  # [s]
-_PEAK = 1.875  # velocity of a minimum-jerk motion in its middle, over its mean
 _KNOT = 0.05  # between targets on the way to the first command [s]
 _REST = 0.5  # from the last command, at which the arms come to rest [s]
 _LONGEST_STEP = 0.4  # between two targets of an episode [s]; control asks for them within a second
@@ -77,9 +77,9 @@ def motion(pose: Array, commands: Array, step: float) -> PlannedReplay:
     step: between two commands [s].
     """
     speed = np.array([_ARM_SPEED] * (len(pose) - 2) + [_GRIPPER_SPEED] * 2)
-    way = max(_SHORTEST_WAY, float(np.max(_PEAK * np.abs(commands[0] - pose) / speed)))
+    way = max(_SHORTEST_WAY, float(np.max(PEAK * np.abs(commands[0] - pose) / speed)))
     share = np.linspace(0.0, 1.0, round(way / _KNOT) + 1)[:-1]
-    weight = share**3 * (10 - 15 * share + 6 * share**2)
+    weight = minimum_jerk(share)
     due = way + np.arange(len(commands)) * step
     return PlannedReplay(
         times=np.concatenate((share * way, due, due[-1:] + _REST)),

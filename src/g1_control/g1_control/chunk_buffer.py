@@ -35,6 +35,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_control.minimum_jerk import PEAK, PEAK_ACCELERATION, minimum_jerk
+
 Array = NDArray[np.float64]
 
 _MOST_TRANSITIONS = 4  # under way at once; each costs as much as the motion itself
@@ -121,8 +123,8 @@ class ChunkBuffer:
         """Of passing over `gap` (J,): `blend` s, or slow enough for the limits given."""
         return max(
             blend,
-            float(np.max(1.875 * gap / self._velocity)),  # peak velocity of a quintic, rest to rest
-            float(np.sqrt(np.max(5.774 * gap / self._acceleration))),  # and its peak acceleration
+            float(np.max(PEAK * gap / self._velocity)),
+            float(np.sqrt(np.max(PEAK_ACCELERATION * gap / self._acceleration))),
         )
 
     def _until_rest(self, times: list[float], positions: Array, velocities: Array) -> _Polynomial:
@@ -208,7 +210,7 @@ class _Transition:
             return after
         before = self._before.at(time)
         s = max(s, 0.0)
-        weight = s**3 * (10 - 15 * s + 6 * s**2)
+        weight = minimum_jerk(s)
         rate = 30 * s**2 * (1 - s) ** 2 / self._duration
         gap = after - before
         value = before + weight * gap

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from std_msgs.msg import String
 
 from g1_data import Dataset
 from g1_data.validate import validate
+from g1_ros.qos import STATUS
 from g1_test_support.outside import Outside
 from g1_test_support.processes import Program
 from g1_test_support.recorded_robot import RecordedRobot, recorder_node
@@ -115,6 +117,18 @@ def test_a_discarded_episode_leaves_nothing(
     robot.record(3)
     assert robot.call('recorder/save').success
     assert [e.index for e in Dataset(tmp_path / 'set').episodes] == [0]
+
+
+def test_what_a_scene_asks_for_is_the_instruction_of_its_episode(
+    robot: RecordedRobot, recorder: Program, tmp_path: Path
+) -> None:
+    scene = robot.node.create_publisher(String, 'sim/instruction', STATUS)
+    scene.publish(String(data='Take the red can.'))
+    robot.wait_for(lambda: robot.said.task == 'Take the red can.', 'the sentence to be told')
+    robot.record(3)
+    assert robot.call('recorder/save').success
+    robot.wait_for_saved(1)
+    assert Dataset(tmp_path / 'set').tasks == ('Take the red can.',)
 
 
 def test_without_a_robot_start_says_what_is_missing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pinocchio
 from numpy.typing import NDArray
 
+from g1_control.minimum_jerk import PEAK, minimum_jerk
 from g1_description.kinematics import ArmKinematics, Side, UnreachableError
 from g1_description.robot import SIDES
 from g1_sim.waypoints import Meeting, Plan, Waypoint
@@ -18,7 +19,6 @@ MAX_JOINT_SPEED = 1.5  # [rad/s], below what the control limits admit
 _GAP = 0.01  # [m] between the points of a straight line that inverse kinematics solves,
 _TURN_GAP = 0.15  # [rad] or between them where the hand turns on the way
 _JUMP = 0.5  # [rad] between two such points: the arm would swing round to another posture
-_PEAK = 1.875  # highest speed of a minimum-jerk motion over its mean speed
 _RUN_OUT = 0.6  # [s] in which the velocity at the start has died away
 #: Of each hand in chunk order: its seven joints and its gripper.
 _PARTS = {'left': [*range(7), 14], 'right': [*range(7, 14), 15]}
@@ -54,7 +54,7 @@ class _Segment:
 
     def __call__(self, time: float) -> Array:
         share = np.clip((time - self.start) / self.duration, 0.0, 1.0)
-        position = share**3 * (10.0 + share * (6.0 * share - 15.0)) * (len(self.path) - 1)
+        position = float(minimum_jerk(share)) * (len(self.path) - 1)
         index = min(int(position), len(self.path) - 2)
         before, after = self.path[index], self.path[index + 1]
         return before + (position - index) * (after - before)
@@ -76,7 +76,7 @@ class _Track:
     ) -> None:
         """Goes on along `path` (points, 8), no faster than `MAX_JOINT_SPEED`."""
         fastest = np.abs(np.diff(path[:, :7], axis=0)).max(initial=0.0) * (len(path) - 1)
-        duration = max(duration, _PEAK * fastest / MAX_JOINT_SPEED)
+        duration = max(duration, PEAK * fastest / MAX_JOINT_SPEED)
         self.segments.append(_Segment(self.duration, duration, path, still, precise, step))
         self.posture = path[-1]
 

@@ -17,6 +17,7 @@ SPREAD = {
     'insert_plate': {'plate': (0.09, 0.13), 'rack': (0.08, 0.10)},
     'move_spoon': {'spoon': (0.06, 0.13), 'dish': (0.08, 0.13)},
     'pick_and_place': {'object': (0.10, 0.145), 'plate': (0.10, 0.145)},
+    'pick_by_colour': {'object': (0.10, 0.145), 'other': (0.10, 0.145), 'plate': (0.08, 0.08)},
     'stack_cups': {'cup_0': (0.08, 0.08), 'cup_1': (0.10, 0.11), 'cup_2': (0.10, 0.11)},
 }
 NAMES = sorted(SPREAD)
@@ -90,6 +91,17 @@ def test_nothing_is_done_at_the_start_and_objects_stay_where_they_are(simulation
         assert not simulation.success()
         for body, place in before.items():
             assert np.linalg.norm(simulation.data.body(body).xpos - place) < 0.01
+
+
+def test_the_sentence_names_the_colour_of_the_can_that_is_meant():
+    simulation = Simulation('pick_by_colour', 0)
+    asked = set()
+    for seed in range(12):
+        simulation.reset(seed)
+        colours = [simulation.model.geom(name).rgba[:3].copy() for name in ('can', 'other_can')]
+        assert np.abs(colours[0] - colours[1]).max() > 0.2
+        asked.add((simulation.instruction, tuple(colours[0].round(2))))
+    assert len(asked) == len(dict(asked)) >= 3  # a sentence always means the same colour
 
 
 @pytest.fixture(params=sorted(MOVED))

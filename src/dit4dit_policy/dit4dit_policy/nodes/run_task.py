@@ -14,11 +14,14 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
+from std_msgs.msg import Bool
 
 from dit4dit_policy.nodes.inference_thread import TaskRun
+from g1_ros import qos
 
 _DEADLINE = 5.0  # [s] a goal that gets no chunk at all from input or policy ends after this
 _TOLD = 10.0  # [s] how long the status tells of a goal that was rejected
+_DONE_FOR = 1.0  # [s] that a task stays done before its goal ends
 _TASK_NAME = re.compile(r'[a-z0-9_]+')
 
 
@@ -70,6 +73,8 @@ class RunTaskServer:
         self._goal: _Goal | None = None
         self._rejection = ''  # of the newest goal; '' when it was accepted
         self._rejected_at = -math.inf
+        self._done_since: float | None = None  # node time [s]; None while the task is not done
+        node.create_subscription(Bool, 'sim/success', self._take_success, qos.STATUS)
         self._server = ActionServer(
             node,
             RunTask,
@@ -109,7 +114,7 @@ class RunTaskServer:
             self.end(RunTask.Result.INFERENCE_FAILED, goal.run.failure)
         elif fruitless and state == PolicyStatus.WAITING:
             self.end(RunTask.Result.NO_OBSERVATION, text)
-        elif elapsed >= limit:
+        elif elapsed >= limit or (goal.handle.request.until_done and self._done_for(goal)):
             self.end(RunTask.Result.NONE)
         else:
             goal.handle.publish_feedback(
@@ -119,6 +124,17 @@ class RunTaskServer:
                     latency=goal.run.latency,
                 )
             )
+
+    def _take_success(self, message: Bool) -> None:
+        if not message.data:
+            self._done_since = None
+        elif self._done_since is None:
+            self._done_since = self._now()
+
+    def _done_for(self, goal: _Goal) -> bool:
+        """Whether the task has stayed done for so long, since the goal began."""
+        since = self._done_since
+        return since is not None and self._now() - max(since, goal.start) >= _DONE_FOR
 
     def _answer(self, request: RunTask.Goal) -> GoalResponse:
         self._rejection, self._rejected_at = self._refusal(request), time.monotonic()
@@ -155,6 +171,7 @@ class RunTaskServer:
         return RunTask.Result(
             error_code=error_code,
             error_msg=text,
+            done=self._done_since is not None,
             chunks=task_run.chunks,
             duration=self._now() - goal.start,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus
 from rclpy.node import Node
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from g1_data import DatasetWriter, Schema
@@ -81,6 +82,7 @@ class RecorderNode(Node):
         self._settings = declare(self, RecorderParameters)
         self._limits = declare(self, HealthLimits)
         self._instruction = _instruction(self._settings.task)
+        self.create_subscription(String, 'sim/instruction', self._take_instruction, STATUS)
         robot = load_robot()
         cameras = robot.embodiment.select_cameras(self._settings.cameras)
         shape = self._settings.image_height, self._settings.image_width
@@ -122,6 +124,10 @@ class RecorderNode(Node):
             self.get_logger().warning('stopped while recording: the episode was discarded')
         self._writer.close()
         super().destroy_node()
+
+    def _take_instruction(self, message: String) -> None:
+        """What a simulated scene asks for, in place of the task's sentence: of the next episode."""
+        self._instruction = message.data
 
     def _step(self) -> None:
         self._sources.poll(self._recording)

@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Int64
+from std_msgs.msg import Bool, Int64, String
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd, LowState
 
@@ -32,7 +32,6 @@ from g1_sim.nodes.camera_process import run_cameras
 from g1_sim.replay import Log
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
-from g1_sim.tasks import simulated_tasks
 from g1_sim.wire import StateWriter, motor_command
 
 _GRIPPER_STEPS = 10  # every so many steps of 2 ms: grippers at 50 Hz,
@@ -46,7 +45,8 @@ class SimParameters:
     """Parameters of sim_node."""
 
     task: str = parameter(
-        'arrange_flower', choices=simulated_tasks(), description='Which scene stands on the table.'
+        'arrange_flower',
+        description='Which scene stands on the table: a simulated task, or module:Class.',
     )
     seed: int = parameter(
         0, minimum=0, description='Scene to start with: the same seed, the same scene.'
@@ -98,7 +98,8 @@ class SimNode(Node):
         self._success_publisher = self.create_publisher(Bool, 'sim/success', qos.STATUS)
         self._success: bool | None = None
         self._seed_publisher = self.create_publisher(Int64, 'sim/seed', qos.STATUS)
-        self._seed_publisher.publish(Int64(data=self._seed))
+        self._instruction_publisher = self.create_publisher(String, 'sim/instruction', qos.STATUS)
+        self._tell_scene()
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self._diagnostics = Diagnostics(self)
         steady_timer(self, 1.0, self._on_diagnostics)
@@ -209,12 +210,18 @@ class SimNode(Node):
             self._success = success
             self._success_publisher.publish(Bool(data=success))
 
+    def _tell_scene(self) -> None:
+        """Its seed, and what it asks for where that is its own."""
+        if instruction := self._simulation.task.instruction:
+            self._instruction_publisher.publish(String(data=instruction))
+        self._seed_publisher.publish(Int64(data=self._seed))
+
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """A new scene around the robot, which carries on: as when a person lays the table anew."""
         with self._physics_lock:
             self._seed += self._given.seed_step
             self._simulation.reset(self._seed, keep_robot=True)
-        self._seed_publisher.publish(Int64(data=self._seed))
+        self._tell_scene()
         response.success = True
         response.message = f'{self._given.task}, seed {self._seed}'
         return response

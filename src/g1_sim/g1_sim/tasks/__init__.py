@@ -31,6 +31,7 @@ class SimTask(ABC):
 
     name: str
     #: What a policy is told; '': the sentence of the task's name in config/tasks.yaml.
+    #: `arrange` may change it: the sentence is then part of the scene.
     instruction: str = ''
     #: The body that is watched for having been touched and lifted.
     object: str = 'object'

@@ -39,6 +39,7 @@ _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's c
 
 _GRIPPED = _RADIUS - 0.016  # from the centre to between the fingers [m]
 _CLOSED = 0.0
+_FLAT, _UNDER = np.radians(12), 0.016  # [rad, m] a plate that cannot be taken lies within
 _ROLLS = (-np.pi / 2, np.pi / 2)
 _ABOVE = 0.07
 
@@ -143,6 +144,9 @@ class Task(SimTask):
             raise LostError('the rack is turned over')
         plate = scene.pose('plate')
         holder = scene.holder('plate')
+        flat = abs(plate[2, 2]) > np.cos(_FLAT)
+        if flat and plate[2, 3] < TABLE_TOP + _UNDER and holder is None:
+            raise LostError('the plate lies flat on the table: no finger gets under its rim')
         if holder:
             yield from self._put(scene, holder, scene.hand(holder), plate, [])
             return

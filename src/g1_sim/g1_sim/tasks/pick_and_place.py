@@ -55,30 +55,22 @@ class Task(SimTask):
             colour=_PLATE_COLOUR,
             segments=16,
         )
-        radius = 0.027 if self.variant == 'object' else _RADIUS
-        can = scenery.add_body(spec, 'object')  # origin at the centre of its foot
-        cylinder, half = mujoco.mjtGeom.mjGEOM_CYLINDER, _HEIGHT / 2
-        scenery.add_solid(
-            can, 'can', cylinder, (radius, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
-        )
+        self.add_can(spec, 'object', 'can', 0.027 if self.variant == 'object' else _RADIUS)
         for name in _BYSTANDERS if self.variant == 'number' else ():
             self._add_bystander(spec, name)
-        scenery.add_decoration(
-            can,
-            'label',
-            mujoco.mjtGeom.mjGEOM_BOX,
-            (0.004, 0.008, 0.035),
-            (radius - 0.002, 0, half),
-            _LABEL_COLOUR,
+
+    def add_can(self, spec: mujoco.MjSpec, body: str, name: str, radius: float = _RADIUS) -> None:
+        """A can of that name, its origin at the centre of its foot; its geom is painted later."""
+        can, half = scenery.add_body(spec, body), _HEIGHT / 2
+        cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
+        scenery.add_solid(
+            can, name, cylinder, (radius, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
         )
-        scenery.add_decoration(
-            can,
-            'lid',
-            mujoco.mjtGeom.mjGEOM_BOX,
-            (radius - 0.004, 0.004, 0.001),
-            (0, 0, _HEIGHT),
-            _LABEL_COLOUR,
-        )
+        for part, size, place in (
+            ('label', (0.004, 0.008, 0.035), (radius - 0.002, 0.0, half)),
+            ('lid', (radius - 0.004, 0.004, 0.001), (0.0, 0.0, _HEIGHT)),
+        ):
+            scenery.add_decoration(can, f'{name}_{part}', box, size, place, _LABEL_COLOUR)
 
     def _add_bystander(self, spec: mujoco.MjSpec, name: str) -> None:
         body, half = scenery.add_body(spec, name), 0.022
