@@ -174,11 +174,11 @@ class Simulation:
 
 def _add_overview(spec: mujoco.MjSpec) -> None:
     """A third-person camera in front of the table, images up to 1280x720, and a bright sky."""
-    position = np.array((1.02, -0.62, 1.38))
-    backward = position - np.array((0.27, 0.0, 0.87))
+    position = np.array((0.78, -0.84, 1.38))
+    backward = position - np.array((0.31, 0.0, 0.87))
     right = np.cross((0.0, 0.0, 1.0), backward)
     up = np.cross(backward, right)
-    camera = spec.worldbody.add_camera(name='overview', pos=position, fovy=40.0)
+    camera = spec.worldbody.add_camera(name='overview', pos=position, fovy=39.0)
     camera.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
     camera.alt.xyaxes = np.concatenate((right, up))
     spec.visual.global_.offwidth = 1280
