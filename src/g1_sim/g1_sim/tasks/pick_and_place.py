@@ -40,7 +40,7 @@ _CARRY = _GRASP + 0.06  # height of the hand over the table [m]
 
 
 class Task(SimTask):
-    variants = ('object', 'number')  # a green mug; two bystanders
+    variants: tuple[str, ...] = ('object', 'number')  # a green mug; two bystanders
 
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
