@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -81,7 +82,8 @@ class Double:
 
     def kill(self):
         for connection in self._connections:
-            connection.socket.close()
+            with contextlib.suppress(OSError):  # it is gone already
+                connection.socket.shutdown(socket.SHUT_RDWR)  # its reader sees that, but no close
         self._server.shutdown()
         self._thread.join()
 
