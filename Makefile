@@ -20,9 +20,9 @@ record-demo: TASK = pick_and_place
 record-demo: setup  ## a scripted operator records demonstrations, checked: TASK=pick_and_place EPISODES=5 SEED=0
 	@source setup.bash && g1 record-demo --task $(TASK) --episodes $(EPISODES) --seed $(SEED)
 
-# Two files at a time: half of the time is waiting for nodes.
+# Two files at a time, as half of the time is waiting for nodes, and torch with one thread in each.
 test: lint  ## every test that needs no GPU and takes no minutes
-	@source setup.bash && python -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadfile
+	@source setup.bash && OMP_NUM_THREADS=1 python -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
 	@source setup.bash && python -m pytest -m 'slow and not gpu'

@@ -284,8 +284,9 @@ def test_without_the_token_nobody_is_let_in(monkeypatch):
         remote = RemotePolicy(f'ws://127.0.0.1:{server.port}', load_embodiment())
         assert remote.infer(Observation({'head': IMAGE}, HOME, 'wave')).shape == (2, 16)
         remote.close()
-        health = urllib.request.urlopen(f'http://127.0.0.1:{server.port}/healthz', timeout=10)
-        assert health.status == 200
+        page = f'http://127.0.0.1:{server.port}/healthz'
+        with urllib.request.urlopen(page, timeout=60) as health:
+            assert health.status == 200
 
 
 def test_other_machines_are_served_with_a_token_only(capsys, monkeypatch):
