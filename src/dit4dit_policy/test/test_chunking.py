@@ -6,7 +6,8 @@ import torch
 from toy_models import INSTRUCTION, processor, scene, tiny
 
 from dit4dit_policy.inference.chunk_policy import Observation
-from dit4dit_policy.inference.chunking import Continuation, Prefix, guided, soft_mask
+from dit4dit_policy.inference.chunking import guided, soft_mask
+from dit4dit_policy.inference.continuation import Continuation, Prefix
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import flow
 from dit4dit_policy.model.dit4dit import DiT4DiT

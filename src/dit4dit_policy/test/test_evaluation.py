@@ -2,98 +2,23 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from dit4dit_policy.cli import main
-from dit4dit_policy.evaluation.environment import Step
 from dit4dit_policy.evaluation.evaluate import summary
 from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome
 from dit4dit_policy.evaluation.statistics import wilson_interval
-from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
-from g1_description import Camera, Embodiment, Group
 
-TOY = Embodiment(
-    name='toy',
-    robot_type='toy',
-    rate=10.0,
-    groups=(Group('arm', ('a', 'b'), ('a',)),),
-    cameras={'front': Camera('front', 'front', 32, 32), 'side': Camera('side', 'side', 32, 32)},
-)
-
-
-class ToyEnvironment:
-    """Reach: 'a' has to come above 1 in 10 chunks; in the variant 'far' above 100."""
-
-    embodiment = TOY
-    tasks = ('reach', 'rest')
-    variants = ('far',)
-
-    def __init__(self, cameras, latency):
-        self._cameras = cameras
-        self._latency = latency
-
-    def _observation(self):
-        images = {name: np.full((32, 32, 3), 7, np.uint8) for name in self._cameras}
-        return Observation(images, np.array([self._a, 0.0]), 'go up', 0.2 * self._steps)
-
-    def reset(self, task, seed, variant=''):
-        self._steps, self._a = 0, 0.0
-        self._goal = 100.0 if variant == 'far' else 1.0 + seed % 2 * 50.0
-        return self._observation()
-
-    def step(self, chunk):
-        self._steps += 1
-        self._a = float(chunk[1, 0])
-        success = self._a > self._goal
-        done = success or self._steps == 10
-        counts = {'bumps': self._steps}
-        time = 0.2 * self._steps
-        return Step(self._observation(), done, success, time, 'done' if success else 'low', counts)
-
-    def close(self):
-        pass
-
-
-class ToyPolicy:
-    """Goes up by half a unit a chunk."""
-
-    embodiment = TOY
-    cameras = ('front',)
-    step = 0.1
-    horizon = 4
-    model_id = 'toy'
-    trained = True
-
-    def __init__(self, checkpoint, embodiment):
-        assert checkpoint == 'anything' and embodiment.name == TOY.name
-
-    def infer(self, observation, prefix=None):
-        assert observation.images['front'].shape == (32, 32, 3)
-        return observation.state[:1] + np.full((4, 1), 0.5)
-
-
-TOYS = ['--env', f'{__name__}:ToyEnvironment', '--policy', f'{__name__}:ToyPolicy']
+TOYS = ['--env', 'toy_environment:ToyEnvironment', '--policy', 'toy_environment:ToyPolicy']
 TOYS += ['--checkpoint', 'anything']
 
 
-@pytest.fixture
-def toys(monkeypatch, tmp_path):
-    """The classes above, as a module that other processes find too."""
-    from pathlib import Path
-
-    (tmp_path / 'toys_of_evaluation.py').write_text(Path(__file__).read_text())
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')
-    return [word.replace(__name__, 'toys_of_evaluation') for word in TOYS]
-
-
-def test_any_policy_is_evaluated_in_any_environment(toys, tmp_path, capsys):
+def test_any_policy_is_evaluated_in_any_environment(tmp_path, capsys):
     out = tmp_path / 'out'
     arguments = ['--task', 'all', '--episodes', '2', '--seed-start', '10', '--out', str(out)]
-    assert main(['eval', *toys, *arguments, '--cameras', 'front,side']) == 0
+    assert main(['eval', *TOYS, *arguments, '--cameras', 'front,side']) == 0
     assert str(out / 'results.json') in capsys.readouterr().out
     result = json.loads((out / 'results.json').read_text())
     assert (result['episodes'], result['successes'], result['cameras']) == (4, 2, ['front', 'side'])
@@ -114,9 +39,9 @@ def test_any_policy_is_evaluated_in_any_environment(toys, tmp_path, capsys):
     assert videos == ['reach-11-low.mp4', 'rest-11-low.mp4']
 
 
-def test_a_variant_of_the_environment(toys, tmp_path):
+def test_a_variant_of_the_environment(tmp_path):
     arguments = ['--task', 'reach', '--episodes', '1', '--out', str(tmp_path / 'out')]
-    assert main(['eval', *toys, *arguments, '--variant', 'far']) == 0
+    assert main(['eval', *TOYS, *arguments, '--variant', 'far']) == 0
     result = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert (result['variant'], result['successes']) == ('far', 0)
 
@@ -129,8 +54,8 @@ def test_a_variant_of_the_environment(toys, tmp_path):
         (['--task', 'reach', '--cameras', 'side'], '--cameras: the policy looks at front, got'),
     ],
 )
-def test_what_an_environment_does_not_have_is_refused(toys, capsys, arguments, text):
-    assert main(['eval', *toys, *arguments]) == 2
+def test_what_an_environment_does_not_have_is_refused(capsys, arguments, text):
+    assert main(['eval', *TOYS, *arguments]) == 2
     error = capsys.readouterr().err
     assert text in error and error.count('\n') == 1
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dit4dit_policy.evaluation.environment import Environment
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.inference.continuation import Continuation
 from g1_data.video import VideoEncoder
 from g1_description.plugins import find_plugin
 
@@ -99,8 +100,6 @@ class Evaluation:
 
     def episode(self, attempt: Attempt) -> AttemptOutcome:
         """One attempt, from its reset to its end; a video of it is kept where it failed."""
-        from dit4dit_policy.inference.chunking import Continuation
-
         environment, setting = self._environment, self._setting
         continuation = Continuation(self._policy.step)
         video = _Video(setting.videos / f'{attempt.task}-{attempt.seed}.mp4', setting.cameras)

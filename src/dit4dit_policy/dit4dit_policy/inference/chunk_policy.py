@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dit4dit_policy.inference.continuation import Prefix
 from g1_description import Embodiment
-
-if TYPE_CHECKING:
-    from dit4dit_policy.inference.chunking import Prefix
 
 
 @dataclass(frozen=True)

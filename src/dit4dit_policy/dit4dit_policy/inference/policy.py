@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from dit4dit_policy.inference.chunk_policy import Observation
-from dit4dit_policy.inference.chunking import Prefix, guided, soft_mask
+from dit4dit_policy.inference.chunking import guided, soft_mask
+from dit4dit_policy.inference.continuation import Prefix
 from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder

@@ -24,11 +24,11 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.continuation import Prefix
 from dit4dit_policy.serving.wire import MAX_BYTES, TOKEN_VARIABLE, pack, unpack
 from g1_description import Embodiment
 
 if TYPE_CHECKING:
-    from dit4dit_policy.inference.chunking import Prefix
     from dit4dit_policy.inference.processor import Processor
 
 _CONNECT_TIMEOUT = 1.0  # [s]

@@ -7,17 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.inference.continuation import Continuation, Prefix
 from dit4dit_policy.inference.observation_buffer import NoObservationError
 from g1_ros.rates import RateMeter
-
-if TYPE_CHECKING:
-    from dit4dit_policy.inference.chunking import Continuation, Prefix
 
 _EARLIEST = 0.9  # of the period: a frame that comes a little early must not cost a whole one
 
@@ -137,7 +134,5 @@ class InferenceThread(threading.Thread):
         if not self._continues():
             return None
         if task_run.continuation is None:
-            from dit4dit_policy.inference.chunking import Continuation
-
             task_run.continuation = Continuation(self._policy.step)
         return task_run.continuation.prefix(seen.observation.stamp)
