@@ -138,10 +138,11 @@ class Retargeting:
     def release(self, until_grips_open: bool = True) -> None:
         """Opens both clutches; each closes again when its grip is released and pressed.
 
-        until_grips_open: False where a grip that is still pressed may close it at once.
+        until_grips_open: False where a grip that is still pressed may close it at once, unless it
+        has had to open since an earlier release.
         """
         for hand in self._hands.values():
-            hand.release(until_grips_open)
+            hand.release(until_grips_open or hand.blocked)
         self._targets = None
         self.engaged, self.problems = [], {}
 
@@ -246,7 +247,7 @@ class _Hand:
         self.problem = ''  # of the clutch
         self._side, self._parameters = side, parameters
         self._engaged = False
-        self._blocked = False  # until the grip opens
+        self.blocked = False  # until the grip opens
         self._last: Array | None = None  # position of the controller [m]
         self._start: tuple[Array, Array] | None = None  # poses of controller and hand when engaged
         self._filter = PoseFilter(parameters.filter_delay)
@@ -254,7 +255,7 @@ class _Hand:
         self._lags_since: float | None = None
 
     def release(self, until_grip_opens: bool) -> None:
-        self._engaged, self._blocked = False, until_grip_opens
+        self._engaged, self.blocked = False, until_grip_opens
         self._start, self._lags_since, self.problem = None, None, ''
 
     def clutch(self, given: HandInput) -> bool:
@@ -263,10 +264,10 @@ class _Hand:
         if not given.grip >= _RELEASE:
             self.release(until_grip_opens=False)
         elif fault and (self._engaged or given.grip > _ENGAGE):
-            if not self._blocked:
+            if not self.blocked:
                 self.release(until_grip_opens=True)
                 self.problem = fault
-        elif given.grip > _ENGAGE and self._blocked:
+        elif given.grip > _ENGAGE and self.blocked:
             wait = f'{self._side} hand waits; let go of its grip, then press it again'
             self.problem = self.problem or wait
         elif given.grip > _ENGAGE:

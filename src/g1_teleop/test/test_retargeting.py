@@ -309,6 +309,16 @@ def test_after_a_hiccup_a_grip_that_is_still_pressed_goes_on_from_where_the_hand
     np.testing.assert_allclose(targets, ROBOT.home, atol=1e-3)
 
 
+def test_a_hiccup_does_not_spare_a_grip_that_has_to_open_first() -> None:
+    operator = Operator()
+    operator.set('right', grip=1.0)
+    assert operator.run() is not None
+    operator.retargeting.release()
+    assert operator.run(0.2) is None
+    operator.retargeting.release(until_grips_open=False)
+    assert operator.run(0.2) is None
+
+
 def test_the_watchdog_follows_the_stamp() -> None:
     watchdog = DeviceWatchdog(stale_after=0.1)
     assert watchdog.silence(10.0) == np.inf

@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from g1_description import load_robot
 from g1_ros.operator import BUTTONS, HandInput, OperatorInput, OperatorPublisher
-from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
+from g1_ros.qos import EVERY_COMMAND, EVERY_STATUS, SENSOR_DATA, STATUS
 from g1_teleop.nodes.teleop_node import TeleopNode
 from g1_test_support.waiting import DEADLINE, wait_until
 
@@ -72,9 +72,9 @@ class Robot:
         self.mode = SafetyStatus.HOLD
         self._robot = rclpy.create_node('robot')
         for kind, topic, heard, qos in (
-            (JointTrajectory, 'teleop/joint_targets', self.targets.append, COMMAND),
+            (JointTrajectory, 'teleop/joint_targets', self.targets.append, EVERY_COMMAND),
             (Joy, 'teleop/inputs', self.inputs.append, SENSOR_DATA),
-            (String, 'teleop/status', lambda message: self.said.append(message.data), STATUS),
+            (String, 'teleop/status', lambda message: self.said.append(message.data), EVERY_STATUS),
         ):
             self._robot.create_subscription(kind, topic, heard, qos)
         for name in services:
@@ -237,7 +237,7 @@ def test_a_device_that_stops_sending_stops_the_targets_until_the_grip_is_pressed
     robot.move()
     robot.headset.stopped = True
     robot.assert_rests()
-    assert 'nothing moves: the device stopped sending; plug it in' in robot.said
+    robot.spin_until_said('nothing moves: the device stopped sending; plug it in')
     robot.headset.stopped = False
     robot.assert_rests()
     robot.move()
@@ -280,7 +280,7 @@ def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None
     robot.assert_rests()
     robot.press('Y')
     robot.assert_rests()
-    assert 'left hand waits; let go of its grip, then press it again' in robot.said
+    robot.spin_until_said('left hand waits; let go of its grip, then press it again')
     robot.move()
 
 
