@@ -173,14 +173,14 @@ def test_a_slow_server_is_not_waited_for_and_its_late_answer_is_nobodys(double):
     go_on = threading.Event()
 
     def late(request):
-        go_on.wait(10)
+        go_on.wait(60)
         return ok({'actions': np.full((1, 8, 3), -7.0)})
 
     double.answer, punctual = late, double.answer
     start = time.monotonic()
     with pytest.raises(ConnectionError, match=r'no answer within 0\.2 s'):
         policy.infer(SEEN)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     double.answer = punctual
     go_on.set()
     assert (policy.infer(SEEN) == 0.5).all()
