@@ -23,8 +23,14 @@ sourced_ros() {
 
 check_tools() {
     local python=${PYTHON:-python3}
-    command -v "$python" >/dev/null || fail "python3 is missing; install it with: sudo apt-get install python3 python3-venv"
-    "$python" - <<'PY' || fail "Python 3.10 to 3.13 is needed, found $("$python" --version 2>&1); point PYTHON=... at one"
+    case $root in
+    *[[:space:]]*) fail "the folder's path has a space in it, which programs in .venv cannot start from: '$root'; move it" ;;
+    esac
+    command -v "$python" >/dev/null || {
+        [ "$python" = python3 ] && fail "python3 is missing; install it with: sudo apt-get install python3 python3-venv"
+        fail "PYTHON=$python is no program here; Python 3.10 to 3.13 is needed"
+    }
+    "$python" - <<'PY' || fail "Python 3.10 to 3.13 is needed, $python is $("$python" --version 2>&1); point PYTHON=... at one"
 import sys
 sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PY
@@ -129,24 +135,28 @@ export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\
     fi
     cat >setup.bash.new <<BASH
 # Written by scripts/setup.sh. Use: source setup.bash
+if [ -z "\${BASH_VERSION:-}" ]; then
+    echo 'setup.bash is for bash: start one with the command bash, then source it there; zsh and sh cannot' >&2
+    return 1
+fi
+case \$- in *u*) g1_nounset=1; set +u ;; esac  # what it sources asks for variables that are not set
 $ros_lines
 source "$root/.venv/bin/activate"
 unset PYTHONDONTWRITEBYTECODE  # or each start of a node compiles anew all that it imports
 if [ -f "$root/install/local_setup.bash" ]; then source "$root/install/local_setup.bash"; fi
 : "\${MUJOCO_GL:=egl}"; export MUJOCO_GL
+if [ -n "\${g1_nounset:-}" ]; then unset g1_nounset; set -u; fi
 BASH
     mv setup.bash.new setup.bash
 }
 
+check_tools
 # One set-up at a time, also when two shells start one.
 exec 9>.setup.lock
 flock 9
 
-check_tools
 install_python_packages
 write_setup_bash
-set +u
 # shellcheck disable=SC1091
 source setup.bash
-set -u
 build_workspace

@@ -29,6 +29,8 @@ setup(
             'check = g1_console.check:main',
             'status = g1_console.status:main',
             'replay = g1_console.episode_replay:main',
+            'recorder = g1_console.recorder:main',
+            'grippers = g1_console.grippers:main',
         ],
     },
 )

@@ -65,7 +65,9 @@ def compare_golden(folder: Path) -> list[Comparison]:
     found = [name for name in files if (folder / f'{name}.safetensors').is_file()]
     if not found:
         raise FileNotFoundError(
-            f'{folder}: expected {" or ".join(f"{name}.safetensors" for name in files)}'
+            f'{folder}: expected {" or ".join(f"{name}.safetensors" for name in files)}: numbers '
+            "recorded from the authors' own networks, which do not ship with this suite; "
+            'docs/model.md tells the format'
         )
     comparisons = []
     for name in found:

@@ -16,6 +16,9 @@ USAGE = """usage: g1 COMMAND ...
   status                          how the running system and its recording are  (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
                                                                                    (g1 arm --help)
+  recorder start | save | discard  an episode, without a headset             (g1 recorder --help)
+  grippers [--calibrate]          motor angles of the grippers; their calibration
+                                                                              (g1 grippers --help)
   bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
   record-demo                     record a scripted operator in simulation (... --help)

@@ -35,6 +35,7 @@ class Topic:
 
     @property
     def heard(self) -> bool:
+        """Whether anything came on it."""
         return math.isfinite(self.age)
 
 
@@ -119,4 +120,5 @@ class Snapshot:
     diagnostics: Mapping[str, Diagnostic] = field(default_factory=dict)
 
     def topic(self, name: str) -> Topic:
+        """What is known of a topic; of one that nobody asked for, nothing."""
         return self.topics.get(name, Topic())

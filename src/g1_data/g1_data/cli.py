@@ -149,7 +149,8 @@ def _validate(arguments: Any, mapping: ColumnMap | None) -> int:
     for fault in faults:
         console.print(fault, markup=False, highlight=False, soft_wrap=True)
     if faults:
-        console.print(f'[red]{root}: {len(faults)} faults', soft_wrap=True)
+        many = '1 fault' if len(faults) == 1 else f'{len(faults)} faults'
+        console.print(f'[red]{root}: {many}', soft_wrap=True)
         return 1
     episodes = len(Dataset(root, mapping).episodes)
     console.print(f'[green]{root}: valid, {episodes} episodes', soft_wrap=True)

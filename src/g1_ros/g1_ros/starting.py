@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 from types import TracebackType
 
 from ament_index_python.resources import get_resources
@@ -17,9 +19,24 @@ def prepare() -> None:
     rclpy would end the process at its import, with a text that names no remedy.
     """
     sys.excepthook = _except_hook
+    _choose_log_folder()
     if problem := middleware_problem(os.environ.get(_MIDDLEWARE, '')):
         print(f'error: {problem}', file=sys.stderr)
         raise SystemExit(2)
+
+
+def _choose_log_folder() -> None:
+    """ROS ends a process that cannot write its log: then it goes to a folder for passing files."""
+    home = os.environ.get('ROS_HOME') or Path('~/.ros').expanduser()
+    folder = Path(os.environ.get('ROS_LOG_DIR') or Path(home, 'log'))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        os.environ['ROS_LOG_DIR'] = other = tempfile.mkdtemp(prefix='g1-log-')
+        print(f'warning: {folder} cannot be written to; logs go to {other}', file=sys.stderr)
 
 
 def middleware_problem(wanted: str) -> str:

@@ -155,6 +155,7 @@ class Trajectory:
 
     @property
     def duration(self) -> float:
+        """Until the last hand has come to rest [s]."""
         return max(track.duration for track in self._tracks.values())
 
     @property

@@ -49,6 +49,7 @@ class Link:
         self._thread.start()
 
     def close(self) -> None:
+        """Passes nothing on any more."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

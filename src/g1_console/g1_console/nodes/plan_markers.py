@@ -75,6 +75,7 @@ def _rgba(colour: Colour, alpha: float) -> ColorRGBA:
 
 
 def main() -> int:
+    """Runs the node."""
     return run(PlanMarkers)
 
 

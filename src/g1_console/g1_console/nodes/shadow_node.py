@@ -38,6 +38,7 @@ class ShadowNode(Node):
         self.get_logger().info('watching: chunks are compared with the robot and not executed')
 
     def destroy_node(self) -> None:
+        """Prints how far the policy would have been from what the robot did."""
         difference = self._shadow.difference
         console = Console(width=100)
         if difference.targets.any():

@@ -1,0 +1,66 @@
+"""scripts/setup.sh where it cannot do its work, and the setup.bash that it writes."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def setup_in(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Its end, in a folder that holds nothing else."""
+    folder.joinpath('scripts').mkdir(parents=True)
+    shutil.copy(ROOT / 'scripts/setup.sh', folder / 'scripts')
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(('ROS_', 'AMENT'))}
+    return subprocess.run(
+        [folder / 'scripts/setup.sh'],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_space_in_the_path_is_refused_before_anything_is_made(tmp_path):
+    done = setup_in(tmp_path / 'my robot')
+    assert done.returncode == 1
+    assert 'has a space in it' in done.stderr and "my robot'" in done.stderr
+    assert [path.name for path in (tmp_path / 'my robot').iterdir()] == ['scripts']
+
+
+@pytest.mark.parametrize(
+    ('python', 'said'),
+    [
+        ('python9.9', 'PYTHON=python9.9 is no program here; Python 3.10 to 3.13 is needed'),
+        ('false', 'Python 3.10 to 3.13 is needed, false is'),
+    ],
+)
+def test_another_python_is_named(tmp_path, python, said):
+    done = setup_in(tmp_path / 'clone', PYTHON=python)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert [path.name for path in (tmp_path / 'clone').iterdir()] == ['scripts']
+
+
+def test_a_shell_that_is_not_bash_is_told():
+    """dash stands for all of them."""
+    done = subprocess.run(
+        ['dash', '-c', '. ./setup.bash'], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert 'setup.bash is for bash' in done.stderr
+
+
+def test_it_can_be_sourced_where_unset_variables_are_errors():
+    script = 'set -u; source setup.bash; case $- in *u*) echo still;; esac; command -v g1'
+    done = subprocess.run(
+        ['bash', '-c', script], cwd=ROOT, capture_output=True, text=True, check=False, env={
+            'PATH': '/usr/bin:/bin', 'HOME': os.environ['HOME'],
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'still' in done.stdout and '/g1' in done.stdout
