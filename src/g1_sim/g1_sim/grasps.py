@@ -34,6 +34,8 @@ OPEN = 0.040  # [m a finger]
 TILT = np.radians(28)  # of the approach to what stands, downwards
 _TILTS = (TILT, np.radians(40), np.radians(52), np.radians(18))
 _LYING_TILTS = tuple(np.radians((50, 62, 75, 40, 30)))
+_STEEP = tuple(np.radians((64, 76, 86)))  # of hands that close across what lies sideways
+_ABOVE_AXIS = 0.012  # [m] at most between the middle of what lies and where it is taken
 _YAWS = (0.0, 0.35, -0.35)  # [rad] off the straight way from the shoulder
 _FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
 _CLEAR = 0.003  # [m] between fingertips and table
@@ -71,6 +73,23 @@ def lying(
     for turn in (yaw, yaw + np.pi):
         for tilt in tilts:
             yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn)
+    for tilt, off in product(_STEEP, _YAWS):
+        yield from _rolled(hand_pose((x, y, z), tilt, straight + off), axis)
+
+
+def _rolled(pose: Array, axis: Array) -> Iterator[Array]:
+    """The hand turned about its approach until its fingers close across `axis` (3,)."""
+    roll = float(np.arctan2(-pose[:3, 1] @ axis, pose[:3, 2] @ axis))
+    for angle in (roll, roll + np.pi if roll < 0 else roll - np.pi):
+        turn = pose.copy()
+        turn[:3, :3] = pose[:3, :3] @ pinocchio.exp3(np.array((angle, 0.0, 0.0)))
+        approach, closing, across = np.abs(turn[2, :3])
+        wide = OPEN + _FINGER_WIDTH / 2
+        low = _FINGERTIP * approach + wide * closing + _FINGER_WIDTH / 2 * across + _CLEAR
+        up = max(0.0, TABLE_TOP + low - turn[2, 3])
+        if up < _ABOVE_AXIS:
+            turn[2, 3] += up
+            yield turn
 
 
 def upright(pose: Array) -> Array:
@@ -114,14 +133,16 @@ def bring_nearer(
     opened: float,
     closed: float,
     avoid: Sequence[Array] = (),
+    drop: float = 0.0,
 ) -> Iterator[list[Waypoint]]:
     """Down again where the hand gets at it better, turned or not, to be taken anew from there.
 
-    grasp: of the hand that then holds it, after `start`. avoid: (3,) of what stands about.
+    grasp: of the hand that then holds it, after `start`. avoid: (3,) of what stands about. drop:
+    how far down to there [m].
     """
     outward = 1.0 if hand == 'left' else -1.0
     spots = [
-        np.array((x, outward * y, grasp[2, 3] + 0.004))
+        np.array((x, outward * y, grasp[2, 3] - drop + 0.004))
         for x, y in product((0.32, 0.28, 0.36), (0.12, 0.05, 0.0, 0.18))
     ]
     free = [s for s in spots if all(np.linalg.norm(s[:2] - a[:2]) > _APART for a in avoid)]

@@ -23,7 +23,7 @@ from g1_sim.waypoints import Waypoint, direction, hand_pose, turned
 Array = NDArray[np.float64]
 
 PLAYED = (1.0, 10.0)  # [s] for which the random policy has the robot
-_ATTEMPTS = 4  # plans of the expert, each from what the one before has left
+_ATTEMPTS = 6  # plans of the expert, each from what the one before has left
 _REST = 0.6  # [s] after a plan before its outcome is judged
 _LONGEST = 40.0  # [s] of one plan
 

@@ -98,6 +98,13 @@ class Scene:
                 return side
         return None
 
+    def underside(self, body: str) -> float:
+        """Height of the lowest point of the boxes around a body's shapes [m]."""
+        geoms = np.flatnonzero(self.model.geom_bodyid == self.model.body(body).id)
+        boxes, turns = self.model.geom_aabb[geoms], self.data.geom_xmat[geoms][:, 6:]
+        low = (turns * boxes[:, :3]).sum(axis=1) - (np.abs(turns) * boxes[:, 3:]).sum(axis=1)
+        return float((self.data.geom_xpos[geoms, 2] + low).min())
+
     def grip(self, side: Side, body: str) -> Array:
         """(4, 4) the body in the frame of the hand that holds it."""
         return inverse(self.hand(side)) @ self.pose(body)

@@ -29,6 +29,7 @@ _HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
 
 _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
 _LYING_GRASPS = (0.11, 0.085, 0.13)  # where it lies: clear of the table, as its head is thick [m]
+_NEAREST_GRASP, _TOO_NEAR = 0.06, 0.22  # [m] along the stem, before the pelvis
 _OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
 _ABOVE = 0.075  # [m] that it is carried over where it goes
 
@@ -128,11 +129,15 @@ class Task(SimTask):
             raise LostError('the vase lies on the table')
         flower = scene.pose('flower')
         holder = scene.holder('flower')
+        middle = scene.pose('flower') @ (0.0, 0.0, _NEAREST_GRASP, 1.0)
+        if not holder and middle[0] < _TOO_NEAR:
+            raise LostError('the flower lies too near to the robot')
         stood = [scene.position(body) for body in ('vase', 'stand')]
         if holder:
             grasp = scene.hand(holder)
             yield from self._put(scene, holder, grasp, flower, [])
-            yield from grasps.bring_nearer(holder, grasp, [], _OPEN, _CLOSED, stood)
+            drop = scene.underside('flower') - TABLE_TOP
+            yield from grasps.bring_nearer(holder, grasp, [], _OPEN, _CLOSED, stood, drop)
             return
         stem = flower[:3, 2]
         for hand in HANDS:

@@ -39,11 +39,12 @@ _METAL = (0.82, 0.82, 0.84, 1.0)
 _BLOCK = 0.018  # half its edge [m]
 _GRASP = 0.022  # over the table, to take it [m]
 _BLOCK_TILTS = tuple(np.radians((42, 52, 62)))
-_HANDLE_TILTS = tuple(np.radians((35, 48, 60, 22)))
-_HANDLE_YAWS = (0.0, -0.3, 0.3)  # [rad] off straight at the front
-_DROP_TILTS = tuple(np.radians((42, 55, 30)))
+_HANDLE_TILTS = tuple(np.radians((35, 48, 60, 22, 70)))
+_HANDLE_YAWS = (0.0, -0.3, 0.3, -0.6, 0.6)  # [rad] off straight at the front
+_DROP_TILTS = tuple(np.radians((42, 55, 30, 18)))
 _CLOSED = 0.012  # [m a finger] around the block,
 _GRIPPED = 0.0  # around the handle
+_WIDTHS = (_TRAVEL, 0.068)  # [m] to which it is opened
 _OPENED = 0.062  # [m] of the drawer's way, from which a block goes in
 
 Array = NDArray[np.float64]
@@ -170,7 +171,8 @@ class Task(SimTask):
         helpers: tuple[Side, ...] = (grasps.other(holder),) if holder else ('left', 'right')
         for helper in helpers:
             worker = holder or grasps.other(helper)
-            for tilt, off in product(_HANDLE_TILTS, _HANDLE_YAWS):
+            ways = product(_WIDTHS, _HANDLE_TILTS, _HANDLE_YAWS)
+            for wide, tilt, off in ways:
                 if inside:
                     start: list[Waypoint | Meeting] = [
                         *grasps.park(scene, worker),
@@ -183,8 +185,8 @@ class Task(SimTask):
                 first: list[Waypoint | Meeting] = []
                 if opened < _OPENED:
                     first += grasps.clear(scene, helper)
-                    first += self._slide(scene, helper, tilt, off, opened, _TRAVEL)
-                    shut = self._slide(scene, helper, tilt, off, _TRAVEL - 0.004, -0.004)
+                    first += self._slide(scene, helper, tilt, off, opened, wide)
+                    shut = self._slide(scene, helper, tilt, off, wide - 0.004, -0.004)
                 else:
                     first += grasps.park(scene, helper)
                     shut = self._slide(scene, helper, tilt, off, opened, -0.004)
@@ -237,7 +239,7 @@ class Task(SimTask):
                 starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
         for grasp, start in starts:
             grip = np.linalg.inv(grasp) @ block
-            for off in (0.0, 0.3, -0.3):
+            for off in (0.0, 0.3, -0.3, 0.6):
                 for tilt in _DROP_TILTS:
                     over = hand_pose((0, 0, 0), tilt, direction(hand, goal[:3, 3]) + off)
                     over[:3, 3] = goal[:3, 3] - over[:3, :3] @ grip[:3, 3]

@@ -112,7 +112,8 @@ class Task(SimTask):
         if holder:
             grasp, plate = scene.hand(holder), scene.position('plate')
             yield from self._put(scene, holder, grasp, can, [])
-            yield from grasps.bring_nearer(holder, grasp, [], OPEN, _CLOSED, [plate])
+            drop = scene.underside('object') - TABLE_TOP
+            yield from grasps.bring_nearer(holder, grasp, [], OPEN, _CLOSED, [plate], drop)
             return
         for hand in HANDS:
             if scene.upright('object', 0.5):
