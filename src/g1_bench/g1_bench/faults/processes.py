@@ -85,6 +85,12 @@ class Processes:
         print(json.dumps(order), file=pipe, flush=True)
         return sent
 
+    def serves(self) -> bool:
+        """Whether the policy server answers."""
+        with suppress(OSError), socket.create_connection(('127.0.0.1', self._port), 1.0):
+            return True
+        return False
+
     def has_ended(self, name: str) -> bool:
         """Whether it has, however."""
         return self._running[name].poll() is not None

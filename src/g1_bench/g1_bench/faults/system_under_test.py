@@ -122,6 +122,8 @@ class SystemUnderTest:
             self.wait_for(lambda: self.gripper_faults == {'left': '', 'right': ''}, 'the grippers')
         elif self.name != 'launched':
             self.wait_for(lambda: self.policy.image_age > 0, 'images at the policy')
+        if self.name == 'remote':
+            self.wait_for(self.processes.serves, 'the policy server')
         self.wait_for(lambda: self.joint_states.name, 'joint states')
 
     # --- operator
@@ -263,7 +265,9 @@ class SystemUnderTest:
         return self._listener.count_publishers(self._listener.resolve_topic_name(topic))
 
     def _open_ros(self) -> None:
-        self._operator, self._listener = Node('faults_operator'), Node('faults_listener')
+        self._operator, self._listener = (
+            Node(f'faults_{name}', enable_rosout=False) for name in ('operator', 'listener')
+        )
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._operator)
         publish = self._operator.create_publisher
