@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -98,11 +99,17 @@ def _rows(schema: type, given: dict[str, Any]) -> Iterator[str]:
     types = get_type_hints(schema)
     for field in fields(schema):
         default = field.default_factory() if field.default_factory is not MISSING else field.default
-        kind = getattr(types[field.name], '__name__', str(types[field.name]))
+        kind = _kind(types[field.name])
         value = _text(given[field.name]) if field.name in given else ''
         meaning = field.metadata['description'].replace('|', '\\|')
         cells = (f'`{field.name}` ({kind})', _text(default), value, _allowed(field), meaning)
         yield f'| {" | ".join(cells)} |'
+
+
+def _kind(hint: Any) -> str:
+    if isinstance(hint, UnionType):  # T | None
+        return _kind(get_args(hint)[0])
+    return str(hint) if get_args(hint) else str(getattr(hint, '__name__', hint))
 
 
 def _allowed(field: Field[Any]) -> str:
@@ -121,6 +128,8 @@ def _allowed(field: Field[Any]) -> str:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return 'not set'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

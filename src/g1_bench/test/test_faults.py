@@ -9,7 +9,7 @@ import pytest
 from g1_bench.faults.command import all_faults, main
 from g1_bench.faults.commands import check_commands
 from g1_bench.faults.system_under_test import limits
-from g1_control.controller import ControlParameters
+from g1_control.control_parameters import ControlParameters
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_fakes.command_log import read_commands
 

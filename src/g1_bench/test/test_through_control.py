@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from g1_bench.tracking import synthetic_stream, track, with_noise
-from g1_control.safety import SafetyParameters
+from g1_control.safety import simulated_safety
 from g1_ros.config import config_path
 from g1_ros.operator import HandInput, OperatorInput
 from g1_ros.parameters import load
@@ -61,7 +61,7 @@ def test_control_never_has_to_stop_an_operator(left: Way, right: Way) -> None:
 
 
 def test_the_operator_is_held_before_control_would_stop_the_arms() -> None:
-    safety = load(SafetyParameters, config_path('safety.yaml'))
+    safety = simulated_safety()
     assert PARAMETERS.self_collision_margin > safety.self_collision_margin
     assert PARAMETERS.range_margin > safety.range_margin
     assert PARAMETERS.joint_velocity < min(safety.arm_velocity)

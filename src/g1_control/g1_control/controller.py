@@ -7,7 +7,6 @@ clock for everything: the one that stamps count in. What becomes of it is told i
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
+from g1_control.clearance import Clearance
 from g1_control.clocks import ControlClocks, Tick
-from g1_control.collision import SelfCollision
+from g1_control.contact import ContactObserver
+from g1_control.control_parameters import ControlParameters
+from g1_control.hand_speed import HandSpeed
 from g1_control.limiter import Limiter
 from g1_control.safety import (
     ChunkRejectedError,
@@ -30,13 +32,14 @@ from g1_control.safety import (
     check_chunk,
     check_start,
     find_fault,
+    unset,
+    walls,
 )
-from g1_control.slide import Slide
+from g1_control.slide import ROOM, Slide
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
 from g1_description.capsules import Approach
-from g1_ros.parameters import parameter
 
 Array = NDArray[np.float64]
 
@@ -45,28 +48,6 @@ _BLOCKED = 0.5  # [s] without any way to go, after which the arms hold
 _SLID = 0.5  # [s] for which it is said that the arms slide along the margin
 _STILL = 0.01  # [rad/s] below which a joint counts as standing
 _FAREWELL = 0.2  # [s] for which weight 0 is still sent after disarming
-
-
-@dataclass(frozen=True)
-class ControlParameters:
-    """Rates and shape of the motion."""
-
-    rate: float = parameter(
-        250.0, unit='Hz', minimum=50.0, maximum=500.0, description='Commands on /arm_sdk.'
-    )
-    joint_state_rate: float = parameter(
-        125.0, unit='Hz', minimum=10.0, maximum=500.0, description='Messages on /joint_states.'
-    )
-    gripper_rate: float = parameter(
-        50.0, unit='Hz', minimum=5.0, maximum=250.0, description='Commands to each gripper.'
-    )
-    blend: float = parameter(
-        0.2,
-        unit='s',
-        minimum=0.02,
-        maximum=1.0,
-        description='Shortest time in which a new chunk takes over from the motion before.',
-    )
 
 
 class Gravity(Protocol):
@@ -91,7 +72,11 @@ class Controller:
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
         self._limiter = Limiter(self._limits, self._period)
-        self._slide = Slide(SelfCollision(robot), safety.self_collision_margin, self._limits.arms)
+        clearance = Clearance(robot, walls(safety), safety.self_collision_margin + ROOM)
+        self._slide = Slide(clearance, safety.self_collision_margin, self._limits.arms)
+        self._hand_speed = HandSpeed(safety.hand_speed and safety.speed * safety.hand_speed)
+        self._contact = ContactObserver(self._limits.contact_torque, safety.contact_time)
+        self._unset = unset(safety)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
@@ -191,15 +176,17 @@ class Controller:
         gripper_fault: tuple[str, str] = ('', ''),
         temperature: ArrayLike | None = None,
         errors: ArrayLike | None = None,
+        torque: ArrayLike | None = None,
         mode_machine: int = 5,
     ) -> None:
         """The robot as measured: (29,) each, gripper (2,); in rad, rad/s, degrees C and m.
 
-        A state with a value that is not finite counts as not received. gripper: NaN for nothing
+        A state with a value that is not finite counts as not received. torque: (29,) of the motors
+        [N m], without which contact is not felt. gripper: NaN for nothing
         received yet; gripper_age: (2,) [s] of those; gripper_fault: what is wrong with the left and
         the right one, empty if nothing.
         """
-        if not np.isfinite(np.concatenate((q, dq))).all():
+        if not np.isfinite(np.concatenate((q, dq, [] if torque is None else torque))).all():
             return
         self._measured = Measured(
             time=self._clocks.elapsed_at(now),
@@ -212,6 +199,14 @@ class Controller:
             errors=np.zeros(MOTORS, np.uint32) if errors is None else np.array(errors, np.uint32),
             mode_machine=mode_machine,
         )
+        if torque is None:
+            return
+        if self._machine.mode is Mode.DISARMED:
+            self._contact.forget()
+        else:
+            self._contact.observe(
+                self._measured.q, self._measured.dq, np.asarray(torque, float), self._measured.time
+            )
 
     def cycle(self, now: float, late: bool = False) -> Command:
         """The command for `now`, the time this cycle was due; `late` if that is well past."""
@@ -224,6 +219,8 @@ class Controller:
         self._machine.update(fault, following, self._clocks.elapsed, tick.cycles * self._period)
         if before is Mode.ACTIVE and self._machine.mode is not Mode.ACTIVE and following:
             self._brake()
+        if self._machine.mode is Mode.HOLD and self._contact.pressing:
+            self._yield()
         if before is Mode.DISARMING and self._machine.mode is Mode.DISARMED:
             self._disarmed_at = self._clocks.elapsed
         for k in range(tick.cycles):
@@ -305,10 +302,26 @@ class Controller:
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
         fault = find_fault(self._measured, command, self._limits, self._safety, elapsed)
+        if fault is None and self._unset:
+            return RobotFault(Reason.WORLD_NOT_SET, self._unset, True)
+        if fault is None and armed:
+            fault = self._contact_fault(elapsed)
         if fault is None and len(self._missed) >= self._safety.missed_deadlines:
             text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
             return RobotFault(Reason.DEADLINES_MISSED, text)
         return fault
+
+    def _contact_fault(self, elapsed: float) -> RobotFault | None:
+        contact = self._contact.found(elapsed)
+        if contact is None:
+            return None
+        joint, torque = contact
+        self._limiting_joint = self._limits.names[joint]
+        return RobotFault(
+            Reason.CONTACT,
+            f'{self._limiting_joint}: {torque:.1f} N m that neither gravity nor motion explain; '
+            'something touches the arm, which yields',
+        )
 
     @property
     def _command_time(self) -> float:
@@ -344,9 +357,10 @@ class Controller:
         candidate = self._limiter.candidate(self._buffer.sample(due))
         approach = None
         if self._machine.mode is not Mode.DISARMED and candidate[1].any():
+            candidate = self._hand_speed.limited(self._limiter, candidate)
             approach = self._slide.towards(self._limiter, candidate)
         if approach and self._machine.mode is Mode.ACTIVE:
-            slid = self._slide.nearest(self._limiter, candidate)
+            slid = self._slid(candidate)
             self._tell_sliding(approach, candidate, slid)
             candidate = slid
         elif approach:
@@ -358,23 +372,39 @@ class Controller:
                 self._machine.slid_off()
         self._limiter.advance(candidate)
 
+    def _slid(self, candidate: Array) -> Array:
+        """Along the margin, with no hand faster than allowed."""
+        slid = self._slide.nearest(self._limiter, candidate)
+        slower = self._hand_speed.limited(self._limiter, slid)
+        if slower is slid or self._slide.good(self._limiter, slower):
+            return slower
+        return self._limiter.braking()
+
     def _tell_sliding(self, approach: Approach, asked: Array, slid: Array) -> None:
         """Says along what the arms slide; where there is no way to go for a while, they hold."""
         now, arms = self._clocks.elapsed, self._limits.arms
         self._slid_at = now
         self._limiting_joint = approach.first
-        self._machine.slides(f'slides along the margin: {approach}')
+        reason = Reason.WORKSPACE if approach.at_wall else Reason.SELF_COLLISION
+        self._machine.slides(reason, f'slides along the margin: {approach}')
         if np.abs(slid[1, :arms]).max() > _STILL or np.abs(asked[1, :arms]).max() < _STILL:
             self._blocked_since = None
         elif self._blocked_since is None:
             self._blocked_since = now
         elif now > self._blocked_since + _BLOCKED:
-            self._machine.hold(Reason.SELF_COLLISION, str(approach))
+            self._machine.hold(reason, str(approach))
             self._rest_at(self._limiter.stopping(self._limiter.ahead))
 
     def _stand(self, position: Array) -> None:
         self._limiter.reset(position)
         self._rest_at(position)
+
+    def _yield(self) -> None:
+        """Goes where something pushes the arms to, rather than press on."""
+        assert self._measured is not None
+        pose = self._limiter.position
+        pose[: self._limits.arms] = self._measured.q[ARM_MOTORS]
+        self._rest_at(pose)
 
     def _rest_at(self, position: Array) -> None:
         self._buffer.brake(0.0, np.array((position, np.zeros_like(position))))

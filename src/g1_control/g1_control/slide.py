@@ -1,5 +1,7 @@
 """A motion towards a collision slides along the margin: the nearest one that keeps it. No ROS.
 
+A collision is one of the robot with itself, or of a hand with a wall of the world around.
+
 One quadratic program a cycle, a control barrier on what matters in the end: where the arms would
 come to rest. With v (14,) the velocities of the next cycle, v* those that are asked for, v_b those
 of braking, s_b the posture where braking ends, and D the change of that posture with v,
@@ -26,7 +28,7 @@ import daqp
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_control.collision import SelfCollision
+from g1_control.clearance import Clearance
 from g1_control.limiter import Limiter
 from g1_description.capsules import Approach
 
@@ -35,7 +37,8 @@ Array = NDArray[np.float64]
 _APART = 0.06  # [rad] of all joints together between postures that are looked at
 _POSTURES = 3  # of a way to rest that the program knows, those with the least distances
 _REACH = 0.03  # [m] beyond the margin: pairs that one cycle may bring to it
-_ROOM = 0.0005  # [m] kept beyond the margin
+#: [m] kept beyond the margin.
+ROOM = 0.0005
 # The command is an average over 40 ms, which cuts corners: by (0.04 u)^2 / (24 r) where a part goes
 # round another at u m/s in a bow of r m. With r = 0.1, and u = 0.2 m times all speeds of an arm:
 _CURVE, _MOST_CURVE = 2.7e-5, 0.006  # [m s2/rad2], [m]
@@ -48,12 +51,12 @@ _SHARES = (0.5, 0.25)  # of the way from braking that is tried where a solution 
 class Slide:
     """Keeps the arms' capsules apart by `margin` [m]; in each cycle, `towards` before `nearest`."""
 
-    def __init__(self, collision: SelfCollision, margin: float, arms: int) -> None:
-        self._collision, self._arms = collision, arms
-        self._least = margin + _ROOM
+    def __init__(self, clearance: Clearance, margin: float, arms: int) -> None:
+        self._clearance, self._arms = clearance, arms
+        self._least = margin + ROOM
         self._margin = self._least  # in this cycle
         self._weights = np.eye(arms)
-        self._allowed = np.zeros(len(collision.pairs))  # least distance of each pair [m]
+        self._allowed = np.zeros(len(clearance.pairs))  # least distance of each pair [m]
 
     def towards(self, limiter: Limiter, candidate: Array) -> Approach | None:
         """The two links that `candidate`, (3, J) as `Limiter.ahead`, would bring too near.
@@ -64,18 +67,19 @@ class Slide:
         speed = np.abs(candidate[1, : self._arms]).reshape(2, -1).sum(axis=1).max()
         self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
         path = self._path(limiter, candidate)
-        distances = list(map(self._collision.nearest, path))
+        distances = list(map(self._clearance.nearest, path))
         if min(distances) >= self._margin:
             return None
-        worst = self._collision.distances(path[int(np.argmin(distances))])
+        worst = self._clearance.distances(path[int(np.argmin(distances))], self._margin)
         self._allowed = np.full(len(worst), self._margin)
         for posture in self._path(limiter, limiter.ahead):
-            if self._collision.nearest(posture) < self._margin:
-                np.minimum(self._allowed, self._collision.distances(posture), out=self._allowed)
-        if self._good(limiter, candidate):
+            if self._clearance.nearest(posture) < self._margin:
+                distances_then = self._clearance.distances(posture, self._margin)
+                np.minimum(self._allowed, distances_then, out=self._allowed)
+        if self.good(limiter, candidate):
             return None
-        pair = int(np.argmin(worst))
-        return Approach(*self._collision.pairs[pair], float(worst[pair]))
+        pair = int(np.argmin(worst - self._allowed))
+        return self._clearance.approach(pair, float(worst[pair]))
 
     def nearest(self, limiter: Limiter, candidate: Array) -> Array:
         """(3, J) the state to advance to instead of `candidate`, (3, J), for the arms' sake.
@@ -97,7 +101,7 @@ class Slide:
             found = self._solve(asked, (low, high), normals, normals @ velocity + least)
             if found is not None:
                 state, velocity = at(found), found
-                if self._good(limiter, state):
+                if self.good(limiter, state):
                     return state
                 most = np.inf  # once more, linearised where this leads
             elif most != _RECOVERY:
@@ -106,19 +110,23 @@ class Slide:
                 most = 0.0
         for share in _SHARES:
             state = at(reference + share * (velocity - reference))
-            if self._good(limiter, state):
+            if self.good(limiter, state):
                 return state
         return at(reference)
 
-    def _path(self, limiter: Limiter, state: Array) -> Array:
-        return limiter.braking_path(state, _APART)[0][:, : self._arms]
-
-    def _good(self, limiter: Limiter, state: Array) -> bool:
+    def good(self, limiter: Limiter, state: Array) -> bool:
+        """Whether the way to rest from `state` (3, J) keeps what the last `towards` asks for."""
         return all(
-            self._collision.nearest(posture) >= self._margin
-            or (self._collision.distances(posture) >= self._allowed - _ROUNDING).all()
+            self._clearance.nearest(posture) >= self._margin or self._keeps(posture)
             for posture in self._path(limiter, state)
         )
+
+    def _keeps(self, posture: Array) -> bool:
+        distances = self._clearance.distances(posture, self._margin)
+        return bool((distances >= self._allowed - _ROUNDING).all())
+
+    def _path(self, limiter: Limiter, state: Array) -> Array:
+        return limiter.braking_path(state, _APART)[0][:, : self._arms]
 
     def _barriers(self, limiter: Limiter, state: Array, most: float) -> tuple[Array, Array]:
         """(R, 14) change of distances with the velocity, and the least change wanted (R,).
@@ -128,10 +136,10 @@ class Slide:
         """
         path, gains = limiter.braking_path(state, _APART)
         path, gains = path[:, : self._arms], gains[:, : self._arms]
-        order = np.argsort([self._collision.nearest(posture) for posture in path])
+        order = np.argsort([self._clearance.nearest(posture) for posture in path])
         normals, least = [], []
         for posture, gain in zip(path[order[:_POSTURES]], gains[order[:_POSTURES]], strict=True):
-            near, distances, gradients = self._collision.gradients(posture, self._margin + _REACH)
+            near, distances, gradients = self._clearance.gradients(posture, self._margin + _REACH)
             allowed = self._allowed[near]
             normals.append(gradients * gain)
             least.append(allowed + _LEEWAY * (allowed >= self._margin) - distances)

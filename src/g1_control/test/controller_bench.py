@@ -6,13 +6,14 @@ import numpy as np
 
 from g1_control.answers import Command
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Controller, ControlParameters
-from g1_control.safety import Mode, SafetyParameters
+from g1_control.control_parameters import ControlParameters
+from g1_control.controller import Controller
+from g1_control.safety import Mode, simulated_safety
 from g1_control.unitree import ARM_MOTORS
 from g1_description import load_robot
 
 ROBOT = load_robot()
-SAFETY = SafetyParameters()
+SAFETY = simulated_safety()
 PERIOD = 0.004
 STEP = 0.1
 TIMES = np.arange(16) * STEP

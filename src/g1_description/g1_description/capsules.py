@@ -21,13 +21,16 @@ _JOINTS_APART = 4  # with fewer joints between them, parts of one arm or arm and
 
 
 class Approach(NamedTuple):
-    """Two links that come near to each other, and their distance [m]; below 0 they overlap."""
+    """Two links, or a link and a wall, that come near, and their distance [m]; below 0: overlap."""
 
     first: str
     second: str
     distance: float
+    at_wall: bool = False
 
     def __str__(self) -> str:
+        if self.at_wall:
+            return f'{self.first} would come {-self.distance * 1e3:.0f} mm beyond the {self.second}'
         return (
             f'{self.first} and {self.second} would come to {self.distance * 1e3:.0f} mm of each '
             'other'

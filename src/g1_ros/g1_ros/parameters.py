@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -32,7 +32,10 @@ def parameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field that is a parameter: its default and what it takes to set it well."""
+    """A dataclass field that is a parameter: its default and what it takes to set it well.
+
+    A default of None, of a field of type `T | None`, is one that nobody has set yet.
+    """
     metadata = {
         'description': description,
         'unit': unit,
@@ -53,7 +56,7 @@ def declare(node: Node, schema: type[T]) -> T:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     values = {}
-    types = get_type_hints(schema)
+    types = _types(schema)
     for f in fields(schema):  # type: ignore[arg-type]
         low, high = f.metadata['minimum'], f.metadata['maximum']
         descriptor = ParameterDescriptor(
@@ -76,20 +79,33 @@ def declare(node: Node, schema: type[T]) -> T:
     return schema(**values)
 
 
-def load(schema: type[T], path: str | Path, **overrides: Any) -> T:
-    """Reads `schema` from a ROS parameter file without ROS; other keys in it are left alone."""
-    content = yaml.safe_load(Path(path).read_text()) or {}
+def load(schema: type[T], *paths: str | Path, **overrides: Any) -> T:
+    """Reads `schema` from ROS parameter files without ROS; other keys in them are left alone.
+
+    Where several files have a key, the last one counts.
+    """
     given: dict[str, Any] = {}
-    for section in content.values():
-        given.update(section.get('ros__parameters', {}))
+    for path in paths:
+        content = yaml.safe_load(Path(path).read_text()) or {}
+        for section in content.values():
+            given.update(section.get('ros__parameters', {}))
     given.update(overrides)
-    types = get_type_hints(schema)
+    types = _types(schema)
     return schema(
         **{
             f.name: _checked(f, types[f.name], given.get(f.name, _default(f)))
             for f in fields(schema)  # type: ignore[arg-type]
         }
     )
+
+
+def _types(schema: type[Any]) -> dict[str, Any]:
+    """Of each field; of `T | None`, T."""
+    kinds = {}
+    for name, hint in get_type_hints(schema).items():
+        parts = [part for part in get_args(hint) if part is not type(None)]
+        kinds[name] = parts[0] if type(None) in get_args(hint) else hint
+    return kinds
 
 
 def _default(f: Field[Any]) -> Any:
@@ -112,6 +128,8 @@ def _constraint(f: Field[Any]) -> str:
 
 def _checked(f: Field[Any], kind: Any, value: Any) -> Any:
     """`value` as `kind`, or a ValueError that says what was expected and what came."""
+    if value is None and _default(f) is None:
+        return None
     wanted = getattr(kind, '__name__', str(kind))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.answers import Status
 from g1_control.chunk_buffer import Chunk
-from g1_control.controller import Controller, ControlParameters
-from g1_control.safety import Mode, SafetyParameters
+from g1_control.control_parameters import ControlParameters
+from g1_control.controller import Controller
+from g1_control.safety import Mode, simulated_safety
 from g1_description import load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_ros.config import config_path
@@ -73,8 +74,7 @@ class Rollout:
         self._linger = linger
         self._observer = observer
         parameters = load(ControlParameters, config_path('control.yaml'))
-        safety = load(SafetyParameters, config_path('safety.yaml'))
-        self._controller = Controller(parameters, safety, self._robot, ArmKinematics())
+        self._controller = Controller(parameters, simulated_safety(), self._robot, ArmKinematics())
         self._steps = round(1 / parameters.rate / simulation.model.opt.timestep)
         self._period = self._steps * simulation.model.opt.timestep
         self._frame, self._chunk = (round(p / self._period) for p in (FRAME_PERIOD, CHUNK_PERIOD))
@@ -182,7 +182,9 @@ class Rollout:
         """One period of the controller, with the physics in it."""
         simulation, now = self._simulation, self._simulation.time
         positions, velocities = simulation.positions, simulation.velocities
-        self._controller.observe(positions[:29], velocities[:29], positions[29:], now)
+        self._controller.observe(
+            positions[:29], velocities[:29], positions[29:], now, torque=simulation.torques
+        )
         command = self._controller.cycle(now)
         self._command.weight = command.weight
         for name in ('q', 'dq', 'tau', 'kp', 'kd'):

@@ -60,12 +60,13 @@ def control_node(variables: Mapping[str, str] | None = None, **changes: object) 
 
     variables: of its environment, beside those of the test.
     """
-    files = [str(config_path(name)) for name in ('control.yaml', 'safety.yaml')]
+    files = [str(config_path(name)) for name in ('control.yaml', 'safety.yaml', 'sim_world.yaml')]
     return Control(
         node(
             'g1_control.nodes.control_node:main',
             '--ros-args',
             *(word for file in files for word in ('--params-file', file)),
+            *('-p', 'table_height:=-0.5'),  # the SDK's robot stands alone
             *(word for name in changes for word in ('-p', f'{name}:={changes[name]}')),
         ),
         variables=variables,

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def armed_rig() -> Iterator[Rig]:
     """Starts robot and control_node and arms. Raises NoAnswer when that does not work."""
     nodes = find('robot.launch.py').nodes
     node = next(n for n in nodes if n.executable == 'control_node' and n.when == G1)
+    config = (*node.config, 'sim_world.yaml')  # but the SDK's robot has no table
+    node = replace(node, config=config, parameters=(('table_height', -0.5),))
     watchdog = next(n for n in nodes if n.executable == 'watchdog')
     robot = [sys.executable, '-m', 'g1_fakes.sdk_robot', '--domain', os.environ['ROS_DOMAIN_ID']]
     with (

@@ -31,8 +31,8 @@ from g1_bench.faults.commands import CommandCheck, check_commands
 from g1_bench.faults.headset import Headset
 from g1_bench.faults.processes import PROCESSES, Processes, SystemName
 from g1_bench.faults.scripted_motion import ScriptedMotion
-from g1_control.controller import ControlParameters
-from g1_control.safety import SafetyParameters
+from g1_control.control_parameters import ControlParameters
+from g1_control.safety import SafetyParameters, simulated_safety
 from g1_control.unitree import LowCmd
 from g1_description.kinematics import SIDES
 from g1_fakes.command_log import ArmCommand, CommandLog, arm_command
@@ -60,8 +60,8 @@ class NotSeenError(AssertionError):
 
 
 def limits() -> SafetyParameters:
-    """As in config/safety.yaml."""
-    return load(SafetyParameters, config_path('safety.yaml'))
+    """As in config/safety.yaml and config/sim_world.yaml."""
+    return simulated_safety()
 
 
 class SystemUnderTest:

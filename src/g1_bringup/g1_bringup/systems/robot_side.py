@@ -58,6 +58,7 @@ ROBOT_NODES = (
     # It shares the computer with physics, camera and policy, and no robot is waiting.
     replace(
         _CONTROL_NODE,
+        config=(*_CONTROL_NODE.config, 'sim_world.yaml'),
         parameters=(*_CONTROL_NODE.parameters, ('missed_deadlines', 125)),
         when=SIM,
     ),

@@ -23,7 +23,8 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from g1_control.answers import ChunkOutcome, Command
-from g1_control.controller import Controller, ControlParameters
+from g1_control.control_parameters import ControlParameters
+from g1_control.controller import Controller
 from g1_control.nodes.arm_sdk_watch import ArmSdkWatch
 from g1_control.nodes.inputs import ChunkInputs, GripperInputs
 from g1_control.nodes.reports import ChangeLog, CycleMeter, Reports
@@ -225,6 +226,7 @@ class ControlNode(Node):
                 gripper_fault=self._grippers.faults,
                 temperature=state.temperature[:MOTORS].max(axis=1),
                 errors=state.motorstate[:MOTORS],
+                torque=state.tau_est[:MOTORS],
                 mode_machine=state.mode_machine,
             )
         return True

@@ -8,9 +8,10 @@ dit4dit_msgs/SafetyStatus.
 from g1_control.safety.chunk_checks import ChunkRejectedError, check_chunk, check_start
 from g1_control.safety.limits import Limits
 from g1_control.safety.mode_machine import ModeMachine
-from g1_control.safety.parameters import SafetyParameters
+from g1_control.safety.parameters import SafetyParameters, simulated_safety
 from g1_control.safety.reasons import Mode, Reason
 from g1_control.safety.robot_faults import Measured, RobotFault, find_fault
+from g1_control.safety.world import Wall, unset, walls
 
 __all__ = [
     'ChunkRejectedError',
@@ -21,7 +22,11 @@ __all__ = [
     'Reason',
     'RobotFault',
     'SafetyParameters',
+    'Wall',
     'check_chunk',
     'check_start',
     'find_fault',
+    'simulated_safety',
+    'unset',
+    'walls',
 ]

@@ -15,7 +15,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be commanded, (J,) each, and the range that targets are clamped to [rad, m; s]."""
+    """What may be commanded, (J,) each, and the range that targets are clamped to [rad, m; s].
+
+    contact_torque: (arms,) from outside that are no contact [N m]; None where none are looked for.
+    """
 
     names: tuple[str, ...]
     arms: int
@@ -24,16 +27,15 @@ class Limits:
     velocity: Array
     acceleration: Array
     jerk: Array
+    contact_torque: Array | None = None
 
     @classmethod
     def of(cls, robot: Robot, parameters: SafetyParameters) -> Limits:
         """Raises ValueError when a list of per-joint limits is not of 7 values."""
-        for name in ('arm_velocity', 'arm_acceleration'):
-            if len(getattr(parameters, name)) != 7:
-                raise ValueError(
-                    f'parameter {name}: expected 7 values ({PER_JOINT}), '
-                    f'got {getattr(parameters, name)}'
-                )
+        for name in ('arm_velocity', 'arm_acceleration', 'contact_torque'):
+            values = getattr(parameters, name)
+            if values is not None and len(values) != 7:
+                raise ValueError(f'parameter {name}: expected 7 values ({PER_JOINT}), got {values}')
         arms = len(robot.arm_joints)
         margin = np.array([parameters.range_margin] * arms + [0.0, 0.0])
         return cls(
@@ -47,4 +49,7 @@ class Limits:
                 parameters.arm_acceleration * 2 + [parameters.gripper_acceleration] * 2
             ),
             jerk=np.array([parameters.arm_jerk] * arms + [parameters.gripper_jerk] * 2),
+            contact_torque=(
+                np.array(parameters.contact_torque * 2) if parameters.contact_torque else None
+            ),
         )

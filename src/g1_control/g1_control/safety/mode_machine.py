@@ -6,6 +6,8 @@ from g1_control.safety.parameters import SafetyParameters
 from g1_control.safety.reasons import Mode, Reason
 from g1_control.safety.robot_faults import RobotFault
 
+_SLIDING = (Reason.SELF_COLLISION, Reason.WORKSPACE)  # along what, while chunks are followed
+
 
 class ModeMachine:
     """Who has the arms, and how much: mode, its reason, and the weight on the wire (0 to 1)."""
@@ -62,18 +64,18 @@ class ModeMachine:
 
     def chunk_accepted(self) -> None:
         """A good chunk is in execution."""
-        if self.mode is Mode.ACTIVE and self.reason is Reason.SELF_COLLISION:
+        if self.mode is Mode.ACTIVE and self.reason in _SLIDING:
             return  # until the arms are off the margin
         self._enter(Mode.ACTIVE, Reason.NONE, 'following chunks')
 
-    def slides(self, text: str) -> None:
-        """Follows as near as the margin between parts lets it."""
+    def slides(self, reason: Reason, text: str) -> None:
+        """Follows as near as the margin between parts, or to a wall, lets it."""
         if self.mode is Mode.ACTIVE:
-            self._enter(Mode.ACTIVE, Reason.SELF_COLLISION, text)
+            self._enter(Mode.ACTIVE, reason, text)
 
     def slid_off(self) -> None:
         """The motion is as it is asked for again."""
-        if self.mode is Mode.ACTIVE and self.reason is Reason.SELF_COLLISION:
+        if self.mode is Mode.ACTIVE and self.reason in _SLIDING:
             self._enter(Mode.ACTIVE, Reason.NONE, 'following chunks')
 
     def hold(self, reason: Reason, text: str) -> None:

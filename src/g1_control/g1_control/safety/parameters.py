@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from g1_ros.parameters import parameter
+from g1_ros.config import config_path
+from g1_ros.parameters import load, parameter
 
 #: Order of the per-joint lists.
 PER_JOINT = 'shoulder pitch, roll, yaw, elbow, wrist roll, pitch, yaw'
+
+#: What is guarded of the world around; each is set, or named in `world_off`, before arms are armed.
+GUARDS = ('table_height', 'workspace', 'hand_speed', 'contact_torque')
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,36 @@ class SafetyParameters:
         maximum=0.1,
         description='Distance of arms and body that no motion may close below.',
     )
+    table_height: float | None = parameter(
+        None,
+        unit='m',
+        minimum=-1.0,
+        maximum=1.0,
+        description='Height over the pelvis that no part of a hand goes below.',
+    )
+    workspace: list[float] | None = parameter(
+        None,
+        unit='m',
+        minimum=-2.0,
+        maximum=2.0,
+        description='Box that hands stay in: x from, to, y from, to, z from, to; of the pelvis.',
+    )
+    hand_speed: float | None = parameter(
+        None, unit='m/s', minimum=0.05, maximum=3.0, description='Fastest command of a hand.'
+    )
+    contact_torque: list[float] | None = parameter(
+        None,
+        unit='N m',
+        minimum=0.5,
+        maximum=30.0,
+        description=f'Torque beyond that of gravity and motion that is a contact: {PER_JOINT}.',
+    )
+    contact_time: float = parameter(
+        0.04, unit='s', minimum=0.0, maximum=1.0, description='For which it lasts; holds.'
+    )
+    world_off: list[str] = parameter(
+        [], description=f'Which guards are switched off, of: {", ".join(GUARDS)}.'
+    )
     control_gap: float = parameter(
         0.2,
         unit='s',
@@ -124,3 +158,8 @@ class SafetyParameters:
     estop_ramp: float = parameter(
         0.5, unit='s', minimum=0.1, maximum=2.0, description='Weight from 1 to 0 at an e-stop.'
     )
+
+
+def simulated_safety() -> SafetyParameters:
+    """As in config/safety.yaml, with the simulated robot's world of config/sim_world.yaml."""
+    return load(SafetyParameters, config_path('safety.yaml'), config_path('sim_world.yaml'))
