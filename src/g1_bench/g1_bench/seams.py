@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from g1_control.chunk_buffer import Chunk
 from g1_control.control_parameters import ControlParameters
 from g1_control.controller import Controller
-from g1_control.safety import Mode, simulated_safety
+from g1_control.safety import Mode, free_safety
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_description import Robot, load_robot
 from g1_description.kinematics import ArmKinematics
@@ -54,7 +54,7 @@ def seam_quality(pairs: int = 500, seed: int = 0) -> SeamQuality:
     rng, robot = np.random.default_rng(seed), load_robot()
     parameters = load(ControlParameters, config_path('control.yaml'))
     period = 1 / parameters.rate
-    controller = Controller(parameters, simulated_safety(), robot, ArmKinematics())
+    controller = Controller(parameters, free_safety(), robot, ArmKinematics())
     motion = _random_motion(robot, rng)
     time = _arm(controller, robot.home, period)
     cycles, commands = round(_SPACING / period), []

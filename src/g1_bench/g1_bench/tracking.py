@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from g1_control.chunk_buffer import Chunk
 from g1_control.control_parameters import ControlParameters
 from g1_control.controller import Controller
-from g1_control.safety import simulated_safety
+from g1_control.safety import free_safety
 from g1_control.unitree import ARM_MOTORS
 from g1_description import SIDES, Side, load_robot
 from g1_description.kinematics import ArmKinematics
@@ -127,7 +127,7 @@ class _Run:
     def __init__(self, parameters: RetargetingParameters) -> None:
         self._robot, self._kinematics = load_robot(), ArmKinematics()
         control = load(ControlParameters, config_path('control.yaml'))
-        self._controller = Controller(control, simulated_safety(), self._robot, self._kinematics)
+        self._controller = Controller(control, free_safety(), self._robot, self._kinematics)
         self._period = 1 / control.rate
         self._parameters = parameters
         self._retargeting = Retargeting(self._robot, parameters)

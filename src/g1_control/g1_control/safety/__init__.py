@@ -8,7 +8,7 @@ dit4dit_msgs/SafetyStatus.
 from g1_control.safety.chunk_checks import ChunkRejectedError, check_chunk, check_start
 from g1_control.safety.limits import Limits
 from g1_control.safety.mode_machine import ModeMachine
-from g1_control.safety.parameters import SafetyParameters, simulated_safety
+from g1_control.safety.parameters import SafetyParameters, free_safety, simulated_safety
 from g1_control.safety.reasons import Mode, Reason
 from g1_control.safety.robot_faults import Measured, RobotFault, find_fault
 from g1_control.safety.world import Wall, unset, walls
@@ -26,6 +26,7 @@ __all__ = [
     'check_chunk',
     'check_start',
     'find_fault',
+    'free_safety',
     'simulated_safety',
     'unset',
     'walls',

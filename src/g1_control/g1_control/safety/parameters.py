@@ -163,3 +163,8 @@ class SafetyParameters:
 def simulated_safety() -> SafetyParameters:
     """As in config/safety.yaml, with the simulated robot's world of config/sim_world.yaml."""
     return load(SafetyParameters, config_path('safety.yaml'), config_path('sim_world.yaml'))
+
+
+def free_safety() -> SafetyParameters:
+    """As in config/safety.yaml, with nothing around the robot that it is guarded from."""
+    return load(SafetyParameters, config_path('safety.yaml'), world_off=list(GUARDS))
