@@ -61,6 +61,6 @@ class Clearance:
 
     def approach(self, pair: int, distance: float) -> Approach:
         """One of `pairs` at a distance, in words for a person."""
-        if pair < len(self._collision.pairs):
-            return Approach(*self.pairs[pair], distance)
-        return Approach(*self.pairs[pair], distance - self._margin, at_wall=True)
+        first, second = self.pairs[pair]
+        at_wall = pair >= len(self._collision.pairs)
+        return Approach(first, second, distance - self._margin * at_wall, at_wall)
