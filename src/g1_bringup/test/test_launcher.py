@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from g1_test_support.waiting import wait_until
+from g1_test_support.waiting import DEADLINE, wait_until
 
 #: A program that says it runs, and how it takes being asked to stop.
 POLITE = 'import time; print("up", flush=True); time.sleep(60)'
@@ -52,7 +52,7 @@ class Launcher:
         """Sends the signal to the launcher; how long it then took to end [s]."""
         began = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(DEADLINE)
         return time.monotonic() - began
 
     def pids(self) -> list[int]:
@@ -109,7 +109,7 @@ def test_ctrl_c_stops_deaf_processes_and_their_children_within_5_s(launch):
 
 def test_a_process_that_ends_stops_the_others_and_is_named(launch):
     launcher = launch(survivor=POLITE, broken='raise SystemExit(3)')
-    assert launcher.process.wait(20) == 1
+    assert launcher.process.wait(DEADLINE) == 1
     assert (
         'error: broken ended with exit code 3, so everything was stopped'
         in launcher.log.read_text()
@@ -122,7 +122,7 @@ def test_a_killed_process_is_noticed_though_its_child_lives(launch):
     launcher.wait_for('up', 2)
     text = launcher.log.read_text()
     os.kill(int(text.split('parent started (pid=')[1].split(')')[0]), signal.SIGKILL)
-    assert launcher.process.wait(20) == 1
+    assert launcher.process.wait(DEADLINE) == 1
     assert 'error: parent was killed by SIGKILL' in launcher.log.read_text()
     assert running(launcher.pids()) == []
 
@@ -131,7 +131,7 @@ def test_a_killed_launcher_takes_its_processes_along(launch):
     launcher = launch(polite=POLITE, other=POLITE)
     launcher.wait_for('up', 2)
     launcher.process.send_signal(signal.SIGKILL)
-    launcher.process.wait(20)
+    launcher.process.wait(DEADLINE)
     wait_until(lambda: not running(launcher.pids()), 'their end', 5.0)
 
 
@@ -146,6 +146,6 @@ def test_an_optional_process_may_end(launch):
 
 def test_every_line_stands_behind_the_name_of_its_process(launch):
     launcher = launch(talker='print("hello"); print("world")')
-    launcher.process.wait(20)
+    launcher.process.wait(DEADLINE)
     lines = launcher.log.read_text().splitlines()
     assert sum('talker | hello' in line or 'talker | world' in line for line in lines) == 2

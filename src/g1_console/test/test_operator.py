@@ -16,13 +16,13 @@ from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
 from g1_test_support.processes import Program, module
 from g1_test_support.sdk_robot import watchdog_node
-from g1_test_support.waiting import wait_until
+from g1_test_support.waiting import DEADLINE, wait_until
 
 ROBOT = load_robot()
 ELBOW = 'left_elbow_joint'
 
 
-def g1(*words, timeout=40):
+def g1(*words, timeout=DEADLINE):
     """`g1 ...` to its end."""
     return subprocess.run(
         ['g1', *words],
@@ -127,7 +127,7 @@ def test_a_recorded_episode_is_played_once_the_robot_is_armed(robot, tmp_path):
     stopped = subprocess.Popen(['g1', *words, '--speed', '0.3'], stdout=subprocess.PIPE, text=True)
     wait_for_mode(robot, SafetyStatus.ACTIVE)
     stopped.send_signal(signal.SIGINT)
-    text, _ = stopped.communicate(timeout=20)
+    text, _ = stopped.communicate(timeout=DEADLINE)
     assert stopped.returncode == 130 and 'the arms hold' in text
     wait_for_mode(robot, SafetyStatus.HOLD)
     assert g1('disarm').returncode == 0

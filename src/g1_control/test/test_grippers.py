@@ -20,7 +20,7 @@ from g1_control.xm430 import describe_errors
 from g1_fakes.dynamixel import Port, Servo
 from g1_ros.config import config_path
 from g1_ros.qos import COMMAND, STATUS
-from g1_test_support.waiting import wait_until
+from g1_test_support.waiting import DEADLINE, wait_until
 
 CALIBRATION = Calibration(closed=0.6197, open=1.6214, stroke=0.041)
 SETTINGS = GripperSettings(current_limit=0.538, velocity=0.3, temperature_limit=70.0, rest=0.6)
@@ -39,7 +39,7 @@ class GripperBench:
     def connect(self):
         return GripperBus(str(self.port.path), 1_000_000, self.grippers)
 
-    def run_until(self, condition, what, timeout=8.0):
+    def run_until(self, condition, what, timeout=DEADLINE):
         def act():
             self.bus.cycle(time.monotonic())
             time.sleep(0.005)
@@ -307,7 +307,7 @@ class Client:
     def command(self, side, *position):
         self.commands[side].publish(JointState(name=[f'{side}_gripper_joint'], position=position))
 
-    def wait_for(self, condition, what, act=lambda: None, timeout=15.0):
+    def wait_for(self, condition, what, act=lambda: None, timeout=DEADLINE):
         def spin():
             act()
             rclpy.spin_once(self.node, timeout_sec=0.02)
@@ -357,7 +357,7 @@ def test_the_node_reports_moves_and_recovers(ros_domain, tmp_path):
         client.wait_for(lambda: ports['left'].servos[0]['torque'] == 0, 'the release')
     finally:
         process.terminate()
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=DEADLINE) == 0
         client.node.destroy_node()
         rclpy.shutdown()
         for port in ports.values():
@@ -371,7 +371,7 @@ def test_two_servos_of_one_id_on_one_port_are_refused(ros_domain):
         [sys.executable, '-c', code, '--ros-args', *ports],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=DEADLINE,
     )
     assert result.returncode == 2
     assert 'needs an id of its own' in result.stderr

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from g1_fakes.footage import Footage
 from g1_ros import qos
 from g1_test_support.outside import Outside
+from g1_test_support.waiting import DEADLINE
 
 LEVELS = (40, 120, 200)
 
@@ -124,7 +125,7 @@ def test_the_node_publishes_images_and_intrinsics_as_the_camera_does(replay, ros
 
 def test_the_node_says_what_path_it_needs():
     process = start('/nowhere.mp4')
-    assert process.wait(timeout=30) == 2
+    assert process.wait(timeout=DEADLINE) == 2
     assert (
         "expected a video file or a folder of images, got '/nowhere.mp4'" in process.stderr.read()
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from g1_ros.config import config_path
+from g1_test_support.waiting import DEADLINE
 
 LISTENER = """
 import rclpy, sys
@@ -69,7 +70,7 @@ def test_fast_dds_takes_the_file_and_keeps_to_the_interface(profile, bound):
 
 def test_cyclone_dds_takes_the_file_and_refuses_an_interface_that_is_none(ros_domain):
     process = start('eth99', 'fastdds.xml', '-m', 'g1_fakes.sdk_robot', '--domain', str(ros_domain))
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode != 0
     assert 'ready' not in output
     assert 'eth99: does not match an available interface' in output + errors

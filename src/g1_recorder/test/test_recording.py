@@ -141,7 +141,7 @@ class Recorders:
         raise AssertionError('the server ended')
 
     def close(self) -> None:
-        self._server.communicate(timeout=20)
+        self._server.communicate(timeout=60)
 
 
 @pytest.fixture(scope='module')

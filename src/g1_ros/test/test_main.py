@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from g1_test_support.waiting import wait_until
+from g1_test_support.waiting import DEADLINE, wait_until
 
 PROGRAM = """
 import sys
@@ -46,7 +46,7 @@ def test_a_signal_ends_it_cleanly(number):
     )
     assert process.stdout.readline() == 'started\n'
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=DEADLINE)
     assert output == 'cleaned up\n'
     assert process.returncode == 0
 
@@ -77,7 +77,7 @@ def test_a_signal_in_the_midst_of_a_callback_ends_it_cleanly():
     assert process.stdout.readline() == 'started\n'
     assert process.stdout.readline() == 'converting\n'
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=DEADLINE)
     assert (output, errors, process.returncode) == ('cleaned up\n', '', 0)
 
 
@@ -86,7 +86,7 @@ def test_a_bad_parameter_is_one_line():
         [sys.executable, '-c', PROGRAM, '--ros-args', '-p', 'rate:=100.0'],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
     )
     assert result.returncode == 2
     assert (
@@ -120,5 +120,5 @@ def test_ctrl_c_while_it_starts_is_quiet():
     )
     assert process.stdout.readline() == 'starting\n'
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=DEADLINE)
     assert (errors, process.returncode) == ('', 0)

@@ -13,7 +13,7 @@ def test_a_middleware_that_is_not_installed_is_one_sentence_with_the_remedy():
         env={**os.environ, 'RMW_IMPLEMENTATION': 'rmw_nobody_cpp'},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2
@@ -57,7 +57,7 @@ def test_ctrl_c_while_modules_load_is_quiet():
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode != 0

@@ -35,7 +35,7 @@ def test_sim_node_ends_with_one_sentence():
         env={**environment, 'MUJOCO_GL': 'glfw'},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode != 0

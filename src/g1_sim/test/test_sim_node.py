@@ -26,7 +26,7 @@ from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
 LEFT_ELBOW = 18
-PATIENCE = 60.0  # s until something that should happen has to have happened
+PATIENCE = 120.0  # s until something that should happen has to have happened
 
 
 def start(*parameters: str) -> subprocess.Popen:

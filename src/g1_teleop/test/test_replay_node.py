@@ -104,7 +104,7 @@ def test_a_recording_that_is_not_there_is_one_line() -> None:
         [sys.executable, '-m', 'g1_teleop.nodes.replay_node'],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 from g1_test_support.waiting import DEADLINE, wait_until
 
-_END = 20.0  # what a program may take to end when it is asked to [s]
+_END = 60.0  # what a program may take to end when it is asked to [s]
 
 
 class Program:

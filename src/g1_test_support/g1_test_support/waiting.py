@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar('T')
 
 #: Far beyond what anything takes, the start of processes on a busy computer included [s].
-DEADLINE = 60.0
+DEADLINE = 120.0
 _POLL = 0.01  # [s]
 
 
