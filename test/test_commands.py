@@ -1,0 +1,64 @@
+"""Commands in the documents are commands that there are, with options that they take."""
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dit4dit_policy import cli as dit4dit
+from g1_bringup.arguments import check
+from g1_bringup.systems import find
+from g1_console import cli as g1
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('src/*/README.md')]
+PROGRAMS = {'g1': g1.main, 'dit4dit': dit4dit.main}
+#: Of `dataset`: each has options of its own.
+WITH_COMMANDS = {'dataset'}
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Words of every command of ours in a block of shell commands; two may stand in one line."""
+    found = set()
+    for document in DOCUMENTS:
+        for block in re.findall(r'```bash\n(.*?)```', document.read_text(), re.DOTALL):
+            for line in block.splitlines():
+                for part in re.split(r'\s{3,}|&&', line.partition(' # ')[0]):
+                    words = tuple(shlex.split(part, comments=True))
+                    if words and words[0] in PROGRAMS:
+                        found.add(words)
+    return sorted(found)
+
+
+def launches() -> list[tuple[str, ...]]:
+    return [words for words in commands() if words[:2] == ('g1', 'launch')]
+
+
+def test_there_are_commands_in_the_documents():
+    assert len(launches()) >= 8 and len(commands()) >= 30
+
+
+@pytest.mark.parametrize('words', launches(), ids=' '.join)
+def test_what_is_launched_takes_these_arguments(words):
+    """Whether files and hardware that they name are here is another matter."""
+    system = replace(find(words[2]), checks=())
+    given = dict(word.split(':=', 1) for word in words[3:] if ':=' in word)
+    assert set(check(system, given)) >= set(given)
+    assert {word for word in words[3:] if ':=' not in word} <= {'--show-args'}
+
+
+OTHERS = [words for words in commands() if words not in launches()]
+
+
+@pytest.mark.parametrize('words', OTHERS, ids=' '.join)
+def test_a_command_takes_these_options(words, capsys):
+    program, *rest = words
+    name = rest[:2] if rest[0] in WITH_COMMANDS else rest[:1]
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[program]([*name, '--help'])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for option in (word for word in rest if word.startswith('--')):
+        assert re.search(rf'{option}\b', said), said
