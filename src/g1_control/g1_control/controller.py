@@ -14,12 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
-from g1_control.clearance import Clearance
 from g1_control.clocks import ControlClocks, Tick
 from g1_control.contact import ContactObserver
 from g1_control.control_parameters import ControlParameters
-from g1_control.hand_speed import HandSpeed
 from g1_control.limiter import Limiter
+from g1_control.safe_motion import SafeMotion
 from g1_control.safety import (
     ChunkRejectedError,
     Limits,
@@ -33,9 +32,7 @@ from g1_control.safety import (
     check_start,
     find_fault,
     unset,
-    walls,
 )
-from g1_control.slide import ROOM, Slide
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
@@ -72,9 +69,7 @@ class Controller:
         self._period = 1 / parameters.rate
         self._limits = Limits.of(robot, safety)
         self._limiter = Limiter(self._limits, self._period)
-        clearance = Clearance(robot, walls(safety), safety.self_collision_margin + ROOM)
-        self._slide = Slide(clearance, safety.self_collision_margin, self._limits.arms)
-        self._hand_speed = HandSpeed(safety.hand_speed and safety.speed * safety.hand_speed)
+        self._safe_motion = SafeMotion(robot, safety)
         self._contact = ContactObserver(self._limits.contact_torque, safety.contact_time)
         self._unset = unset(safety)
         self._buffer = ChunkBuffer(
@@ -357,10 +352,9 @@ class Controller:
         candidate = self._limiter.candidate(self._buffer.sample(due))
         approach = None
         if self._machine.mode is not Mode.DISARMED and candidate[1].any():
-            candidate = self._hand_speed.limited(self._limiter, candidate)
-            approach = self._slide.towards(self._limiter, candidate)
+            candidate, approach = self._safe_motion.judge(self._limiter, candidate)
         if approach and self._machine.mode is Mode.ACTIVE:
-            slid = self._slid(candidate)
+            slid = self._safe_motion.instead(self._limiter, candidate)
             self._tell_sliding(approach, candidate, slid)
             candidate = slid
         elif approach:
@@ -371,14 +365,6 @@ class Controller:
             if self._clocks.elapsed > self._slid_at + _SLID:
                 self._machine.slid_off()
         self._limiter.advance(candidate)
-
-    def _slid(self, candidate: Array) -> Array:
-        """Along the margin, with no hand faster than allowed."""
-        slid = self._slide.nearest(self._limiter, candidate)
-        slower = self._hand_speed.limited(self._limiter, slid)
-        if slower is slid or self._slide.good(self._limiter, slower):
-            return slower
-        return self._limiter.braking()
 
     def _tell_sliding(self, approach: Approach, asked: Array, slid: Array) -> None:
         """Says along what the arms slide; where there is no way to go for a while, they hold."""

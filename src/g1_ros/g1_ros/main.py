@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from g1_ros.config import config_path
+from g1_ros.parameters import keep_clock
 from g1_ros.parent import end_with_launcher
 
 
@@ -33,6 +34,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         end_with_launcher()
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
+        keep_clock(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         asked = threading.Event()  # a callback comes to its end: an exception in the midst of a

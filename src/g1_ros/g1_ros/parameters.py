@@ -19,6 +19,7 @@ import yaml
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.parameter import Parameter
 
 T = TypeVar('T')
 
@@ -77,6 +78,22 @@ def declare(node: Node, schema: type[T]) -> T:
         value = node.declare_parameter(f.name, _default(f), descriptor).value
         values[f.name] = _checked(f, types[f.name], value)
     return schema(**values)
+
+
+def keep_clock(node: Node) -> None:
+    """Refuses to change `use_sim_time` from now on: stamps would jump while something moves."""
+    from rcl_interfaces.msg import SetParametersResult
+
+    def check(changes: list[Parameter[Any]]) -> SetParametersResult:
+        if any(change.name == 'use_sim_time' for change in changes):
+            reason = (
+                'use_sim_time is read at the start only; start the node again with '
+                '--ros-args -p use_sim_time:=true'
+            )
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
 
 
 def load(schema: type[T], *paths: str | Path, **overrides: Any) -> T:

@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.parameter import Parameter
 
+from g1_test_support.outside import Outside
 from g1_test_support.waiting import DEADLINE, wait_until
 
 PROGRAM = """
@@ -122,3 +125,24 @@ def test_ctrl_c_while_it_starts_is_quiet():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=DEADLINE)
     assert (errors, process.returncode) == ('', 0)
+
+
+def test_the_clock_of_a_running_node_is_not_changed(ros_domain):
+    process = subprocess.Popen(
+        [sys.executable, '-c', PROGRAM], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    outside = Outside('outside', ros_domain)
+    try:
+        assert process.stdout.readline() == 'started\n'
+        change = Parameter('use_sim_time', value=True).to_parameter_msg()
+        request = SetParameters.Request(parameters=[change])
+        (result,) = outside.request(SetParameters, 'example/set_parameters', request).results
+        assert not result.successful
+        assert 'use_sim_time is read at the start only' in result.reason
+        asked = GetParameters.Request(names=['use_sim_time'])
+        (value,) = outside.request(GetParameters, 'example/get_parameters', asked).values
+        assert value.bool_value is False
+    finally:
+        outside.close()
+        process.kill()
+        process.wait()

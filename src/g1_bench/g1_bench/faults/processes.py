@@ -47,6 +47,10 @@ class Processes:
         self._folder = folder
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._logs: list[TextIO] = []
+        #: Parameters that a node is started with beside its own, by the node's name.
+        self.changes: dict[str, tuple[tuple[str, float], ...]] = {}
+        #: Whether control_node of `robot` is told what is around it.
+        self.knows_world = True
         with socket.create_server(('127.0.0.1', 0)) as server:
             self._port = server.getsockname()[1]  # of the policy server
 
@@ -166,7 +170,11 @@ class Processes:
             given |= {'policy': 'remote', 'server': f'ws://127.0.0.1:{self._port}'}
         values = check(system, given)
         node = next(n for n in system.nodes if n.executable == name and holds(n.when, values))
-        return command(replace(node, nice=0), values)
+        config, parameters = node.config, (*node.parameters, *self.changes.get(name, ()))
+        if name == 'control_node' and self._system == 'robot' and self.knows_world:
+            config = (*config, 'sim_world.yaml')  # but the SDK's robot has no table
+            parameters = (*parameters, ('table_height', -0.5))
+        return command(replace(node, nice=0, config=config, parameters=parameters), values)
 
 
 def _program(name: str) -> str:

@@ -14,6 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from g1_description import load_robot
 from g1_ros.camera import CameraPublisher
+from g1_ros.parameters import keep_clock
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
 
@@ -34,6 +35,7 @@ def run_cameras(
     cameras = load_robot().embodiment.select_cameras(names)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('sim_camera', cli_args=['--ros-args', '-r', '__node:=sim_camera'])
+    keep_clock(node)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     publishers = [CameraPublisher(node, camera) for camera in cameras]
