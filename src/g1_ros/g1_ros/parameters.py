@@ -84,7 +84,7 @@ def keep_clock(node: Node) -> None:
     """Refuses to change `use_sim_time` from now on: stamps would jump while something moves."""
     from rcl_interfaces.msg import SetParametersResult
 
-    def check(changes: list[Parameter[Any]]) -> SetParametersResult:
+    def check(changes: list[Parameter]) -> SetParametersResult:
         if any(change.name == 'use_sim_time' for change in changes):
             reason = (
                 'use_sim_time is read at the start only; start the node again with '
