@@ -27,6 +27,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,9 @@ class Faults:
 
     silent: no rt/lowstate. corrupt: wrong CRC. frozen: the same state again and again, tick too.
     reordered: every second state after its successor. rate: of rt/lowstate [Hz]; jitter: each one
-    late by up to this [s]. motor_error: bits of motorstate. temperature: [degrees C]. blocked: do
-    not move. jump: added to the measured position [rad]. not_a_number: measure NaN. mode_machine:
-    another variant's. buttons: held on the remote control.
+    late by up to this [s]. push: from outside, by motor [N m]. motor_error: bits of motorstate.
+    temperature: [degrees C]. blocked: do not move. jump: added to the measured position [rad].
+    not_a_number: measure NaN. mode_machine: another variant's. buttons: held on the remote control.
     """
 
     silent: bool = False
@@ -84,6 +85,7 @@ class Faults:
     jitter: float = 0.0
     motor_error: dict[str, int] = field(default_factory=dict)
     temperature: dict[str, float] = field(default_factory=dict)
+    push: dict[str, float] = field(default_factory=dict)
     blocked: list[int] = field(default_factory=list)
     jump: dict[str, float] = field(default_factory=dict)
     not_a_number: list[int] = field(default_factory=list)
@@ -138,14 +140,16 @@ class Body:
         self._weight = min(max(command.weight, 0.0), 1.0)
         self._drive = self._law.drive(MotorCommand(q, dq, tau, kp, kd, self._weight))
 
-    def step(self, duration: float, blocked: list[int]) -> None:
-        """Lets `duration` [s] pass; motors in `blocked` stand."""
+    def step(self, duration: float, blocked: list[int], push: Mapping[str, float]) -> None:
+        """Lets `duration` [s] pass; motors in `blocked` stand. push: from outside [N m]."""
         drive, load = self._drive, np.zeros(MOTORS)
         load[ARM_MOTORS] = self._kinematics.gravity(self.q[ARM_MOTORS])
         wanted = drive.feedforward - drive.kp * self.q - drive.kd * self.dq
         wanted += (1 - self._weight) * load  # the built-in controller knows gravity
         self.torque = np.clip(wanted, -self._effort, self._effort)
         free = self.torque - load - _FRICTION * self.dq
+        for motor, torque in push.items():
+            free[int(motor)] += torque
         self.dq += free / _INERTIA * duration
         self.dq[blocked] = 0.0
         self.q += self.dq * duration
@@ -178,7 +182,7 @@ class SdkRobot:
         deadline = due = time.monotonic()
         while self._serve_requests():
             self._take_commands()
-            self._body.step(_PERIOD, self.faults.blocked)
+            self._body.step(_PERIOD, self.faults.blocked, self.faults.push)
             self._tick += round(_PERIOD * 1e3)
             if deadline >= due:
                 due = max(due + 1 / self.faults.rate, deadline)

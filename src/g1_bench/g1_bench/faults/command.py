@@ -23,6 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
 from g1_bench.faults.chunk_faults import chunk_faults
+from g1_bench.faults.clock_faults import clock_faults
 from g1_bench.faults.fault import MARGIN, Fault, Outcome
 from g1_bench.faults.gripper_faults import gripper_faults
 from g1_bench.faults.launch_faults import launch_faults
@@ -32,6 +33,7 @@ from g1_bench.faults.report import line, table
 from g1_bench.faults.robot_faults import robot_faults
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest, limits
 from g1_bench.faults.teleop_faults import teleop_faults
+from g1_bench.faults.world_faults import world_faults
 from g1_bench.launched import free_domain
 from g1_ros.middleware import environment
 from g1_ros.real_time import ask_for_real_time
@@ -139,6 +141,8 @@ def all_faults() -> list[Fault]:
     return [
         *chunk_faults(),
         *robot_faults(safety),
+        *clock_faults(),
+        *world_faults(),
         *gripper_faults(),
         *process_faults(safety),
         *teleop_faults(),

@@ -19,7 +19,6 @@ from typing import Any, Literal, TextIO
 from g1_bench.launched import end_with_parent
 from g1_bringup.arguments import check
 from g1_bringup.launcher import command
-from g1_bringup.system import holds
 from g1_bringup.systems import find
 
 #: `robot` is Unitree's SDK with emulated servos, `sim` the simulation with the policy, `remote`
@@ -169,7 +168,7 @@ class Processes:
         if self._system == 'remote':
             given |= {'policy': 'remote', 'server': f'ws://127.0.0.1:{self._port}'}
         values = check(system, given)
-        node = next(n for n in system.nodes if n.executable == name and holds(n.when, values))
+        node = next(n for n in system.started(values) if n.executable == name)
         config, parameters = node.config, (*node.parameters, *self.changes.get(name, ()))
         if name == 'control_node' and self._system == 'robot' and self.knows_world:
             config = (*config, 'sim_world.yaml')  # but the SDK's robot has no table
