@@ -31,8 +31,9 @@ def _set(seconds: float) -> Injection:
         system.clock.step(seconds)
         try:
             slowest = 0.0
-            for k in range(1, _STATUSES + 1):
-                system.wait_for(lambda k=k: len(system.statuses) >= count + k, 'status', PATIENCE)
+            for _ in range(_STATUSES):
+                system.wait_for(lambda: len(system.statuses) > count, 'status', PATIENCE)
+                count = len(system.statuses)
                 slowest = max(slowest, time.monotonic() - began)
                 began = time.monotonic()
             system.wait_for(lambda: system.mode == Mode.HOLD, 'HOLD', PATIENCE)
