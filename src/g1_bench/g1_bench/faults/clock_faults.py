@@ -27,15 +27,11 @@ def clock_faults() -> list[Fault]:
 
 def _set(seconds: float) -> Injection:
     def inject(system: SystemUnderTest, within: float) -> Reaction:
-        began, count = time.monotonic(), len(system.statuses)
+        slowest = 0.0
         system.clock.step(seconds)
         try:
-            slowest = 0.0
             for _ in range(_STATUSES):
-                system.wait_for(lambda: len(system.statuses) > count, 'status', PATIENCE)
-                count = len(system.statuses)
-                slowest = max(slowest, time.monotonic() - began)
-                began = time.monotonic()
+                slowest = max(slowest, _next_status(system))
             system.wait_for(lambda: system.mode == Mode.HOLD, 'HOLD', PATIENCE)
             for service in ('disarm', 'estop', 'reset'):
                 began = time.monotonic()
@@ -48,3 +44,10 @@ def _set(seconds: float) -> Injection:
         return 'HOLD; status and services go on', slowest
 
     return inject
+
+
+def _next_status(system: SystemUnderTest) -> float:
+    """How long it takes to come [s]."""
+    began, count = time.monotonic(), len(system.statuses)
+    system.wait_for(lambda: len(system.statuses) > count, 'status', PATIENCE)
+    return time.monotonic() - began
