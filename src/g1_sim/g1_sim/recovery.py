@@ -32,7 +32,7 @@ _LONGEST = 40.0  # [s] of one plan
 class Recovery:
     """What came of one scene.
 
-    lost: nobody could do the task any more, or control has handed the arms back. attempts: plans
+    lost: nobody could do the task any more, or control had handed the arms back. attempts: plans
     that were followed. duration: of the expert's work [s]. text: why it was given up.
     """
 
@@ -111,7 +111,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
 
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
-            return outcome(rollout.status.text, lost=True)
+            return outcome(rollout.status.text, lost=attempt == 0)
         try:
             motion = planner.plan(task, scene)
         except NoWayError as error:
