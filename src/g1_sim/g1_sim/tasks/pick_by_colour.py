@@ -33,10 +33,12 @@ class Task(pick_and_place.Task):
     variants = ()
 
     def build(self, spec: mujoco.MjSpec) -> None:
+        """Adds the second can."""
         super().build(spec)
         self.add_can(spec, 'other', 'other_can')
 
     def arrange(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        """Two cans of two colours at random places, and the sentence that names one."""
         while True:
             can, other = rng.uniform(*_CANS), rng.uniform(*_CANS)
             plate = rng.uniform(*_PLATES)
@@ -53,6 +55,7 @@ class Task(pick_and_place.Task):
         self.instruction = f'Pick up the {colours[0]} can and put it onto the plate.'
 
     def success(self, scene: Scene) -> bool:
+        """Whether the can that is meant is on the plate, and the other one is not."""
         return super().success(scene) and not scene.touching('other', 'plate')
 
 
