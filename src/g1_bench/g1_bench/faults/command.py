@@ -1,6 +1,6 @@
 """`g1 faults`: what can go wrong is made to, in a running system, and each reaction is timed.
 
-    g1 faults                         all of them, some eight minutes
+    g1 faults                         all of them, some nine minutes
     g1 faults --only 'gripper'        those whose name holds the word
     g1 faults --list
 
