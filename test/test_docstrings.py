@@ -46,6 +46,7 @@ def says_what_it_is(part: Definition, owner: ast.ClassDef | None) -> bool:
         return True
     setter = any(isinstance(d, ast.Attribute) and d.attr == 'setter' for d in part.decorator_list)
     bases = [ast.unparse(base) for base in owner.bases] if owner is not None else []
+    bases += ['SimTask'] if any(base.endswith('.Task') for base in bases) else []
     return setter or any((base, part.name) in METHODS for base in bases)
 
 

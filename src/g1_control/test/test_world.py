@@ -177,7 +177,7 @@ def test_gravity_and_motion_are_no_contact_and_a_push_is(push):
         torque = pinocchio.rnea(model, data, q, dq, ddq) + model.armature * ddq - outside
         body = np.zeros((3, 29))
         body[:, ARM_MOTORS] = q, dq, torque
-        observer.observe(*body, now)
+        observer.observe(body[0], body[1], body[2], now)
         if felt is None and observer.found(now):
             felt = now - 12.0
     assert (felt is not None) == bool(push)
