@@ -77,17 +77,18 @@ def test_the_same_file_without_ros(tmp_path):
 class PlaceParameters:
     height: float | None = parameter(None, minimum=-1.0, maximum=1.0, description='Of the table.')
     box: list[float] | None = parameter(None, description='Its ends.')
-    off: list[str] = parameter([], description='What is switched off.')
+    without: list[str] = parameter([], description='What is switched off.')
 
 
 def test_what_has_no_sensible_default_stays_unset_until_somebody_sets_it(make_node, tmp_path):
     assert declare(make_node(), PlaceParameters) == PlaceParameters(None, None, [])
     given = declare(
-        make_node('-p', 'height:=0.1', '-p', 'box:=[0.0, 1.0]', '-p', 'off:=[a]'), PlaceParameters
+        make_node('-p', 'height:=0.1', '-p', 'box:=[0.0, 1.0]', '-p', 'without:=[a]'),
+        PlaceParameters,
     )
     assert given == PlaceParameters(0.1, [0.0, 1.0], ['a'])
     with pytest.raises(ValueError, match=r'height: expected float from -1.0 to 1.0, got 2.0'):
         declare(make_node('-p', 'height:=2.0'), PlaceParameters)
     path = tmp_path / 'place.yaml'
-    path.write_text('/**:\n  ros__parameters:\n    off: [a]\n')
+    path.write_text('/**:\n  ros__parameters:\n    without: [a]\n')
     assert load(PlaceParameters, path) == PlaceParameters(None, None, ['a'])
