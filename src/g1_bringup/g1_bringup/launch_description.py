@@ -23,7 +23,7 @@ from launch.actions import (
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node as NodeAction
-from launch_ros.actions import SetRemap
+from launch_ros.actions import PushRosNamespace, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
@@ -37,7 +37,9 @@ from g1_bringup.system import (
     Value,
     command_line,
     include_arguments,
+    namespace,
     parameters,
+    remappings,
 )
 from g1_bringup.systems import systems
 from g1_ros.config import config_path
@@ -76,11 +78,13 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     if missing := missing_packages(system, values):
         raise RuntimeError(missing)
     variables = {**environment(values), LAUNCHER: str(os.getpid())}.items()
-    return [
-        *(SetEnvironmentVariable(name, value) for name, value in variables),
+    started: list[LaunchDescriptionEntity] = [
         *(_include(include, values) for include in system.included(values)),
         *(_node(node, values) for node in system.started(values)),
     ]
+    if place := namespace(values):
+        started = [GroupAction([PushRosNamespace(place), *started])]
+    return [*(SetEnvironmentVariable(name, value) for name, value in variables), *started]
 
 
 def _given(context: LaunchContext, system: System) -> dict[str, str]:
@@ -121,8 +125,9 @@ def _node(node: Node, values: Mapping[str, Value]) -> NodeAction:
         package=node.package,
         executable=node.executable,
         parameters=[*(str(config_path(name)) for name in node.config), given],
-        remappings=node.remappings,
+        remappings=remappings(node, values),
         arguments=command_line(node),
+        ros_arguments=['--log-level', str(values['log_level'])],
         prefix=f'nice -n {node.nice}' if node.nice else None,
         exec_name=node.label,
         output='screen',

@@ -25,7 +25,9 @@ from g1_bringup.system import (
     Value,
     command_line,
     is_installed,
+    namespace,
     parameters,
+    remappings,
 )
 from g1_ros.config import config_path
 from g1_ros.middleware import environment
@@ -87,8 +89,12 @@ def command(node: Node, values: Mapping[str, Value]) -> list[str]:
         words += ['--params-file', str(config_path(name))]
     for name, value in parameters(node, values).items():
         words += ['-p', f'{name}:={json.dumps(value)}']
-    for name, other in node.remappings:
+    for name, other in remappings(node, values):
         words += ['-r', f'{name}:={other}']
+    if place := namespace(values):
+        words += ['-r', f'__ns:={place}']
+    if 'log_level' in values:
+        words += ['--log-level', str(values['log_level'])]
     return words
 
 

@@ -25,6 +25,7 @@ Value = str | int | float | bool | tuple[str, ...]
 #: split by |; the empty condition always holds.
 Condition = tuple[tuple[str, str], ...]
 
+_ROBOT_TOPICS = ('lowstate', 'arm_sdk')
 SIM: Condition = (('robot', 'sim'),)
 G1: Condition = (('robot', 'g1'),)
 #: With an argument `machine`, what runs on the robot's computer and what on the policy's.
@@ -199,6 +200,18 @@ def include_arguments(include: Include, values: Mapping[str, Value]) -> list[tup
 
 def _is_given(source: Given, values: Mapping[str, Value]) -> bool:
     return holds(source.when, values) and values.get(source.name, '') != ''
+
+
+def namespace(values: Mapping[str, Value]) -> str:
+    """Of all nodes, from / on; empty where none is asked for."""
+    name = str(values.get('namespace', '')).strip('/')
+    return f'/{name}' if name else ''
+
+
+def remappings(node: Node, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+    """Of `node`, from and to; the real robot has no namespace."""
+    outside = namespace(values) and values.get('robot') == 'g1'
+    return [*node.remappings, *((name, f'/{name}') for name in _ROBOT_TOPICS if outside)]
 
 
 def is_installed(package: str) -> bool:

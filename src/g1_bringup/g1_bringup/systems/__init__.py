@@ -6,12 +6,14 @@ from functools import cache
 
 from g1_bringup.system import ArgumentError, System
 from g1_bringup.systems import policy, robot, rviz, sim, teleop_record
+from g1_bringup.systems.everywhere import with_common_arguments
 
 
 @cache
 def systems() -> dict[str, System]:
     """The systems by name; the launch file of each is `NAME.launch.py`."""
-    described = [module.describe() for module in (policy, teleop_record, sim, robot, rviz)]
+    modules = (policy, teleop_record, sim, robot, rviz)
+    described = [with_common_arguments(module.describe()) for module in modules]
     return {system.name: system for system in described}
 
 
