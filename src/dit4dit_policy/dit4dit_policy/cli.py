@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dit4dit_policy.evaluation import evaluate, imagine
 from dit4dit_policy.serving import server
+from dit4dit_policy.training import correct
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -178,6 +179,11 @@ _COMMANDS = {
         'Let a policy do a task in simulation, and count how often it succeeds.',
         evaluate.add_arguments,
         evaluate.main,
+    ),
+    'correct': _Command(
+        'Let an expert take over from a policy, and record what it shows, to train on.',
+        correct.add_arguments,
+        correct.main,
     ),
     'serve': _Command(
         'Answer over a WebSocket what a policy does: to robots, and to clients of others.',

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.evaluation.environment import Step
+from dit4dit_policy.evaluation.environment import Expert, LostError, Step
 from dit4dit_policy.inference.chunk_policy import Observation
+from g1_control.safety import Mode
 from g1_description import Embodiment, load_robot
+from g1_sim.planner import NoWayError, Planner
 from g1_sim.rollout import Rollout
 from g1_sim.simulation import Simulation
+from g1_sim.take_over import TakeOver
 from g1_sim.tasks import load_task, simulated_tasks
 
-_LIFTED = 0.02  # [m] above where it stood
+_WATCHED_LIMIT = 120.0  # [s] of an attempt in which the expert may take over
 
 
 def make(cameras: tuple[str, ...], latency: float) -> G1Environment:
@@ -33,6 +39,8 @@ class G1Environment:
         self._simulation: Simulation | None = None
         self._rollout: Rollout | None = None
         self._stage = 0
+        self._watched: dict[str, Any] = {}
+        self._planner: Planner | None = None
 
     @property
     def embodiment(self) -> Embodiment:
@@ -57,7 +65,9 @@ class G1Environment:
             self.close()
             self._simulation = Simulation(task, seed, variant)
         self._simulation.reset(seed)
-        self._rollout = Rollout(self._simulation, cameras=self._cameras, latency=self._latency)
+        self._rollout = Rollout(
+            self._simulation, cameras=self._cameras, latency=self._latency, **self._watched
+        )
         self._stage = 0
         self._look()
         return self._rollout.observation
@@ -85,6 +95,24 @@ class G1Environment:
             },
             text=status.rejection_text or status.text,
         )
+
+    def watch(self, observer: Callable[[Observation], None], size: tuple[int, int]) -> None:
+        """Shows every observation from the next reset on; attempts have time for the expert."""
+        self._watched = {'observer': observer, 'image_shape': size, 'time_limit': _WATCHED_LIMIT}
+
+    def expert(self) -> Expert:
+        """The scripted expert from the present state. LostError where it knows no way."""
+        rollout, simulation = self._rollout, self._simulation
+        if rollout is None or simulation is None or rollout.done:
+            raise RuntimeError('expected an attempt that goes on; call reset first')
+        if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
+            raise LostError(rollout.status.text)
+        self._planner = self._planner or Planner()
+        try:
+            motion = self._planner.plan(simulation.task, simulation.scene)
+        except NoWayError as error:
+            raise LostError(str(error)) from None
+        return TakeOver(motion, rollout.time)
 
     def _look(self) -> None:
         """Keeps the furthest stage; only an attempt that ends in success has reached the last."""

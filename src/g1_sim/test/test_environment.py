@@ -66,3 +66,24 @@ def test_the_simulator_loads_no_torch():
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert result.stdout == 'False\n'
+
+
+def test_the_expert_takes_over_at_pace_and_every_observation_is_shown():
+    environment = find_plugin('dit4dit.environments', 'g1')((), 0.15)
+    seen = []
+    environment.watch(seen.append, (48, 64))
+    observation = environment.reset('pick_and_place', 7)
+    for _ in range(5):
+        observation = environment.step(STILL).observation
+    np.testing.assert_allclose([s.stamp for s in seen], np.arange(11) * 0.1, atol=1e-6)
+    expert = environment.expert()
+    assert expert.end > observation.stamp + 3.0
+    moves = np.abs(expert(observation) - observation.state).max(axis=1)
+    assert moves[3] > 0.03 and np.abs(np.diff(expert(observation), axis=0)).max() < 0.3
+    np.testing.assert_allclose(expert(observation)[2], expert.target(observation.stamp + 0.2))
+    while observation.stamp < expert.end + 2.0:
+        step = environment.step(expert(observation))
+        observation = step.observation
+        if step.done:
+            break
+    assert step.success

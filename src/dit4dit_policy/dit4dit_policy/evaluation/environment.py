@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,3 +60,34 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Ends what was started for it."""
+
+
+class LostError(Exception):
+    """The expert knows no way from here to the end of the task; says why."""
+
+
+class Expert(Protocol):
+    """Goes on from where it was asked for to the end of the task."""
+
+    @property
+    def end(self) -> float:
+        """Stamp at which its motion is at its end [s]."""
+
+    def target(self, stamp: float) -> NDArray[np.float64]:
+        """(A,) what it wants at that stamp, as a demonstration has it."""
+
+    def __call__(self, observation: Observation) -> NDArray[np.float64]:
+        """A chunk (K, A), as a policy's."""
+
+
+class TeachingEnvironment(Environment, Protocol):
+    """An environment with an expert that can take over from a policy."""
+
+    def watch(self, observer: Callable[[Observation], None], size: tuple[int, int]) -> None:
+        """Shows every observation, one a step of the embodiment, of all attempts from now on.
+
+        Images have `size` (H, W). Such attempts have time for a policy and the expert after it.
+        """
+
+    def expert(self) -> Expert:
+        """An expert that goes on from the present state. LostError where it knows no way."""

@@ -24,6 +24,9 @@ class TrainConfig:
     cameras give other dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its
     first); or '', new weights behind an autoencoder trained on the datasets. recompute_bounds:
     normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
+    augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures in
+    memory, a GPU's where there is one, and changes and encodes them anew for each example, which
+    asks for a small autoencoder.
     """
 
     preset: str
@@ -46,7 +49,8 @@ class TrainConfig:
     autoencoder_steps: int = 1500
     autoencoder_batch_size: int = 16
     autoencoder_lr: float = 2e-3
-    variants: int = 3  # light and shift of the images, drawn once an episode
+    augment: Literal['episode', 'example'] = 'episode'  # how often light and place are drawn anew
+    variants: int = 3  # drawn for each episode, encoded once and kept on disk
     steps: int = 2000
     batch_size: int = 64  # of all processes together
     video_batch_size: int = 16  # examples of it that the video loss is taken on
@@ -66,6 +70,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.mode not in ('joint', 'video', 'action'):
             raise ValueError(f"mode: expected 'joint', 'video' or 'action', got {self.mode!r}")
+        if self.augment not in ('episode', 'example'):
+            raise ValueError(f"augment: expected 'episode' or 'example', got {self.augment!r}")
         if not 0 < self.video_batch_size <= self.batch_size:
             raise ValueError(
                 f'video_batch_size: expected 1 to batch_size, {self.batch_size}, '

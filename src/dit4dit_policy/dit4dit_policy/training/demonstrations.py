@@ -5,8 +5,10 @@ Shapes: N frames of all datasets one after the other, S numbers of a state, A of
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,10 @@ from dit4dit_policy.model.config import ModelConfig
 from g1_data.dataset import Dataset, Episode
 from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
+
+#: Column of a dataset of corrections: its one number is 1 where the expert was in control, and 0
+#: where a policy was.
+CONTROL_KEY = 'in_control'
 
 # Of a number that did not change [rad, m]: so wide that noise in its measured state does not
 _SMALLEST_STATE_RANGE = 0.02
@@ -31,7 +37,8 @@ class Demonstrations:
     weights: share of each dataset in what is trained on. embodiment: with the cameras that are
     used. state (N, S), action (N, A) [rad, m]: of a number that a dataset has not they are NaN.
     `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
-    episode.
+    episode. taught (N,): whether chunks that begin there are to be learnt: all but where a policy
+    was in control, see `CONTROL_KEY`.
     """
 
     sources: tuple[Dataset, ...]
@@ -44,6 +51,7 @@ class Demonstrations:
     episode: NDArray[np.int64]
     task: NDArray[np.int64]
     last: NDArray[np.int64]
+    taught: NDArray[np.bool_]
 
     @property
     def episodes(self) -> int:
@@ -71,7 +79,7 @@ class Demonstrations:
                 )
         instructions: dict[str, int] = {}
         columns: dict[str, list[NDArray[Any]]] = {
-            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last')
+            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last', 'taught')
         }
         count = number = 0
         for index, source in enumerate(sources):
@@ -93,6 +101,7 @@ class Demonstrations:
                     for task in source.frame_tasks(episode.index)[::stride]
                 ]
                 columns['task'].append(np.resize(tasks, length))
+                columns['taught'].append(_taught(source, episode.index)[::stride])
                 facts = {'dataset': index, 'episode': number, 'last': count - 1}
                 for name, value in facts.items():
                     columns[name].append(np.full(length, value))
@@ -178,10 +187,15 @@ class Demonstrations:
         size: (H, W) of a camera's picture. ValueError where an episode has not as many images as
         states.
         """
-        source = self.sources[index]
-        for episode in source.episodes:
-            cameras = self.embodiment.cameras.values()
-            yield side_by_side([self._video(source, episode, camera, size) for camera in cameras])
+        source, cameras = self.sources[index], self.embodiment.cameras.values()
+
+        def read(episode: Episode) -> NDArray[np.uint8]:
+            return side_by_side([self._video(source, episode, camera, size) for camera in cameras])
+
+        threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(source.episodes), 2 * threads):
+                yield from pool.map(read, source.episodes[start : start + 2 * threads])
 
     def _video(
         self, source: Dataset, episode: Episode, camera: Camera, size: tuple[int, int]
@@ -208,6 +222,14 @@ def _stride(source: Dataset, step: float) -> int:
             f'{source.root}: {source.fps} frames per second do not divide into steps of {step:g} s'
         )
     return stride
+
+
+def _taught(source: Dataset, episode: int) -> NDArray[np.bool_]:
+    """(T,) whether a frame is to be learnt from."""
+    if CONTROL_KEY not in source.extras:
+        return np.ones(source.episodes[episode].length, dtype=np.bool_)
+    control: NDArray[Any] = source.read_finite(episode, (CONTROL_KEY,))[CONTROL_KEY]
+    return control[:, 0] > 0
 
 
 def _places(

@@ -12,6 +12,7 @@ from torch import Tensor
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
+from dit4dit_policy.training.clips import Clips
 from dit4dit_policy.training.demonstrations import Demonstrations
 
 
@@ -24,13 +25,11 @@ class Examples:
 
     config: ModelConfig
     processor: Processor
-    latents: list[list[Tensor]]
+    clips: Clips
     prompts: Tensor
     state: NDArray[np.float64]
     action: NDArray[np.float64]
     known: Tensor
-    dataset: Tensor
-    first: Tensor
     task: Tensor
     last: Tensor
 
@@ -40,10 +39,10 @@ class Examples:
         config: ModelConfig,
         data: Demonstrations,
         processor: Processor,
-        latents: list[list[Tensor]],
+        clips: Clips,
         prompts: Tensor,
     ) -> Examples:
-        """`latents` of `LatentCache`; `prompts` (instructions, L, E) embed `data.instructions`.
+        """`clips` of the demonstrations; `prompts` (instructions, L, E) embed their instructions.
 
         A number that a dataset has not is in the middle of its range, and its targets don't count.
         """
@@ -54,31 +53,29 @@ class Examples:
         return cls(
             config=config,
             processor=processor,
-            latents=latents,
+            clips=clips,
             prompts=prompts,
             state=state,
             action=_filled(data.action, processor.action_lower, processor.action_upper, reference),
             known=torch.from_numpy(known),
-            dataset=torch.from_numpy(data.dataset),
-            first=torch.searchsorted(
-                torch.from_numpy(data.dataset), torch.arange(len(data.sources))
-            ),
             task=torch.from_numpy(data.task),
             last=torch.from_numpy(data.last),
         )
 
-    def batch(self, start_B: Tensor, variant_B: Tensor) -> Batch:
-        """Examples at the frames `start_B`. After an episode its last frame and target stay."""
+    def batch(self, start_B: Tensor, augmented: bool = False, whole: int | None = None) -> Batch:
+        """Examples at the frames `start_B`. After an episode its last frame and target stay.
+
+        augmented: their pictures are changed as for training, else they are as the robot sees them.
+        whole: how many of the first need their whole clips, see `Clips`.
+        """
         chunk_BK = torch.minimum(
             start_B[:, None] + torch.arange(self.config.action.horizon), self.last[start_B, None]
         )
         state_B1S = self.state[start_B, None]
         actions = self.processor.encode_action(self.action[chunk_BK], state_B1S)
         return Batch(
-            latents=torch.stack(
-                [self._clip(*at) for at in zip(start_B.tolist(), variant_B.tolist(), strict=True)]
-            ),
-            prompt=self.prompts[self.task[start_B]],
+            latents=self.clips.encoded(start_B, augmented, whole),
+            prompt=self.prompts[self.task[start_B].to(self.prompts.device)],
             state=self.processor.encode_state(state_B1S),
             actions=actions,
             mask=self.known[start_B, None].expand_as(actions),
@@ -87,16 +84,6 @@ class Examples:
     def decoded(self, actions: Tensor, start_B: Tensor) -> NDArray[np.float64]:
         """Targets (B, K, A) [rad, m] of the model's actions for the examples at `start_B`."""
         return self.processor.decode_action(actions.float().cpu(), self.state[start_B, None])
-
-    def _clip(self, start: int, variant: int) -> Tensor:
-        """Latents (C, T, h, w) of the clip that begins at the frame `start`."""
-        dataset = int(self.dataset[start])
-        latents, first = self.latents[dataset][variant], int(self.first[dataset])
-        if latents.shape[2] > 1:
-            return latents[start - first].float()
-        rows = start + torch.tensor(self.config.backbone.clip_offsets)
-        rows = rows.clamp(max=int(self.last[start])) - first
-        return latents[rows][:, :, 0].transpose(0, 1).float()
 
 
 def _filled(

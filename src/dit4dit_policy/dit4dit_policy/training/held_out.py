@@ -32,14 +32,24 @@ class Split:
         """Every n-th episode is held out. ValueError where there are too few of them."""
         every = max(2, round(1 / fraction))
         held_out = torch.from_numpy(data.episode) % every == every - 1
-        if not held_out.any():
+        taught = torch.from_numpy(data.taught)
+        if not (held_out & taught).any():
             raise ValueError(f'{data.episodes} episodes are too few to hold out one in {every}')
         dataset = torch.from_numpy(data.dataset)
-        training = [(~held_out & (dataset == i)).nonzero()[:, 0] for i in range(len(data.sources))]
+        training = [
+            (taught & ~held_out & (dataset == i)).nonzero()[:, 0] for i in range(len(data.sources))
+        ]
         for source, rows in zip(data.sources, training, strict=True):
             if not len(rows):
                 raise ValueError(f'{source.root}: held out as a whole, its episodes are too few')
-        return cls(training, held_out.nonzero()[:, 0])
+        return cls(training, (held_out & taught).nonzero()[:, 0])
+
+    def draw(self, dataset_B: Tensor) -> Tensor:
+        """(B,) a random frame to train on of each of those datasets."""
+        sizes = torch.tensor([len(rows) for rows in self.training])
+        firsts = sizes.cumsum(0) - sizes
+        share_B = torch.rand(len(dataset_B), dtype=torch.float64)
+        return torch.cat(self.training)[firsts[dataset_B] + (share_B * sizes[dataset_B]).long()]
 
 
 @torch.no_grad()
@@ -55,7 +65,7 @@ def evaluate(
     torch.manual_seed(0)
     objective = objective.eval()
     rows = split.held_out[torch.randperm(len(split.held_out))[:_EVALUATED]]
-    batch = examples.batch(rows, torch.zeros_like(rows))
+    batch = examples.batch(rows)
     shuffled = replace(batch, latents=batch.latents[torch.randperm(len(rows))])
     seen = objective(on_device(batch, accelerator))
     unseen = objective(on_device(shuffled, accelerator))
@@ -73,7 +83,7 @@ def evaluate(
     return {
         'error': error(seen['actions']),
         'error_wrong_image': error(unseen['actions']),
-        'error_state_only': error(examples.batch(nearest, torch.zeros_like(nearest)).actions),
+        'error_state_only': error(examples.batch(nearest).actions),
         **({'held_out_video': float(seen['video'])} if 'video' in seen else {}),
     }
 

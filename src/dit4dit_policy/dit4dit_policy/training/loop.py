@@ -59,15 +59,16 @@ class Run:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self._whole = objective.video_batch
         self._objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self._parameters = [p for p in self._objective.parameters() if p.requires_grad]
         self._ema = [p.detach().clone() for p in self._parameters]
         self.step = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
-        self._recent: list[dict[str, float]] = []
+        self._recent: list[dict[str, Tensor]] = []
 
-    def advance(self) -> dict[str, float]:
+    def advance(self) -> None:
         """One step of Algorithm 1: the action loss plus lambda times the video loss."""
         began = time.monotonic()
         config, accelerator = self._config, self._accelerator
@@ -89,10 +90,13 @@ class Run:
         decay = min(config.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self._ema, self._parameters, 1 - decay)
+        self._recent.append({k: v.detach() for k, v in losses.items()} | {'gradient': norm})
         self._seconds += time.monotonic() - began
-        numbers = {name: loss.item() for name, loss in losses.items()} | {'gradient': float(norm)}
-        self._recent.append(numbers)
-        return numbers
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Of the last step; asking waits for a GPU."""
+        return {name: float(loss) for name, loss in self._recent[-1].items()}
 
     def save(self, output: Path) -> None:
         """Evaluates and writes the averaged weights, the metrics, and all that `resume` needs."""
@@ -101,7 +105,9 @@ class Run:
             picture = output / 'chunks.png'
             errors = evaluate(self._objective, accelerator, self._examples, self._split, picture)
             state = accelerator.get_state_dict(self._objective)
-            means = {k: float(np.mean([r[k] for r in self._recent])) for k in self._recent[0]}
+            means = {
+                k: float(torch.stack([r[k] for r in self._recent]).mean()) for k in self._recent[0]
+            }
             record = {'step': self.step, 'seconds': round(self._seconds), **means, **errors}
             if accelerator.is_main_process:
                 self._write_checkpoint(output / 'checkpoint', state, record)
@@ -130,17 +136,10 @@ class Run:
 
     def _batch(self) -> Batch:
         """A random batch, its states noisy and some hidden: the policy cannot just copy them."""
-        config, training = self._config, self._split.training
+        config = self._config
         count = config.batch_size // self._accelerator.num_processes
         datasets = torch.multinomial(self._weights, count, replacement=True)
-        drawn = torch.rand(count)
-        rows = torch.stack(
-            [
-                training[dataset][int(share * len(training[dataset]))]
-                for dataset, share in zip(datasets.tolist(), drawn.tolist(), strict=True)
-            ]
-        )
-        batch = self._examples.batch(rows, torch.randint(config.variants, (count,)))
+        batch = self._examples.batch(self._split.draw(datasets), augmented=True, whole=self._whole)
         noise = config.state_noise_std * torch.randn(batch.state.shape)
         shown = torch.rand(count, 1, 1) >= config.state_dropout
         hidden = replace(batch, state=(batch.state + noise) * shown)

@@ -22,7 +22,8 @@ class Objective(nn.Module):
     def __init__(self, config: TrainConfig, model: DiT4DiT, processes: int) -> None:
         super().__init__()
         self.model, self._mode, self._samples = model, config.mode, config.noise_samples
-        self._video_batch = max(1, config.video_batch_size // processes)
+        #: Examples of a process that the video loss is taken on, the first ones.
+        self.video_batch = max(1, config.video_batch_size // processes)
         if config.mode == 'video':
             if not model.backbone.has_loss:
                 raise ValueError(
@@ -51,5 +52,5 @@ class Objective(nn.Module):
         if self._mode != 'video':
             losses['action'] = model.action_loss(batch, self._samples)
         if self._mode != 'action' and has_loss:
-            losses['video'] = model.backbone_loss(batch.first(self._video_batch))
+            losses['video'] = model.backbone_loss(batch.first(self.video_batch))
         return losses

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
@@ -26,15 +29,20 @@ from g1_description import Embodiment, load_embodiment
 
 @dataclass(frozen=True)
 class Start:
-    """What a training begins with. before: the record of the checkpoint that the model is from."""
+    """What a training begins with.
+
+    before: the record of the checkpoint that the model is from. pictures: reads, once, all frames
+    of the demonstrations at a size, (N, H, W, 3).
+    """
 
     model: DiT4DiT
     data: Demonstrations
     processor: Processor
     before: dict[str, Any] | None
+    pictures: Callable[[tuple[int, int]], NDArray[np.uint8]]
 
 
-def start(config: TrainConfig, log: Console) -> Start:
+def start(config: TrainConfig, device: torch.device, log: Console) -> Start:
     """Reads the demonstrations and makes the model, as `init_from` and `preset` say.
 
     FileNotFoundError or ValueError says what is missing or does not fit.
@@ -48,8 +56,9 @@ def start(config: TrainConfig, log: Console) -> Start:
     data = Demonstrations.read(config.datasets, robot, config.evaluation_worlds)
     wanted = _wanted(config, len(robot.cameras))
     before = None
+    pictures = cache(partial(_pictures, data, log))
     if folder is None:
-        model = _new_model(config, wanted, data, log)
+        model = _new_model(config, wanted, pictures, device, log)
     elif earlier is None:
         model = checkpoint.from_pretrained(folder, wanted)
     else:
@@ -64,7 +73,7 @@ def start(config: TrainConfig, log: Console) -> Start:
         action_shift=config.action_shift,
         initial_noise_std=config.initial_noise_std,
     )
-    return Start(model, data, processor, before)
+    return Start(model, data, processor, before, pictures)
 
 
 def with_bounds_of(processor: Processor, earlier: Processor, log: Console) -> Processor:
@@ -167,7 +176,11 @@ def _continued(
 
 
 def _new_model(
-    config: TrainConfig, wanted: ModelConfig, data: Demonstrations, log: Console
+    config: TrainConfig,
+    wanted: ModelConfig,
+    pictures: Callable[[tuple[int, int]], NDArray[np.uint8]],
+    device: torch.device,
+    log: Console,
 ) -> DiT4DiT:
     """New weights; a backbone with an autoencoder of its own gets one trained on the videos."""
     if not isinstance(wanted.backbone, CosmosConfig):
@@ -176,7 +189,11 @@ def _new_model(
     if path.is_file():
         saved = torch.load(path, weights_only=True)
     else:
-        saved = _trained_autoencoder(config, wanted.backbone, data, log)
+        vae, statistics, quality = train_autoencoder(
+            wanted.backbone.vae, pictures(wanted.backbone.image), config, device, tracker(log)
+        )
+        log.print(f'autoencoder: PSNR {quality:.1f} dB')
+        saved = {'statistics': statistics, 'weights': vae.cpu().state_dict()}
         torch.save(saved, path)
     vae_config = replace(wanted.backbone.vae, **saved['statistics'])
     torch.manual_seed(config.seed)  # the same DiTs, whether the autoencoder was at hand or not
@@ -187,16 +204,6 @@ def _new_model(
     return model
 
 
-def _trained_autoencoder(
-    config: TrainConfig, backbone: CosmosConfig, data: Demonstrations, log: Console
-) -> dict[str, Any]:
-    track = tracker(log)
-    videos = (video for i in range(len(data.sources)) for video in data.videos(i, backbone.image))
-    vae, statistics, quality = train_autoencoder(
-        backbone.vae,
-        np.concatenate(list(track(videos, 'reading videos', data.episodes))),
-        config,
-        track,
-    )
-    log.print(f'autoencoder: PSNR {quality:.1f} dB')
-    return {'statistics': statistics, 'weights': vae.state_dict()}
+def _pictures(data: Demonstrations, log: Console, size: tuple[int, int]) -> NDArray[np.uint8]:
+    videos = (video for i in range(len(data.sources)) for video in data.videos(i, size))
+    return np.concatenate(list(tracker(log)(videos, 'reading videos', data.episodes)))

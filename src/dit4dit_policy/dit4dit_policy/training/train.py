@@ -17,6 +17,7 @@ from rich.console import Console
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dit4dit_policy.inference import prompt_cache
+from dit4dit_policy.training.clips import CachedClips, Clips, FreshClips
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.examples import Examples
 from dit4dit_policy.training.latent_cache import LatentCache
@@ -24,6 +25,8 @@ from dit4dit_policy.training.linear import choose_linear, use_onednn
 from dit4dit_policy.training.loop import Run
 from dit4dit_policy.training.start import Start, start
 from dit4dit_policy.training.terminal import losses_line, progress_bar, tracker
+
+_SHOWN_EVERY = 10  # steps
 
 
 def train(config: TrainConfig) -> Path:
@@ -42,7 +45,7 @@ def train(config: TrainConfig) -> Path:
         if accelerator.is_main_process:
             entries = asdict(config) | {'cameras': list(config.cameras)}
             (output / 'config.yaml').write_text(yaml.safe_dump(entries, sort_keys=False))
-        begin = start(config, log)
+        begin = start(config, accelerator.device, log)
         if accelerator.device.type == 'cpu' and not config.bf16:
             linear = choose_linear(output)
             log.print(f'linear layers by {linear}')
@@ -55,8 +58,9 @@ def train(config: TrainConfig) -> Path:
     with progress_bar(log) as bar:
         line = bar.add_task('training', total=config.steps, completed=run.step)
         while run.step < config.steps:
-            losses = run.advance()
-            bar.update(line, advance=1, description=losses_line(losses))
+            run.advance()
+            if run.step % _SHOWN_EVERY == 0 or run.step == config.steps:
+                bar.update(line, completed=run.step, description=losses_line(run.losses))
             if run.step % config.evaluate_every == 0 or run.step == config.steps:
                 run.save(output)
     accelerator.end_training()
@@ -100,8 +104,13 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 def _examples(config: TrainConfig, begin: Start, log: Console) -> Examples:
     """The demonstrations as the model sees them: pictures encoded, sentences embedded."""
     backbone, data = begin.model.backbone, begin.data
-    latents = LatentCache.default().latents(backbone, data, config.variants, tracker(log))
+    clips: Clips
+    if config.augment == 'example':
+        clips = FreshClips(backbone, begin.pictures(backbone.config.image), data.last)
+    else:
+        latents = LatentCache.default().latents(backbone, data, config.variants, tracker(log))
+        clips = CachedClips.of(latents, data, backbone.config.clip_offsets)
     prompts = prompt_cache.PromptCache(backbone, prompt_cache.default_folder())
     prompts.embed(data.instructions)
-    embedded = torch.cat([prompts[text].cpu() for text in data.instructions])
-    return Examples.make(begin.model.config, data, begin.processor, latents, embedded)
+    embedded = torch.cat([prompts[text] for text in data.instructions])
+    return Examples.make(begin.model.config, data, begin.processor, clips, embedded)

@@ -132,5 +132,5 @@ class ByteTextEncoder(nn.Module):
         for row, prompt in zip(ids, prompts, strict=True):
             code = prompt.encode()[: self.config.tokens]
             row[: len(code)] = torch.tensor(list(code))
-        states = self.model(ids, output_hidden_states=True).hidden_states[1:]
+        states = self.model(ids.to(self.model.device), output_hidden_states=True).hidden_states[1:]
         return torch.cat([F.layer_norm(s, s.shape[-1:]) for s in states], dim=-1)

@@ -1,0 +1,154 @@
+"""Corrections: a policy drives, an expert takes over and shows how it goes on from there.
+
+The whole attempt is recorded; what the expert did is learnt from it (Ross et al., A Reduction of
+Imitation Learning and Structured Prediction to No-Regret Online Learning, 2011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit4dit_policy.evaluation.environment import Expert, LostError, Step, TeachingEnvironment
+from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.training.demonstrations import CONTROL_KEY
+from g1_data import DatasetWriter, Extra, Schema
+from g1_description import Embodiment
+
+#: (H, W) of recorded pictures.
+SIZE = (240, 320)
+_SOONEST = 1.0  # [s] for which the policy drives at least,
+_MEAN = 9.0  # and on average thereafter
+_STALL = 2.0  # [s] without a motion are a stall: the expert takes over,
+_MOVED = 0.02  # [rad, m] and this is a motion
+_PLANS = 3  # of the expert, each from what the one before has left
+_REST = 0.7  # [s] after a plan before its outcome is judged
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What came of an attempt.
+
+    outcome: 'corrected', 'done' by the policy alone, 'lost', where the expert knew no way, or
+    'failed', where it did not succeed. taken_over: when [s], None where the policy ended it.
+    """
+
+    attempt: Attempt
+    outcome: str
+    taken_over: float | None = None
+    text: str = ''
+
+
+@dataclass
+class _Row:
+    seen: Observation
+    target: NDArray[np.float64]
+    plan: int  # 0: of the policy
+
+
+def schema_for(embodiment: Embodiment, cameras: tuple[str, ...]) -> Schema:
+    """Of a dataset of corrections."""
+    extras = {CONTROL_KEY: Extra(('expert',), 'uint8')}
+    return Schema.of(embodiment, dict.fromkeys(cameras, SIZE), extras=extras)
+
+
+class Corrector:
+    """A policy and an expert in an environment, one after the other."""
+
+    def __init__(self, env: str, policy: str, checkpoint: str, latency: float) -> None:
+        bare = make_environment(env, (), latency)
+        self._policy: ChunkPolicy = load_policy(policy, checkpoint, bare)
+        bare.close()
+        environment = make_environment(env, self._policy.cameras, latency)
+        if not (hasattr(environment, 'watch') and hasattr(environment, 'expert')):
+            raise ValueError(f'{env}: expected an environment with an expert, this one has none')
+        self._environment: TeachingEnvironment = environment
+        self._environment.watch(self._record, SIZE)
+        self._rows: list[_Row] = []
+        self._driver: Expert | _Driver = _Driver(self._policy)
+        self._plan = 0
+
+    @property
+    def schema(self) -> Schema:
+        """Of the dataset that `correct` writes."""
+        return schema_for(self._environment.embodiment, self._policy.cameras)
+
+    def correct(self, attempt: Attempt, writer: DatasetWriter) -> Correction:
+        """One attempt; it is written where the expert has brought it to its end."""
+        rng = np.random.default_rng((attempt.seed, 3))
+        until = _SOONEST + rng.exponential(_MEAN)
+        self._rows, self._plan, self._driver = [], 0, _Driver(self._policy)
+        observation = self._environment.reset(attempt.task, attempt.seed, attempt.variant)
+        if not self._rows:
+            self._record(observation)
+        while observation.stamp < until and not self._stalled():
+            step = self._step(observation)
+            if step.done:
+                outcome = 'done' if step.success else 'failed'
+                return Correction(attempt, outcome, text=step.text)
+            observation = step.observation
+        begun = observation.stamp
+        try:
+            success = self._finish(observation)
+        except LostError as error:
+            return Correction(attempt, 'lost', begun, str(error))
+        if success:
+            self._write(writer, observation.instruction)
+        return Correction(attempt, 'corrected' if success else 'failed', begun)
+
+    def _finish(self, observation: Observation) -> bool:
+        """Plans of the expert until one succeeds; whether one does."""
+        for plan in range(1, _PLANS + 1):
+            self._driver, self._plan = self._environment.expert(), plan
+            self._rows[-1].plan = plan
+            while observation.stamp < self._driver.end + _REST:
+                step = self._step(observation)
+                if step.done:
+                    return step.success
+                observation = step.observation
+        return False
+
+    def _step(self, observation: Observation) -> Step:
+        chunk, row = self._driver(observation), self._rows[-1]
+        row.target = self._driver.target(row.seen.stamp)  # it was seen before the chunk was made
+        return self._environment.step(chunk)
+
+    def _record(self, seen: Observation) -> None:
+        self._rows.append(_Row(seen, self._driver.target(seen.stamp), self._plan))
+
+    def _stalled(self) -> bool:
+        now = self._rows[-1].seen.stamp
+        if now < _STALL:
+            return False
+        recent = [row.seen.state for row in self._rows if row.seen.stamp >= now - _STALL]
+        return bool(np.ptp(recent, axis=0).max() < _MOVED)
+
+    def _write(self, writer: DatasetWriter, instruction: str) -> None:
+        """Only the plan that succeeded teaches: what went wrong before it is no example."""
+        with writer.episode(instruction) as episode:
+            for row in self._rows:
+                control = np.array([row.plan == self._plan], dtype=np.uint8)
+                episode.add(row.seen.state, row.target, row.seen.images, {CONTROL_KEY: control})
+
+
+class _Driver:
+    """A policy whose last chunk says what it wants at a stamp."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        self._policy = policy
+        self._stamp = 0.0
+        self._chunk: NDArray[np.float64] | None = None
+
+    def __call__(self, observation: Observation) -> NDArray[np.float64]:
+        self._stamp, self._chunk = observation.stamp, self._policy.infer(observation)
+        return self._chunk
+
+    def target(self, stamp: float) -> NDArray[np.float64]:
+        """Of the newest chunk; before the first, nothing."""
+        if self._chunk is None:
+            return np.zeros(len(self._policy.embodiment.action_names))
+        step = round((stamp - self._stamp) / self._policy.step)
+        return self._chunk[min(step, len(self._chunk) - 1)]
