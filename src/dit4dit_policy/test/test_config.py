@@ -51,7 +51,7 @@ def test_the_presets_are_the_paper_and_the_released_code():
         'divide_by_std',
         'multiply_by_std',
     )
-    with pytest.raises(ValueError, match='there are: nano, g1, released'):
+    with pytest.raises(ValueError, match='there are: nano, small, g1, released'):
         preset('huge')
 
 
