@@ -41,39 +41,41 @@ def preset(name: str) -> ModelConfig:
     return config
 
 
-_NANO = ModelConfig(
-    backbone=CosmosConfig(
-        transformer=TransformerConfig(
-            num_attention_heads=4,
-            attention_head_dim=32,
-            num_layers=4,
-            text_embed_dim=64,
-            adaln_lora_dim=32,
-            crossattn_proj_in_channels=128,
-            encoder_hidden_states_channels=64,
-            max_size=(4, 24, 32),
-            mlp_ratio=3.0,
-            rope_scale=(1.0, 1.0, 1.0),
-            concat_padding_mask=False,
-            extra_pos_embed_type='learnable',
-        ),
-        vae=VaeConfig(
-            base_dim=24,
-            dim_mult=(1, 2),
-            num_res_blocks=1,
-            temperal_downsample=(False,),
-            in_channels=48,
-            out_channels=48,
-            patch_size=4,
-            latents_mean=(0.0,) * 16,
-            latents_std=(1.0,) * 16,
-        ),
-        text=TextConfig(encoder='bytes', layers=2, hidden=64, tokens=64),
-        image=(96, 128),
-        feature_layer=1,
-        latent_frames=2,
-        frame_step=8,
+_NANO_BACKBONE = CosmosConfig(
+    transformer=TransformerConfig(
+        num_attention_heads=4,
+        attention_head_dim=32,
+        num_layers=4,
+        text_embed_dim=64,
+        adaln_lora_dim=32,
+        crossattn_proj_in_channels=128,
+        encoder_hidden_states_channels=64,
+        max_size=(4, 24, 32),
+        mlp_ratio=3.0,
+        rope_scale=(1.0, 1.0, 1.0),
+        concat_padding_mask=False,
+        extra_pos_embed_type='learnable',
     ),
+    vae=VaeConfig(
+        base_dim=24,
+        dim_mult=(1, 2),
+        num_res_blocks=1,
+        temperal_downsample=(False,),
+        in_channels=48,
+        out_channels=48,
+        patch_size=4,
+        latents_mean=(0.0,) * 16,
+        latents_std=(1.0,) * 16,
+    ),
+    text=TextConfig(encoder='bytes', layers=2, hidden=64, tokens=64),
+    image=(96, 128),
+    feature_layer=1,
+    latent_frames=2,
+    frame_step=8,
+)
+
+_NANO = ModelConfig(
+    backbone=_NANO_BACKBONE,
     action=ActionConfig(
         width=128,
         heads=4,
@@ -93,9 +95,9 @@ _NANO = ModelConfig(
 _SMALL = replace(
     _NANO,
     backbone=replace(
-        _NANO.backbone,
+        _NANO_BACKBONE,
         transformer=replace(
-            _NANO.backbone.transformer,
+            _NANO_BACKBONE.transformer,
             num_attention_heads=6,
             num_layers=5,
             max_size=(4, 24, 40),

@@ -7,6 +7,7 @@ Imitation Learning and Structured Prediction to No-Regret Online Learning, 2011)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Corrector:
         bare = make_environment(env, (), latency)
         self._policy: ChunkPolicy = load_policy(policy, checkpoint, bare)
         bare.close()
-        environment = make_environment(env, self._policy.cameras, latency)
+        environment: Any = make_environment(env, self._policy.cameras, latency)
         if not (hasattr(environment, 'watch') and hasattr(environment, 'expert')):
             raise ValueError(f'{env}: expected an environment with an expert, this one has none')
         self._environment: TeachingEnvironment = environment
