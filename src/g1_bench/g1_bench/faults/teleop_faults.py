@@ -17,6 +17,7 @@ from g1_bench.faults.headset import Headset
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
 from g1_control.safety import Mode
 
+_NAP = 2.0  # [s], longer than a hiccup, after which the hands go on, also to a busy teleop_node
 _PRESS = 0.4  # [s] that the grip is open before it is pressed
 _ENGAGES = 2.0  # [s] in which a pressed grip moves the arms
 _RUNS_OUT = 1.0  # [s] in which the last targets do
@@ -99,7 +100,7 @@ def _falls_asleep(system: SystemUnderTest, headset: Headset, within: float) -> R
     _move(system, headset)
     headset.awake, slept = False, time.time()
     seconds = see_hold(system, slept, SafetyStatus.CHUNK_EXPIRED, within)
-    system.listen(0.6)  # longer than a hiccup, after which the hands go on
+    system.listen(_NAP)
     headset.awake = True
     return _rests_until_gripped(system, headset, seconds)
 
