@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dit4dit_policy.cli import main
-from dit4dit_policy.evaluation.environment import LostError, Step
+from dit4dit_policy.evaluation.environment import Step, TeacherLostError
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.training.demonstrations import CONTROL_KEY, Demonstrations
 from g1_data import Dataset
@@ -37,8 +37,8 @@ class ToyEnvironment:
 
     def expert(self):
         if self._task == 'lift':
-            raise LostError('it is too heavy')
-        return ToyExpert(self._time, self._a)
+            raise TeacherLostError('it is too heavy')
+        return ToyTeacher(self._time, self._a)
 
     def reset(self, task, seed, variant=''):
         self._task, self._time, self._a = task, 0.0, 2.0 if task == 'wave' else 0.0
@@ -62,7 +62,7 @@ class ToyEnvironment:
         return seen
 
 
-class ToyExpert:
+class ToyTeacher:
     """Raises 'a' by 1 a second."""
 
     end = np.inf

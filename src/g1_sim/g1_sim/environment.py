@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.evaluation.environment import Expert, LostError, Step
+from dit4dit_policy.evaluation.environment import Step, Teacher, TeacherLostError
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.safety import Mode
 from g1_description import Embodiment, load_robot
@@ -100,18 +100,18 @@ class G1Environment:
         """Shows every observation from the next reset on; attempts have time for the expert."""
         self._watched = {'observer': observer, 'image_shape': size, 'time_limit': _WATCHED_LIMIT}
 
-    def expert(self) -> Expert:
-        """The scripted expert from the present state. LostError where it knows no way."""
+    def expert(self) -> Teacher:
+        """The scripted expert from the present state. TeacherLostError where it knows no way."""
         rollout, simulation = self._rollout, self._simulation
         if rollout is None or simulation is None or rollout.done:
             raise RuntimeError('expected an attempt that goes on; call reset first')
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
-            raise LostError(rollout.status.text)
+            raise TeacherLostError(rollout.status.text)
         self._planner = self._planner or Planner()
         try:
             motion = self._planner.plan(simulation.task, simulation.scene)
         except NoWayError as error:
-            raise LostError(str(error)) from None
+            raise TeacherLostError(str(error)) from None
         return TakeOver(motion, rollout.time)
 
     def _look(self) -> None:

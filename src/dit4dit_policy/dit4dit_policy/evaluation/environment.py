@@ -62,11 +62,11 @@ class Environment(Protocol):
         """Ends what was started for it."""
 
 
-class LostError(Exception):
+class TeacherLostError(Exception):
     """The expert knows no way from here to the end of the task; says why."""
 
 
-class Expert(Protocol):
+class Teacher(Protocol):
     """Goes on from where it was asked for to the end of the task."""
 
     @property
@@ -89,5 +89,5 @@ class TeachingEnvironment(Environment, Protocol):
         Images have `size` (H, W). Such attempts have time for a policy and the expert after it.
         """
 
-    def expert(self) -> Expert:
-        """An expert that goes on from the present state. LostError where it knows no way."""
+    def expert(self) -> Teacher:
+        """An expert that goes on from the present state. TeacherLostError where it knows no way."""

@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.evaluation.environment import Expert, LostError, Step, TeachingEnvironment
+from dit4dit_policy.evaluation.environment import (
+    Step,
+    Teacher,
+    TeacherLostError,
+    TeachingEnvironment,
+)
 from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from dit4dit_policy.training.demonstrations import CONTROL_KEY
@@ -69,7 +74,7 @@ class Corrector:
         self._environment: TeachingEnvironment = environment
         self._environment.watch(self._record, SIZE)
         self._rows: list[_Row] = []
-        self._driver: Expert | _Driver = _Driver(self._policy)
+        self._driver: Teacher | _Driver = _Driver(self._policy)
         self._plan = 0
 
     @property
@@ -94,7 +99,7 @@ class Corrector:
         begun = observation.stamp
         try:
             success = self._finish(observation)
-        except LostError as error:
+        except TeacherLostError as error:
             return Correction(attempt, 'lost', begun, str(error))
         if success:
             self._write(writer, observation.instruction)
