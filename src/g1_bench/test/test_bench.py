@@ -20,7 +20,7 @@ def test_an_even_loop_has_no_jitter_and_one_late_cycle_shows():
 def test_a_time_too_short_to_measure_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(['--seconds', '0.1'])
-    assert 'expected 5 to 3600' in capsys.readouterr().err
+    assert 'expected 5 to 7200' in capsys.readouterr().err
 
 
 def test_a_part_that_there_is_not_is_refused_with_those_there_are(capsys):
