@@ -8,7 +8,6 @@ from dit4dit_policy.inference.shipped import checkpoint_folder
 from g1_bringup import launcher
 from g1_bringup import system as bringup_system
 from g1_bringup.arguments import check
-from g1_bringup.launcher import command
 from g1_bringup.system import ArgumentError, holds, include_arguments, is_installed, parameters
 from g1_bringup.systems import cameras, find, robot_side, systems
 from g1_bringup.systems.robot_side import simulated_tasks
@@ -382,28 +381,3 @@ def test_help_is_help(words, said, capsys):
         assert ended.code == 0
     shown = ' '.join(capsys.readouterr().out.split())
     assert all(text in shown for text in said), shown
-
-
-@pytest.mark.parametrize('name', ALL)
-def test_every_launch_file_takes_a_namespace_and_a_log_level(name):
-    system = systems()[name]
-    values = check(system, {'namespace': 'lab/g1', 'log_level': 'warn'})
-    for node in system.started(values):
-        if is_installed(node.package):
-            words = command(node, values)
-            assert '__ns:=/lab/g1' in words
-            assert words[words.index('--log-level') + 1] == 'warn'
-    assert not any('__ns' in word for n in system.nodes for word in command_or_none(n, system))
-
-
-def command_or_none(node, system):
-    return command(node, check(system, {})) if is_installed(node.package) else []
-
-
-def test_the_real_robots_topics_stay_outside_the_namespace():
-    system = systems()['robot']
-    values = check(system, {'robot': 'g1', 'namespace': 'lab', 'camera': 'none'})
-    control = next(n for n in system.started(values) if n.executable == 'control_node')
-    assert {'lowstate:=/lowstate', 'arm_sdk:=/arm_sdk'} <= set(command(control, values))
-    simulated = check(system, {'namespace': 'lab'})
-    assert 'arm_sdk:=/arm_sdk' not in command(control, simulated)
