@@ -132,7 +132,7 @@ def test_every_example_is_augmented_in_its_own_way_and_its_frames_alike(recorded
 
 
 def test_fresh_clips_are_as_the_robot_sees_them_unless_augmented(recorded):
-    config = toy.tiny()
+    config: Any = toy.tiny()
     data = Demonstrations.read({str(recorded): 1.0}, toy.embodiment())
     backbone = CosmosBackbone(config.backbone).eval()
     pictures = np.concatenate(list(data.videos(0, config.backbone.image)))

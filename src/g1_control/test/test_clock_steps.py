@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
@@ -59,7 +60,7 @@ def test_status_services_and_the_watch_for_publishers_go_on(robot, clock, step):
             ('estop', SafetyStatus.ESTOP),
             ('disarm', SafetyStatus.ESTOP),
         ):
-            took = seconds_of(lambda service=service: robot.control(service))
+            took = seconds_of(partial(robot.control, service))
             waits.setdefault(service, []).append(took)
             robot.wait_for_mode(mode)
         robot.wait_for(lambda: robot.control('reset').success, 'the reset')

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from g1_description import load_robot
 from g1_description.plugins import find_plugin
 from g1_sim.rollout import Rollout
@@ -70,12 +71,13 @@ def test_the_simulator_loads_no_torch():
 
 def test_the_expert_takes_over_at_pace_and_every_observation_is_shown():
     environment = find_plugin('dit4dit.environments', 'g1')((), 0.15)
-    seen = []
+    seen: list[Observation] = []
     environment.watch(seen.append, (48, 64))
     observation = environment.reset('pick_and_place', 7)
     for _ in range(5):
         observation = environment.step(STILL).observation
-    np.testing.assert_allclose([s.stamp for s in seen], np.arange(11) * 0.1, atol=1e-6)
+    stamps = np.array([s.stamp for s in seen])
+    np.testing.assert_allclose(stamps, np.arange(11) * 0.1, atol=1e-6)
     expert = environment.expert()
     assert expert.end > observation.stamp + 3.0
     moves = np.abs(expert(observation) - observation.state).max(axis=1)
