@@ -188,7 +188,8 @@ def test_a_gripper_opens_as_far_as_its_yaml_says(tmp_path, ros_domain):
     content['hardware']['gripper'] |= {'stroke': 0.08, 'home': 0.06}
     path = tmp_path / 'g1_toy.yaml'
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    given = {'robot': 'g1', 'gripper': 'toy_gripper:main', 'embodiment': str(path)}
+    given = {'robot': 'g1', 'gripper': 'toy_gripper:main', 'camera': 'none'}
+    given |= {'embodiment': str(path)}
     values = check(find('robot.launch.py'), given)
     (driver,) = gripper_nodes(values)
     variables = environment(values)
