@@ -64,7 +64,8 @@ class Slide:
         That is somewhere on the way on which it could come to rest: below the margin, and nearer
         than braking at once would bring them.
         """
-        speed = np.abs(candidate[1, : self._arms]).reshape(2, -1).sum(axis=1).max()
+        velocities = np.abs((candidate[1, : self._arms], limiter.ahead[1, : self._arms]))
+        speed = velocities.reshape(2, 2, -1).sum(axis=2).max()  # what was is in the average too
         self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
         path = self._path(limiter, candidate)
         distances = list(map(self._clearance.nearest, path))
