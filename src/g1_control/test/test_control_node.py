@@ -217,7 +217,8 @@ sys.exit(control_node.main())
 
 def test_a_command_that_took_too_long_is_not_sent_over_the_watchdogs(ros_domain, tmp_path):
     flag = tmp_path / 'stall'
-    parameters = ('-p', 'lowstate_stale:=0.5', '-p', 'lowstate_lost:=1.0')
+    unguarded = 'world_off:=[table_height, workspace, hand_speed, contact_torque]'
+    parameters = ('-p', 'lowstate_stale:=0.5', '-p', 'lowstate_lost:=1.0', '-p', unguarded)
     words = python(STALLING, str(flag), '--ros-args', *parameters)
     robot = FakeRobot(ros_domain)
     with Control(words):

@@ -61,13 +61,13 @@ def test_a_start_within_the_margin_moves_nothing_and_leads_away_only(ik):
     close = HOME.copy()
     while ik.start(close) is not None and ik.nearest('left').distance > MARGIN / 2:
         close[2] -= 0.01
-    first, second, distance = ik.nearest('left')
-    assert first.startswith('left_')
-    assert second == 'torso_link'
+    nearest = ik.nearest('left')
+    assert nearest.first.startswith('left_')
+    assert nearest.second == 'torso_link'
     here = ik.hand('left')
     np.testing.assert_allclose(towards(ik, {'left': here}, 0.3), close, atol=1e-6)
     towards(ik, {'left': moved(here, 0.0, -0.1, 0.0)}, 0.5)
-    assert ik.nearest('left').distance >= distance - 1e-9
+    assert ik.nearest('left').distance >= nearest.distance - 1e-9
     towards(ik, {'left': moved(here, 0.1, 0.1, 0.0)}, 1.0)
     assert ik.nearest('left').distance > MARGIN
 
