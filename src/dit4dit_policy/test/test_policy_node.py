@@ -22,7 +22,7 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
@@ -58,6 +58,7 @@ class PolicyClient(Node):
         self._safety = self.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
         self.create_timer(0.1, lambda: self._safety.publish(SafetyStatus(mode=self.control_mode)))
         self.success = self.create_publisher(Bool, 'sim/success', STATUS)
+        self.scene = self.create_publisher(String, 'sim/instruction', STATUS)
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
         self.change_state = self.create_client(ChangeState, 'policy_node/change_state')
         self.pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
@@ -355,6 +356,19 @@ def test_a_policy_of_ones_own_sees_the_cameras_it_looks_at(outside):
         head, wrist = _positions(chunk)[0, :2]
         assert head == pytest.approx(np.frombuffer(outside.pixels, np.uint8).mean())
         assert wrist == 200
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_task_begun_at_once_is_asked_for_in_the_words_of_the_scene(outside):
+    outside.wrist_on = True
+    process = start('policy:=toy_policies:Looker', 'task:=pick_by_colour')
+    try:
+        wait_until(lambda: 'of the colour asked for' in outside.status().text, "the task's words")
+        for words in ('Take the red can.', 'Take the black can.'):
+            outside.scene.publish(String(data=words))
+            wait_until(lambda words=words: words in outside.status().text, "the scene's words")
     finally:
         process.kill()
         process.wait()

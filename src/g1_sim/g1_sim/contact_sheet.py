@@ -76,7 +76,7 @@ def _attempt(simulation: Simulation, seed: int, planner: Planner) -> list[NDArra
     states: list[NDArray[np.float64]] = []
     rollout = Rollout(
         simulation,
-        time_limit=expert.duration + 0.5,
+        time_limit=expert.end + 0.5,
         linger=np.inf,
         observer=lambda _: states.append(simulation.data.qpos.copy()),
     )

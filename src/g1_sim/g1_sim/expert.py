@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.inference.chunk_policy import Observation
+from g1_control.safety import Mode
 from g1_data import DatasetWriter
 from g1_description import load_robot
 from g1_sim.planner import NoWayError, Planner
@@ -23,6 +24,9 @@ Array = NDArray[np.float64]
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
+_PLANS = 5  # of a demonstration at most, each from what the one before has left
+_FOLLOWING = (Mode.ACTIVE, Mode.HOLD)
+_REST = 0.5  # [s] after a plan before its outcome is judged
 
 
 class Expert:
@@ -34,8 +38,8 @@ class Expert:
 
     def __init__(self, motion: Trajectory, rng: np.random.Generator | None = None) -> None:
         """rng: how it strays; None: not at all."""
-        self._motion = motion
-        self.start, self.duration = motion(0.0), motion.duration
+        self._motion, self._begun = motion, 0.0
+        self.start = motion(0.0)
         self._steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
         scale = 0.0 if rng is None else 1.0
         rng = rng or np.random.default_rng(0)
@@ -63,17 +67,26 @@ class Expert:
         start[:14] += spread
         return cls(planner.plan(task, scene, start), rng)
 
+    @property
+    def end(self) -> float:
+        """When the motion has come to its end [s]."""
+        return self._begun + self._motion.duration
+
+    def go_on(self, motion: Trajectory, time: float) -> None:
+        """Follows another motion from `time` [s] on."""
+        self._motion, self._begun = motion, time
+
     def target(self, time: float) -> Array:
         """(16,) where the plan has the joints at `time` [s]."""
-        return self._motion(time)
+        return self._motion(time - self._begun)
 
     def __call__(self, observation: Observation) -> Array:
         return np.stack([self._strayed(observation.stamp + step) for step in self._steps])
 
     def _strayed(self, time: float) -> Array:
-        position = self._motion(time)
+        position = self.target(time)
         waves = np.sin(2 * np.pi * self._frequency * time + self._phase).mean(axis=0)
-        freedom = self._motion.freedom(time)
+        freedom = self._motion.freedom(time - self._begun)
         position[:14] += waves * (self._fine + (self._free - self._fine) * freedom)
         return position
 
@@ -107,11 +120,12 @@ def demonstrate(
     except NoWayError as error:
         return Demonstration(seed, False, 0.0, str(error))
     if writer is None:
-        rollout = _follow(simulation, expert)
+        rollout = _follow(simulation, planner, expert)
         return _outcome(seed, rollout, simulation.progress())
     frames: list[tuple[Observation, Array]] = []
     rollout = _follow(
         simulation,
+        planner,
         expert,
         cameras=tuple(writer.schema.videos),
         image_shape=next(iter(writer.schema.videos.values())).shape,
@@ -124,12 +138,23 @@ def demonstrate(
     return _outcome(seed, rollout, simulation.progress())
 
 
-def _follow(simulation: Simulation, expert: Expert, **options: Any) -> Rollout:
-    """The attempt, ended: the whole plan and half a second of rest."""
-    limit = expert.duration + 0.5
-    rollout = Rollout(simulation, start=expert.start, time_limit=limit, linger=limit, **options)
-    while not rollout.done:
-        rollout.step(expert(rollout.observation))
+def _follow(
+    simulation: Simulation, planner: Planner, expert: Expert, **options: Any
+) -> Rollout:
+    """The attempt, ended: plan after plan, each with a rest, until the task is done or no way is.
+
+    A plan may lead only a part of the way, or go wrong: the next one begins where it ended.
+    """
+    rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf, **options)
+    for remaining in reversed(range(_PLANS)):
+        while rollout.time < expert.end + _REST:
+            rollout.step(expert(rollout.observation))
+        if not remaining or rollout.success or rollout.status.mode not in _FOLLOWING:
+            break
+        try:
+            expert.go_on(planner.plan(simulation.task, simulation.scene), rollout.time)
+        except NoWayError:
+            break
     return rollout
 
 

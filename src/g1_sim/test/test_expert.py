@@ -31,7 +31,7 @@ def test_the_expert_succeeds(task):
 def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
     simulation = Simulation('arrange_flower', 3)
     expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
-    times = np.arange(0.0, expert.duration + 1.0, 0.01)
+    times = np.arange(0.0, expert.end + 1.0, 0.01)
     arms = np.array([expert.target(time)[:14] for time in times])
     assert np.abs(np.diff(arms, axis=0)).max() / 0.01 < 1.3 * MAX_JOINT_SPEED
     np.testing.assert_array_equal(arms[-1], arms[-50])  # at rest after the end

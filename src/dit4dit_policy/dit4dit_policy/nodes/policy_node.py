@@ -13,7 +13,7 @@ import numpy as np
 from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
 from dit4dit_policy.nodes.inference_thread import InferenceThread, Inferred, TaskRun
@@ -25,7 +25,7 @@ from g1_ros.config import load_tasks
 from g1_ros.conversions import joint_trajectory
 from g1_ros.main import run
 from g1_ros.parameters import declare
-from g1_ros.qos import COMMAND
+from g1_ros.qos import COMMAND, STATUS
 from g1_ros.stamps import duration_message, time_message
 from g1_ros.timers import steady_timer
 
@@ -48,6 +48,7 @@ class PolicyNode(LifecycleNode):
         self._inputs: PolicyInputs | None = None
         self._thread: InferenceThread | None = None
         self._run: TaskRun | None = None
+        self._scene_instruction = ''  # of the simulated scene, where it has one of its own
         self._chunk_id = 0
 
         self._chunks = self.create_lifecycle_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
@@ -55,6 +56,7 @@ class PolicyNode(LifecycleNode):
         self._server = RunTaskServer(
             self, self._tasks, not_ready=self._not_ready, start=self._start
         )
+        self.create_subscription(String, 'sim/instruction', self._take_instruction, STATUS)
         # On a steady clock: the status has to come also where simulated time stands still.
         steady_timer(self, _TICK, self._tick)
 
@@ -106,7 +108,7 @@ class PolicyNode(LifecycleNode):
         inputs.open(self._thread.image_came)
         self._thread.start()
         if task := given.task:
-            self._start(TaskRun(task, instruction_of(task, self._tasks)))
+            self._start(TaskRun(task, self._instruction()))
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -141,6 +143,19 @@ class PolicyNode(LifecycleNode):
             self._thread.stop()
             self._inputs.close()
         self._thread = self._inputs = None
+
+    # --- the task of the parameter ---
+
+    def _instruction(self) -> str:
+        """In place of the sentence of a task's name, what the simulated scene asks for."""
+        task = self.parameters.task
+        instruction = instruction_of(task, self._tasks)
+        return (task in self._tasks and self._scene_instruction) or instruction
+
+    def _take_instruction(self, message: String) -> None:
+        self._scene_instruction = message.data
+        if self._run is not None and not self._server.busy:
+            self._run.instruction = self._instruction()
 
     # --- chunks ---
 

@@ -17,7 +17,8 @@ class PolicyParameters:
     task: str = parameter(
         '',
         description='Task of config/tasks.yaml, or an instruction in words, to infer for once '
-        'active; empty: wait for RunTask.',
+        'active; empty: wait for RunTask. Where a simulated scene has a sentence of its own, that '
+        "takes the place of the task's.",
     )
     policy: str = parameter(
         'dit4dit',
