@@ -138,9 +138,7 @@ def demonstrate(
     return _outcome(seed, rollout, simulation.progress())
 
 
-def _follow(
-    simulation: Simulation, planner: Planner, expert: Expert, **options: Any
-) -> Rollout:
+def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options: Any) -> Rollout:
     """The attempt, ended: plan after plan, each with a rest, until the task is done or no way is.
 
     A plan may lead only a part of the way, or go wrong: the next one begins where it ended.

@@ -150,7 +150,7 @@ def put(
     straight: it is carried along a line, so that it stays as high as it is.
     """
     return [
-        Waypoint(moved(goal, up=above), closed, 1.4, straight, hand),
+        Waypoint(moved(goal, up=above), closed, 1.4, straight, hand, precise),
         Waypoint(goal, closed, 1.0, True, hand, precise),
         Waypoint(None, opened, 0.5, hand=hand),
         Waypoint(way(goal, back, up), opened, 0.8, True, hand),

@@ -229,7 +229,16 @@ class Task(SimTask):
                             *start,
                             grasps.lift(hand, grasp, over[2, 3] + 0.05 - TABLE_TOP, _CLOSED),
                             Meeting(),
-                            *put(over, 0.028, _CLOSED, hand=hand, above=0.05, back=0.0, up=0.10),
+                            *put(
+                                over,
+                                0.028,
+                                _CLOSED,
+                                hand=hand,
+                                above=0.05,
+                                back=0.0,
+                                up=0.10,
+                                precise=True,
+                            ),
                             *grasps.leave(hand, over),
                         ]
 

@@ -247,7 +247,16 @@ class Task(SimTask):
                         *start,
                         Waypoint(moved(grasp, up=0.12), _CLOSED, 0.9, True, hand),
                         Meeting(),
-                        *put(over, 0.028, _CLOSED, hand=hand, above=0.07, back=0.0, up=0.10),
+                        *put(
+                            over,
+                            0.028,
+                            _CLOSED,
+                            hand=hand,
+                            above=0.07,
+                            back=0.0,
+                            up=0.10,
+                            precise=True,
+                        ),
                         *grasps.leave(hand, over),
                     ]
 
