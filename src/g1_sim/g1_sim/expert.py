@@ -25,7 +25,7 @@ _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
 _PLANS = 5  # of a demonstration at most, each from what the one before has left
-_FOLLOWING = (Mode.ACTIVE, Mode.HOLD)
+_HELD = 1.0  # [s] that the robot does not follow, after which it is given up
 _REST = 0.5  # [s] after a plan before its outcome is judged
 
 
@@ -145,9 +145,14 @@ def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options:
     """
     rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf, **options)
     for remaining in reversed(range(_PLANS)):
+        held_since = rollout.time
         while rollout.time < expert.end + _REST:
             rollout.step(expert(rollout.observation))
-        if not remaining or rollout.success or rollout.status.mode not in _FOLLOWING:
+            if rollout.status.mode is not Mode.HOLD:
+                held_since = rollout.time
+            elif rollout.time - held_since > _HELD:  # it shows nothing worth learning any more
+                return rollout
+        if not remaining or rollout.success or rollout.status.mode is not Mode.ACTIVE:
             break
         try:
             expert.go_on(planner.plan(simulation.task, simulation.scene), rollout.time)

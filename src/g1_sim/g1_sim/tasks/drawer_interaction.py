@@ -41,6 +41,7 @@ _GRASP = 0.022  # over the table, to take it [m]
 _BLOCK_TILTS = tuple(np.radians((42, 52, 62)))
 _HANDLE_TILTS = tuple(np.radians((35, 48, 60, 22, 70)))
 _HANDLE_YAWS = (0.0, -0.3, 0.3, -0.6, 0.6)  # [rad] off straight at the front
+_ASIDE = 0.4  # [rad]
 _DROP_TILTS = tuple(np.radians((42, 55, 30, 18)))
 _CLOSED = 0.012  # [m a finger] around the block,
 _GRIPPED = 0.0  # around the handle
@@ -212,14 +213,16 @@ class Task(SimTask):
 
         there, then = handle(start), handle(end)
         above = moved(there, up=0.09)
+        # Turned aside, a finger wide open would get onto the drawer's front.
+        opened, freed = (0.03, OPEN) if abs(off) < _ASIDE else (0.018, 0.018)
         return [
-            Waypoint(grasps.ready(hand), 0.03, 1.2, hand=hand),
-            Waypoint(above, 0.03, 1.0, hand=hand),
-            Waypoint(there, 0.03, 1.0, True, hand, precise=True),
+            Waypoint(grasps.ready(hand), opened, 1.2, hand=hand),
+            Waypoint(above, opened, 1.0, hand=hand),
+            Waypoint(there, opened, 1.0, True, hand, precise=True),
             Waypoint(None, _GRIPPED, 0.5, hand=hand),
             Waypoint(then, _GRIPPED, 1.3, True, hand, precise=True),
-            Waypoint(None, OPEN, 0.4, hand=hand),
-            Waypoint(moved(then, up=0.08), OPEN, 0.9, True, hand, precise=True),
+            Waypoint(None, freed, 0.4, hand=hand),
+            Waypoint(moved(then, up=0.08), freed, 0.9, True, hand, precise=True),
             *grasps.leave(hand, then, up=0.10),
         ]
 
