@@ -13,7 +13,7 @@ from g1_console.computer import read_checkpoint, read_computer, shipped_checkpoi
 from g1_console.preflight import CHECKS, Level, findings, passed
 from g1_console.snapshot import Checkpoint, Computer, Diagnostic, Picture, Snapshot, Topic, Wire
 from g1_control.safety import SafetyParameters
-from g1_description import load_robot
+from g1_description import SIDES, load_robot
 
 ROBOT = load_robot()
 COLD = np.full(29, 35)
@@ -232,6 +232,15 @@ def test_each_machine_answers_for_its_own():
     assert not workstation & {'left gripper port', 'real-time permission'}
     robot = {f.check for f in findings(replace(FINE, machine='robot', policy=None))}
     assert not robot & {'checkpoint', 'policy_node'}
+
+
+def test_the_arms_alone_need_no_port_and_no_camera():
+    states = {f'{side}_gripper/state': Topic(('no_grippers',), 50.0, 0.01) for side in SIDES}
+    camera = silent('camera/camera/color/image_raw')['topics']
+    alone = replace(FINE, machine='robot', topics={**camera, **states})
+    results = {f.check: f.level for f in findings(alone)}
+    assert not results.keys() & {'left gripper port', 'right gripper port'}
+    assert results['camera'] is Level.WARN
 
 
 def test_programs_and_people_get_the_same_list():
