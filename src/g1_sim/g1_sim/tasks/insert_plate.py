@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import mujoco
 import numpy as np
@@ -171,31 +172,31 @@ class Task(SimTask):
         if np.cos(along - direction(hand, rack[:3, 3])) < 0.0:
             along += np.pi
         centre = rack[:3, 3] + (0.0, 0.0, _STANDS + 0.004)
-        for slot in (0.0, -0.028, 0.028):
-            for tilt in np.radians((5, 18, 30)):
-                over = hand_pose((0, 0, 0), tilt, along, _level(grip))
-                over[:3, 3] = centre + slot * rack[:3, 1] - over[:3, :3] @ grip[:3, 3]
-                yield [
-                    *start,
-                    grasps.lift(hand, grasp, over[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
-                    *put(
-                        over,
-                        0.02,
-                        _CLOSED,
-                        hand=hand,
-                        above=_ABOVE,
-                        back=0.07,
-                        up=0.0,
-                        precise=True,
-                    ),
-                ]
+        slots, tilts = (0.0, -0.028, 0.028), np.radians((5, 18, 30, -8))
+        for back, slot, tilt in product((0.07, 0.045), slots, tilts):
+            over = hand_pose((0, 0, 0), tilt, along, _level(grip))
+            over[:3, 3] = centre + slot * rack[:3, 1] - over[:3, :3] @ grip[:3, 3]
+            yield [
+                *start,
+                grasps.lift(hand, grasp, over[2, 3] + _ABOVE - TABLE_TOP, _CLOSED),
+                *put(
+                    over,
+                    0.02,
+                    _CLOSED,
+                    hand=hand,
+                    above=_ABOVE,
+                    back=back,
+                    up=0.0,
+                    precise=True,
+                ),
+            ]
 
 
 def _rim(hand: Side, plate: Array) -> Iterator[Array]:
     """Grasps of the rim nearest to the hand: across its thickness, pointing at its middle."""
     middle = plate[:3, 3]
     level = abs(plate[2, 2]) > 0.5
-    for off in (0.0, 0.3, -0.3, 0.6):
+    for off in (0.0, 0.3, -0.3, 0.6, 0.9):
         yaw = direction(hand, middle) + off
         if level:
             for roll in _ROLLS:
