@@ -147,13 +147,14 @@ def put(
 ) -> list[Waypoint]:
     """From wherever it is carried to over its place, down, let go, and away from it.
 
-    straight: it is carried along a line, so that it stays as high as it is.
+    straight: it is carried along a line, so that it stays as high as it is. precise: demonstrations
+    stray on none of these ways.
     """
     return [
         Waypoint(moved(goal, up=above), closed, 1.4, straight, hand, precise),
         Waypoint(goal, closed, 1.0, True, hand, precise),
         Waypoint(None, opened, 0.5, hand=hand),
-        Waypoint(way(goal, back, up), opened, 0.8, True, hand),
+        Waypoint(way(goal, back, up), opened, 0.8, True, hand, precise),
     ]
 
 

@@ -28,6 +28,20 @@ def test_the_expert_succeeds(task):
         assert 5.0 < episode.duration < simulation.task.time_limit
 
 
+class HalfWay(Planner):
+    """Its plan for a new scene ends before anything is taken."""
+
+    def plan(self, task, scene, start=None, velocity=None):
+        if start is None:
+            return super().plan(task, scene)
+        return self.follow(next(iter(task.plan(scene)))[:2], start, scene.pelvis)
+
+
+def test_where_a_plan_leads_only_a_part_of_the_way_the_next_one_goes_on():
+    episode = demonstrate(Simulation('pick_and_place', 0), HalfWay(), 1000, None)
+    assert episode.success, episode.text
+
+
 def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
     simulation = Simulation('arrange_flower', 3)
     expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
