@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.inference.chunk_policy import Observation
-from g1_control.safety import Mode
 from g1_data import DatasetWriter
 from g1_description import load_robot
 from g1_sim.planner import NoWayError, Planner
@@ -21,11 +20,12 @@ from g1_sim.waypoints import Waypoint
 
 Array = NDArray[np.float64]
 
+HELD = 2.0  # [s] that the robot does not follow a plan, after which it is given up
+
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
 _PLANS = 5  # of a demonstration at most, each from what the one before has left
-_HELD = 1.0  # [s] that the robot does not follow, after which it is given up
 _REST = 0.5  # [s] after a plan before its outcome is judged
 
 
@@ -145,14 +145,11 @@ def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options:
     """
     rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf, **options)
     for remaining in reversed(range(_PLANS)):
-        held_since = rollout.time
         while rollout.time < expert.end + _REST:
             rollout.step(expert(rollout.observation))
-            if rollout.status.mode is not Mode.HOLD:
-                held_since = rollout.time
-            elif rollout.time - held_since > _HELD:  # it shows nothing worth learning any more
+            if rollout.held_for > HELD:  # it shows nothing worth learning any more
                 return rollout
-        if not remaining or rollout.success or rollout.status.mode is not Mode.ACTIVE:
+        if not remaining or rollout.success or rollout.held_for:
             break
         try:
             expert.go_on(planner.plan(simulation.task, simulation.scene), rollout.time)

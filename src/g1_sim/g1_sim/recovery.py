@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.safety import Mode
 from g1_description import SIDES, Side
+from g1_sim.expert import HELD
 from g1_sim.planner import NoWayError, Planner
 from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, Rollout
 from g1_sim.scene import Scene
@@ -128,10 +129,15 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
 
 
 def _follow(rollout: Rollout, motion: Trajectory) -> None:
-    """A plan from now to its end."""
+    """A plan from now to its end, or to where control no longer lets it go on."""
     begun = rollout.time
     end = begun + min(motion.duration, _LONGEST) + _REST
-    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), lambda: rollout.time >= end)
+
+    def ended() -> bool:
+        held_for = min(rollout.held_for, rollout.time - begun)
+        return rollout.time >= end or held_for > HELD
+
+    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), ended)
 
 
 def _run(

@@ -84,6 +84,7 @@ class Rollout:
         self._command = MotorCommand()
         self._on_the_way: deque[tuple[float, Chunk]] = deque()
         self._done_since: float | None = None
+        self._followed_at = 0.0  # [s] since the policy took over
         self._cycles = 0
 
         self.done = False
@@ -110,6 +111,11 @@ class Rollout:
         return self._done_since if self.success else None
 
     @property
+    def held_for(self) -> float:
+        """How long the controller has not been following the policy [s]."""
+        return self.time - self._followed_at
+
+    @property
     def status(self) -> Status:
         """The controller's: what it refused, and why it held."""
         return self._controller.status
@@ -127,6 +133,8 @@ class Rollout:
                 self._controller.receive_chunk(self._on_the_way.popleft()[1], self._simulation.time)
             self._cycle()
             self._cycles += 1
+            if self._controller.mode is Mode.ACTIVE:
+                self._followed_at = self.time
             if self.time >= self._time_limit:
                 self.done = True
             elif self._cycles % self._frame == 0:

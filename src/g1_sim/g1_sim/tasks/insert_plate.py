@@ -41,6 +41,8 @@ _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's c
 _GRIPPED = _RADIUS - 0.016  # from the centre to between the fingers [m]
 _CLOSED = 0.0
 _FLAT, _UNDER = np.radians(12), 0.016  # [rad, m] a plate that cannot be taken lies within
+_LEVEL, _UPRIGHT = 0.97, 0.3  # of the plate's axis, how far it points up
+_ALONG, _LOWEST = 0.4, 0.03  # share of a reach that lies in the plate's plane; [m] over the table
 _ROLLS = (-np.pi / 2, np.pi / 2)
 _ABOVE = 0.07
 
@@ -154,7 +156,8 @@ class Task(SimTask):
         for hand in HANDS:
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
             for grasp in _rim(hand, plate):
-                before = moved(grasp, back=0.06)
+                before = grasp.copy()
+                before[:3, 3] -= 0.06 * grasp[:3, 0]
                 taken = [
                     Waypoint(moved(before, up=0.06), 0.03, 1.6, hand=hand),
                     Waypoint(before, 0.03, 0.6, True, hand),
@@ -195,7 +198,7 @@ class Task(SimTask):
 def _rim(hand: Side, plate: Array) -> Iterator[Array]:
     """Grasps of the rim nearest to the hand: across its thickness, pointing at its middle."""
     middle = plate[:3, 3]
-    level = abs(plate[2, 2]) > 0.5
+    level = abs(plate[2, 2]) > _LEVEL
     for off in (0.0, 0.3, -0.3, 0.6, 0.9):
         yaw = direction(hand, middle) + off
         if level:
@@ -203,7 +206,7 @@ def _rim(hand: Side, plate: Array) -> Iterator[Array]:
                 grasp = hand_pose(middle, 0.0, yaw, roll)
                 grasp[:3, 3] -= _GRIPPED * grasp[:3, 0]
                 yield grasp
-    if not level:
+    if abs(plate[2, 2]) < _UPRIGHT:
         along = float(np.arctan2(plate[0, 2], -plate[1, 2]))
         if np.cos(along - direction(hand, middle)) < 0.0:
             along += np.pi
@@ -211,6 +214,26 @@ def _rim(hand: Side, plate: Array) -> Iterator[Array]:
             grasp = hand_pose(middle, tilt, along)
             grasp[:3, 3] -= _GRIPPED * grasp[:3, 0]
             yield grasp
+    if not level:
+        yield from _leaning(hand, plate)
+
+
+def _leaning(hand: Side, plate: Array) -> Iterator[Array]:
+    """Grasps of the rim in the plane of a plate that leans on something, or over."""
+    middle, normal = plate[:3, 3], plate[:3, 2]
+    for tilt, off in product(np.radians((0, 20, 40, 60)), (0.0, 0.3, -0.3, 0.6)):
+        straight = hand_pose(middle, tilt, direction(hand, middle) + off)[:3, 0]
+        approach = straight - (straight @ normal) * normal
+        length = float(np.linalg.norm(approach))
+        if length < _ALONG:
+            continue
+        approach /= length
+        grasp = np.eye(4)
+        grasp[:3, 3] = middle - _GRIPPED * approach
+        if grasp[2, 3] > TABLE_TOP + _LOWEST:
+            for closing in (normal, -normal):
+                grasp[:3, :3] = np.stack((approach, closing, np.cross(approach, closing)), axis=1)
+                yield grasp.copy()
 
 
 def _level(grip: Array) -> float:

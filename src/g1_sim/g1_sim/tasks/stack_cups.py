@@ -41,6 +41,8 @@ class Task(SimTask):
     def __init__(self, variant: str = '') -> None:
         super().__init__(variant)
         self.cups = tuple(f'cup_{i}' for i in range(4 if variant == 'number' else 3))
+        if variant == 'number':
+            self.time_limit = 50.0
         self._height = _HEIGHT * (1.12 if variant == 'category' else 1.0)
         self._alpha = 0.5 if variant == 'category' else 1.0
 
