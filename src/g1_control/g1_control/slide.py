@@ -12,8 +12,9 @@ of braking, s_b the posture where braking ends, and D the change of that posture
 
 where d_i is a distance, g_i its gradient at s_b, and m the margin; the same for postures on the way
 to rest, where that is long. Braking always satisfies it, as each cycle leaves a way to rest that
-keeps the margin (or, where the arms have been put too near, one that is no nearer). So there is
-always a solution, and whoever stands still can go in any direction that does not lead nearer.
+keeps the margin (or, where the arms have been put too near, one that is no nearer: not than where
+they began, nor than what they have gained since, d_i on the way so far). So there is always a
+solution, and whoever stands still can go in any direction that does not lead nearer.
 Distances are not linear: the solution is checked on its own way to rest, linearised there once more
 if need be, and else shortened towards braking.
 
@@ -34,7 +35,10 @@ from g1_description.capsules import Approach
 
 Array = NDArray[np.float64]
 
-_APART = 0.06  # [rad] of all joints together between postures that are looked at
+# [rad] of all joints together between postures that are looked at: between two of them, an arm
+# moves 0.3 m times that, and a corner of r = 0.02 m may be (0.3 apart)^2 / 8r nearer than both.
+_APART, _APART_NEAR = 0.06, 0.02
+_NEAR = 0.01  # [m] beyond the margin, from where on they are closer together
 _POSTURES = 3  # of a way to rest that the program knows, those with the least distances
 _REACH = 0.03  # [m] beyond the margin: pairs that one cycle may bring to it
 #: [m] kept beyond the margin.
@@ -56,7 +60,10 @@ class Slide:
         self._least = margin + ROOM
         self._margin = self._least  # in this cycle
         self._weights = np.eye(arms)
-        self._allowed = np.zeros(len(clearance.pairs))  # least distance of each pair [m]
+        pairs = np.zeros(len(clearance.pairs))
+        self._allowed = pairs  # least distance of each pair [m]
+        self._start = pairs  # its distance now, the margin at most [m]
+        self._lost = pairs  # what braking loses of the distance that it has gained [m]
 
     def towards(self, limiter: Limiter, candidate: Array) -> Approach | None:
         """The two links that `candidate`, (3, J) as `Limiter.ahead`, would bring too near.
@@ -67,16 +74,19 @@ class Slide:
         velocities = np.abs((candidate[1, : self._arms], limiter.ahead[1, : self._arms]))
         speed = velocities.reshape(2, 2, -1).sum(axis=2).max()  # what was is in the average too
         self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
+        if self._far(limiter.braking_path(candidate, _APART)[0]):
+            return None
         path = self._path(limiter, candidate)
         distances = list(map(self._clearance.nearest, path))
         if min(distances) >= self._margin:
             return None
         worst = self._clearance.distances(path[int(np.argmin(distances))], self._margin)
-        self._allowed = np.full(len(worst), self._margin)
-        for posture in self._path(limiter, limiter.ahead):
-            if self._clearance.nearest(posture) < self._margin:
-                distances_then = self._clearance.distances(posture, self._margin)
-                np.minimum(self._allowed, distances_then, out=self._allowed)
+        braking = self._path(limiter, limiter.ahead)
+        known = np.array([self._clearance.distances(posture, self._margin) for posture in braking])
+        self._allowed = np.minimum(known.min(axis=0), self._margin)
+        self._start = np.minimum(known[0], self._least)
+        gained = _highest(known, self._start, self._least)
+        self._lost = (gained - known).max(axis=0, initial=0.0)
         if self.good(limiter, candidate):
             return None
         pair = int(np.argmin(worst - self._allowed))
@@ -117,17 +127,29 @@ class Slide:
 
     def good(self, limiter: Limiter, state: Array) -> bool:
         """Whether the way to rest from `state` (3, J) keeps what the last `towards` asks for."""
-        return all(
-            self._clearance.nearest(posture) >= self._margin or self._keeps(posture)
-            for posture in self._path(limiter, state)
-        )
+        path = self._path(limiter, state)
+        if all(self._clearance.nearest(posture) >= self._margin for posture in path):
+            return True
+        distances, kept = self._kept(path)
+        return bool((distances >= kept - _ROUNDING).all())
 
-    def _keeps(self, posture: Array) -> bool:
-        distances = self._clearance.distances(posture, self._margin)
-        return bool((distances >= self._allowed - _ROUNDING).all())
+    def _kept(self, path: Array) -> tuple[Array, Array]:
+        """(K, P) distances of each pair on a way to rest (K, J), and which have to be kept.
+
+        Where arms were put too near, they may not go back on the way out, as they could at speed
+        while still farther than where they began.
+        """
+        distances = np.array([self._clearance.distances(p, self._margin) for p in path])
+        kept = _highest(distances, self._start, self._least) - self._lost
+        return distances, np.maximum(kept, self._allowed)
+
+    def _far(self, path: Array) -> bool:
+        """Whether nothing can come below the margin between these postures (K, J) either."""
+        least = self._margin + _NEAR
+        return all(self._clearance.nearest(posture[: self._arms]) >= least for posture in path)
 
     def _path(self, limiter: Limiter, state: Array) -> Array:
-        return limiter.braking_path(state, _APART)[0][:, : self._arms]
+        return limiter.braking_path(state, _APART_NEAR)[0][:, : self._arms]
 
     def _barriers(self, limiter: Limiter, state: Array, most: float) -> tuple[Array, Array]:
         """(R, 14) change of distances with the velocity, and the least change wanted (R,).
@@ -135,14 +157,15 @@ class Slide:
         Distances are linearised where they are least on the way from `state` (3, J) to rest. most:
         no more than that is wanted [m].
         """
-        path, gains = limiter.braking_path(state, _APART)
+        path, gains = limiter.braking_path(state, _APART_NEAR)
         path, gains = path[:, : self._arms], gains[:, : self._arms]
         order = np.argsort([self._clearance.nearest(posture) for posture in path])
+        _, kept = self._kept(path)
         normals, least = [], []
-        for posture, gain in zip(path[order[:_POSTURES]], gains[order[:_POSTURES]], strict=True):
-            near, distances, gradients = self._clearance.gradients(posture, self._margin + _REACH)
-            allowed = self._allowed[near]
-            normals.append(gradients * gain)
+        for k in order[:_POSTURES]:
+            near, distances, gradients = self._clearance.gradients(path[k], self._margin + _REACH)
+            allowed = kept[k, near]
+            normals.append(gradients * gains[k])
             least.append(allowed + _LEEWAY * (allowed >= self._margin) - distances)
         return np.concatenate(normals), np.minimum(np.concatenate(least), most)
 
@@ -163,3 +186,8 @@ class Slide:
         if flag < 1 or not np.isfinite(solution).all():
             return None
         return np.clip(solution, low, high)
+
+
+def _highest(distances: Array, start: Array, most: float) -> Array:
+    """(K, P) of distances (K, P) the largest so far, from `start` (P,) on, and up to `most`."""
+    return np.minimum(np.maximum(np.maximum.accumulate(distances), start), most)

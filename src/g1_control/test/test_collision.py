@@ -125,6 +125,11 @@ def test_whatever_is_asked_for_the_margin_is_kept(seed):
     keeps_the_margin(seed, chunks=8)
 
 
+def test_no_part_comes_near_between_two_postures_on_the_way_to_rest():
+    """A hand goes round the other's wrist at speed, past a corner of a few millimetres."""
+    keeps_the_margin(17040, chunks=8)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -156,6 +161,28 @@ def keeps_the_margin(seed: int, chunks: int) -> None:
     velocity = np.diff(positions, axis=0) / PERIOD
     assert (np.abs(velocity) <= limits.velocity + 1e-6).all()
     assert (np.abs(np.diff(velocity, axis=0)) <= limits.acceleration * PERIOD + 1e-6).all()
+
+
+@pytest.mark.parametrize('seed', [12, 24, 39])
+def test_arms_put_too_near_keep_what_they_gain_on_their_way_out(seed):
+    """Within the margin they do not go back, also not by braking at speed."""
+    random, bench = np.random.default_rng(seed), Bench()
+    while not -0.004 < COLLISION.nearest(bench.pose[:14]) < MARGIN - 0.001:
+        pose = ROBOT.home + np.append(random.normal(0.0, 0.7, 14), [0.0, 0.0])
+        bench.pose = np.clip(pose, ROBOT.action_lower, ROBOT.action_upper)
+    bench.armed()
+    bench.commands = []
+    for _ in range(8):
+        here = bench.positions[-1] if bench.commands else bench.pose
+        goal = here + random.normal(0.0, 0.6, 16)
+        way = np.linspace(0.0, 1.0, 16)[:, None] ** random.uniform(0.4, 2.0)
+        bench.send(still, positions=here + way * (goal - here))
+        bench.run(float(random.uniform(0.05, 0.6)))
+    distances = np.array([COLLISION.nearest(command.q) for command in bench.commands])
+    gained = np.minimum(np.maximum.accumulate(distances), MARGIN)
+    assert gained[-1] > distances[0] + 0.001
+    corners = 5e-4  # [m] that an average over 40 ms cuts
+    assert (distances > gained - corners).all(), f'{(gained - distances).max() * 1e3:.3f} mm lost'
 
 
 def test_gradients_are_those_of_the_distances():

@@ -16,6 +16,11 @@ def test_a_few_thousand_events_lead_to_no_bad_command():
     assert count.active > 400  # the arms have moved
 
 
+def test_arms_pushed_into_the_body_that_are_disarmed_on_their_way_out_do_not_go_back():
+    """The weight falls from command 3027 on, at speed, while still within the margin."""
+    run(seed=490187808, cycles=3060)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_million_events_lead_to_no_bad_command(capsys):
