@@ -60,6 +60,7 @@ class Slide:
         self._least = margin + ROOM
         self._margin = self._least  # in this cycle
         self._weights = np.eye(arms)
+        self._within = False  # the margin now, or when braking
         pairs = np.zeros(len(clearance.pairs))
         self._allowed = pairs  # least distance of each pair [m]
         self._start = pairs  # its distance now, the margin at most [m]
@@ -81,12 +82,13 @@ class Slide:
         if min(distances) >= self._margin:
             return None
         worst = self._clearance.distances(path[int(np.argmin(distances))], self._margin)
-        braking = self._path(limiter, limiter.ahead)
-        known = np.array([self._clearance.distances(posture, self._margin) for posture in braking])
+        known = self._distances(self._path(limiter, limiter.ahead))
         self._allowed = np.minimum(known.min(axis=0), self._margin)
-        self._start = np.minimum(known[0], self._least)
-        gained = _highest(known, self._start, self._least)
-        self._lost = (gained - known).max(axis=0, initial=0.0)
+        self._within = bool(self._allowed.min() < self._least - _ROUNDING)
+        if self._within:
+            self._start = np.minimum(known[0], self._least)
+            gained = _highest(known, self._start, self._least)
+            self._lost = (gained - known).max(axis=0, initial=0.0)
         if self.good(limiter, candidate):
             return None
         pair = int(np.argmin(worst - self._allowed))
@@ -128,20 +130,30 @@ class Slide:
     def good(self, limiter: Limiter, state: Array) -> bool:
         """Whether the way to rest from `state` (3, J) keeps what the last `towards` asks for."""
         path = self._path(limiter, state)
-        if all(self._clearance.nearest(posture) >= self._margin for posture in path):
-            return True
-        distances, kept = self._kept(path)
-        return bool((distances >= kept - _ROUNDING).all())
+        if self._within:
+            distances = self._distances(path)
+            return bool((distances >= self._kept(distances) - _ROUNDING).all())
+        return all(
+            self._clearance.nearest(posture) >= self._margin or self._keeps(posture)
+            for posture in path
+        )
 
-    def _kept(self, path: Array) -> tuple[Array, Array]:
-        """(K, P) distances of each pair on a way to rest (K, J), and which have to be kept.
+    def _keeps(self, posture: Array) -> bool:
+        distances = self._clearance.distances(posture, self._margin)
+        return bool((distances >= self._allowed - _ROUNDING).all())
+
+    def _distances(self, path: Array) -> Array:
+        """(K, P) of each pair at postures (K, 14), as `Clearance.distances` below the margin."""
+        return np.array([self._clearance.distances(posture, self._margin) for posture in path])
+
+    def _kept(self, distances: Array) -> Array:
+        """(K, P) which distances have to be kept where those on a way to rest are (K, P).
 
         Where arms were put too near, they may not go back on the way out, as they could at speed
         while still farther than where they began.
         """
-        distances = np.array([self._clearance.distances(p, self._margin) for p in path])
         kept = _highest(distances, self._start, self._least) - self._lost
-        return distances, np.maximum(kept, self._allowed)
+        return np.maximum(kept, self._allowed)
 
     def _far(self, path: Array) -> bool:
         """Whether nothing can come below the margin between these postures (K, J) either."""
@@ -159,8 +171,12 @@ class Slide:
         """
         path, gains = limiter.braking_path(state, _APART_NEAR)
         path, gains = path[:, : self._arms], gains[:, : self._arms]
-        order = np.argsort([self._clearance.nearest(posture) for posture in path])
-        _, kept = self._kept(path)
+        if self._within:
+            distances = self._distances(path)
+            order, kept = np.argsort(distances.min(axis=1)), self._kept(distances)
+        else:
+            order = np.argsort([self._clearance.nearest(posture) for posture in path])
+            kept = np.broadcast_to(self._allowed, (len(path), len(self._allowed)))
         normals, least = [], []
         for k in order[:_POSTURES]:
             near, distances, gradients = self._clearance.gradients(path[k], self._margin + _REACH)
