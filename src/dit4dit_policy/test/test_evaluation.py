@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from PIL import Image
 
 from dit4dit_policy.cli import main
+from dit4dit_policy.evaluation.comparison import paired, read_results
 from dit4dit_policy.evaluation.evaluate import summary
 from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome
-from dit4dit_policy.evaluation.statistics import wilson_interval
+from dit4dit_policy.evaluation.statistics import sign_test, wilson_interval
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
 
@@ -37,6 +39,59 @@ def test_any_policy_is_evaluated_in_any_environment(tmp_path, capsys):
     assert first['seconds'] == pytest.approx(0.6)
     videos = sorted(path.name for path in (out / 'failures').iterdir())
     assert videos == ['reach-11-low.mp4', 'rest-11-low.mp4']
+    width, height = Image.open(out / 'failures.png').size
+    assert width >= 8 * 96 and 2 * 96 < height < 3 * 96  # eight pictures of each of the two
+
+
+def test_an_interrupted_evaluation_goes_on(tmp_path, capsys):
+    out = tmp_path / 'out'
+    arguments = ['--task', 'reach,rest', '--seed-start', '10', '--out', str(out)]
+    assert main(['eval', *TOYS, *arguments, '--episodes', '1']) == 0
+    journal = (out / 'attempts.jsonl').read_text()
+    assert main(['eval', *TOYS, *arguments, '--episodes', '2']) == 0
+    assert (out / 'attempts.jsonl').read_text().startswith(journal)
+    rows = json.loads((out / 'results.json').read_text())['results']
+    assert [(row['task'], row['seed'], row['success']) for row in rows] == [
+        ('reach', 10, True),
+        ('reach', 11, False),
+        ('rest', 10, True),
+        ('rest', 11, False),
+    ]
+    capsys.readouterr()
+    assert main(['eval', *TOYS, *arguments, '--latency', '0.3']) == 2
+    assert 'of another setting (latency differ)' in capsys.readouterr().err
+
+
+def results(folder, successes):
+    rows = [
+        {'task': task, 'seed': seed, 'success': seed < good}
+        for task, good in successes.items()
+        for seed in range(40)
+    ]
+    folder.mkdir()
+    (folder / 'results.json').write_text(json.dumps({'variant': '', 'results': rows}))
+    return folder
+
+
+def test_two_evaluations_are_compared_scene_by_scene(tmp_path, capsys):
+    a = results(tmp_path / 'a', {'reach': 20, 'rest': 30})
+    b = results(tmp_path / 'b', {'reach': 30, 'rest': 30, 'lift': 3})
+    reach, rest, both = paired(read_results(a), read_results(b / 'results.json'))
+    assert (reach.scenes, reach.a, reach.b, reach.only_a, reach.only_b) == (40, 20, 30, 0, 10)
+    assert reach.p_value == pytest.approx(2 / 2**10) and rest.p_value == 1.0
+    assert (both.name, both.scenes, both.b) == ('all', 80, 60)
+    assert main(['eval', '--compare', str(a), str(b)]) == 0
+    assert '0.002' in capsys.readouterr().out
+    other = results(tmp_path / 'other', {'lift': 3})
+    assert main(['eval', '--compare', str(a), str(other)]) == 2
+    assert 'same scenes' in capsys.readouterr().err
+    assert main(['eval', '--compare', str(a), str(tmp_path)]) == 2
+    assert 'expected results.json' in capsys.readouterr().err
+
+
+def test_the_sign_test():
+    assert sign_test(0, 0) == sign_test(3, 3) == 1.0
+    assert sign_test(1, 9) == sign_test(9, 1) == pytest.approx(22 / 1024)
 
 
 def test_a_variant_of_the_environment(tmp_path):

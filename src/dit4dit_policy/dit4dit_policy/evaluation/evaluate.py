@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,51 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dit4dit_policy.evaluation.arguments import (
+    add_attempt_arguments,
+    check_attempt_arguments,
+    tasks_of,
+)
 from dit4dit_policy.evaluation.statistics import wilson_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from dit4dit_policy.evaluation.environment import Environment
+    from dit4dit_policy.evaluation.journal import Journal
     from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome, Setting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit eval`."""
-    parser.add_argument(
-        '--env', default='g1', metavar='NAME',
-        help='where: a name in the entry-point group dit4dit.environments, or module:attribute '
-        '(default: g1)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--task', required=True, metavar='TASK', help='a task of the environment, or all'
-    )
+    add_attempt_arguments(parser, 10_000, ', beyond those of demonstrations', task_needed=False)
     parser.add_argument(
         '--variant', default='', metavar='NAME', help='world in place of the usual one'
     )
     parser.add_argument(
-        '--policy', default='dit4dit', metavar='NAME',
-        help='who: a name in the entry-point group dit4dit.policies, or module:attribute '
-        '(default: dit4dit)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--checkpoint', default='', metavar='DIR',
-        help='folder of the policy, of a remote one ws://HOST:PORT (default: the shipped one)',
-    )  # fmt: skip
-    parser.add_argument(
         '--cameras', default='', metavar='NAMES',
         help='cameras there are, as head,left_wrist (default: those that the policy looks at)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--episodes', type=int, default=50, metavar='N', help='attempts of each task (default: 50)'
-    )
-    parser.add_argument(
-        '--seed-start', type=int, default=10_000, metavar='S',
-        help='seed of the first scene (default: 10000, beyond those of demonstrations)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--latency', type=float, default=0.15, metavar='S',
-        help='simulated seconds from image to chunk (default: 0.15, a little more than over ROS)',
     )  # fmt: skip
     parser.add_argument(
         '--real-time-chunking', action='store_true',
@@ -65,19 +43,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--out', type=Path, metavar='DIR',
-        help='folder for results.json and videos of failures (default: runs/<time>-eval-<task>)',
+        help='folder for results.json, failures.png and videos of failures; an evaluation that was '
+        'interrupted goes on there (default: runs/<time>-eval-<task>)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--compare', type=Path, nargs=2, metavar=('A', 'B'),
+        help='attempt nothing: compare two evaluations, scene by scene, by their folders',
     )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Runs the evaluation; ValueError or FileNotFoundError says what is wrong with them."""
-    if arguments.episodes < 1 or not 0.0 <= arguments.latency <= 1.0:
-        raise ValueError(
-            'expected at least 1 of --episodes and a --latency from 0 to 1 s, '
-            f'got {arguments.episodes} and {arguments.latency:g}'
-        )
     from rich.console import Console
 
+    console = Console()
+    if arguments.compare:
+        return _compare(console, *arguments.compare)
+    if not arguments.task:
+        raise ValueError('--task: expected a task, or all; or --compare A B')
+    check_attempt_arguments(arguments)
+    from dit4dit_policy.evaluation.journal import Journal, fingerprint
     from dit4dit_policy.evaluation.rollouts import Attempt, Setting, load_policy, make_environment
 
     environment = make_environment(arguments.env, (), arguments.latency)
@@ -96,13 +81,8 @@ def main(arguments: argparse.Namespace) -> int:
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
     )
-    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
-    attempts = [Attempt(task, seed, arguments.variant) for task in tasks for seed in seeds]
-    console = Console()
-    episodes = _run(console, setting, attempts)
-    result = {
+    about = {
         'env': setting.env,
-        'variant': arguments.variant,
         'policy': setting.policy,
         'checkpoint': setting.checkpoint or None,
         'model_id': policy.model_id,
@@ -110,6 +90,14 @@ def main(arguments: argparse.Namespace) -> int:
         'cameras': list(setting.cameras),
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
+    }
+    journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)})
+    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    attempts = [Attempt(task, seed, arguments.variant) for task in tasks for seed in seeds]
+    episodes = _run(console, setting, attempts, journal, arguments.workers)
+    result = {
+        'variant': arguments.variant,
+        **about,
         **summary(episodes),
         'tasks': {
             task: summary([episode for episode in episodes if episode.attempt.task == task])
@@ -117,23 +105,36 @@ def main(arguments: argparse.Namespace) -> int:
         },
         'results': [_row(episode) for episode in episodes],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / 'results.json'
-    file.write_text(json.dumps(result, indent=2) + '\n')
+    (folder / 'results.json').write_text(json.dumps(result, indent=2) + '\n')
     console.print(_table(result))
-    console.print(f'{file}', soft_wrap=True)
+    _draw_failures(folder, episodes)
+    console.print(f'{folder / "results.json"}', soft_wrap=True)
     return 0
 
 
+def _compare(console: Any, *places: Path) -> int:
+    from dit4dit_policy.evaluation.comparison import comparison_table, paired, read_results
+
+    a, b = (read_results(place) for place in places)
+    console.print(comparison_table((str(places[0]), str(places[1])), paired(a, b)))
+    return 0
+
+
+def _draw_failures(folder: Path, episodes: Sequence[AttemptOutcome]) -> None:
+    from dit4dit_policy.evaluation.failures import draw_failures
+    from dit4dit_policy.evaluation.rollouts import video_path
+
+    videos = {video_path(folder / 'failures', e): e for e in episodes if not e.success}
+    there = {video: episode for video, episode in videos.items() if video.is_file()}
+    draw_failures(there, folder / 'failures.png')
+
+
 def _tasks(task: str, variant: str, environment: Environment) -> tuple[str, ...]:
-    if task != 'all' and task not in environment.tasks:
-        raise ValueError(
-            f"--task: expected all, or one of {', '.join(environment.tasks)}, got '{task}'"
-        )
+    tasks = tasks_of(task, environment)
     if variant and variant not in environment.variants:
         have = ', '.join(environment.variants) or 'none, as there are none'
         raise ValueError(f"--variant: expected one of {have}, got '{variant}'")
-    return environment.tasks if task == 'all' else (task,)
+    return tasks
 
 
 def _cameras(given: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, ...]:
@@ -144,13 +145,15 @@ def _cameras(given: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, ...]
     return given or needed
 
 
-def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[AttemptOutcome]:
-    """The episodes of all attempts, in their order."""
+def _run(
+    console: Any, setting: Setting, attempts: Sequence[Attempt], journal: Journal, workers: int
+) -> list[AttemptOutcome]:
+    """The episodes of all attempts, in their order; those in the journal are not made again."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from dit4dit_policy.evaluation.rollouts import evaluate
 
-    episodes = {}
+    left = [attempt for attempt in attempts if attempt not in journal.outcomes]
     with Progress(
         '{task.description}',
         BarColumn(),
@@ -159,12 +162,14 @@ def _run(console: Any, setting: Setting, attempts: Sequence[Attempt]) -> list[At
         TimeElapsedColumn(),
         console=console,
     ) as progress:
-        bar = progress.add_task('attempts', total=len(attempts), done=0)
-        workers = min(os.cpu_count() or 1, len(attempts))
-        for episode in evaluate(setting, attempts, workers):
-            episodes[episode.attempt] = episode
-            progress.update(bar, advance=1, done=sum(e.success for e in episodes.values()))
-    return [episodes[attempt] for attempt in attempts]
+        there = sum(journal.outcomes[a].success for a in attempts if a in journal.outcomes)
+        before = len(attempts) - len(left)
+        bar = progress.add_task('attempts', total=len(attempts), completed=before, done=there)
+        for episode in evaluate(setting, left, min(workers, len(left))):
+            journal.add(episode)
+            there += episode.success
+            progress.update(bar, advance=1, done=there)
+    return [journal.outcomes[attempt] for attempt in attempts]
 
 
 def summary(episodes: Sequence[AttemptOutcome]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Evaluation:
         """One attempt, from its reset to its end; a video of it is kept where it failed."""
         environment, setting = self._environment, self._setting
         continuation = Continuation(self._policy.step)
-        video = _Video(setting.videos / f'{attempt.task}-{attempt.seed}.mp4', setting.cameras)
+        video = _Video(_video(setting.videos, attempt), setting.cameras)
         observation = environment.reset(attempt.task, attempt.seed, attempt.variant)
         while True:
             video.add(observation)
@@ -117,6 +117,19 @@ class Evaluation:
             observation = step.observation
         video.finish('' if step.success else step.stage)
         return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
+
+
+def video_path(folder: Path, outcome: AttemptOutcome) -> Path:
+    """Where the video of a failed attempt is, which has had cameras."""
+    return _named(_video(folder, outcome.attempt), outcome.stage)
+
+
+def _video(folder: Path, attempt: Attempt) -> Path:
+    return folder / f'{attempt.task}-{attempt.seed}.mp4'
+
+
+def _named(path: Path, stage: str) -> Path:
+    return path.with_name(f'{path.stem}-{stage.replace(" ", "-")}.mp4')
 
 
 class _Video:
@@ -150,8 +163,7 @@ class _Video:
             return
         self._encoder.finish()
         if stage:
-            name = f'{self._path.stem}-{stage.replace(" ", "-")}.mp4'
-            self._path.rename(self._path.with_name(name))
+            self._path.rename(_named(self._path, stage))
         else:
             self._path.unlink()
 
@@ -167,6 +179,8 @@ def evaluate(
     setting: Setting, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[AttemptOutcome]:
     """Every attempt once, in `workers` processes; episodes come as they end."""
+    if not attempts:
+        return
     os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
     with ProcessPoolExecutor(
         workers,

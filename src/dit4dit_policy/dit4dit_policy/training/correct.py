@@ -14,6 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dit4dit_policy.evaluation.arguments import (
+    add_attempt_arguments,
+    check_attempt_arguments,
+    tasks_of,
+)
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -26,34 +32,7 @@ _PARTS, _JOURNAL = '.parts', 'attempts.jsonl'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit correct`."""
-    parser.add_argument(
-        '--env', default='g1', metavar='NAME',
-        help='where: a name in the entry-point group dit4dit.environments, or module:attribute; '
-        'it has to have an expert (default: g1)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--task', required=True, metavar='TASK', help='a task of the environment, or all'
-    )
-    parser.add_argument(
-        '--policy', default='dit4dit', metavar='NAME',
-        help='who is corrected: a name in the entry-point group dit4dit.policies, or '
-        'module:attribute (default: dit4dit)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--checkpoint', default='', metavar='DIR',
-        help='folder of the policy (default: the shipped one)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--episodes', type=int, default=50, metavar='N', help='attempts of each task (default: 50)'
-    )
-    parser.add_argument(
-        '--seed-start', type=int, default=100_000, metavar='S',
-        help='seed of the first scene (default: 100000; evaluation begins at 10000)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--latency', type=float, default=0.15, metavar='S',
-        help='simulated seconds from image to chunk (default: 0.15)',
-    )  # fmt: skip
+    add_attempt_arguments(parser, 100_000, '; evaluation begins at 10000')
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR',
         help='gets a LeRobot v2.1 dataset for each task; goes on there where it was interrupted',
@@ -62,20 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Records corrections; ValueError or FileNotFoundError says what is wrong with arguments."""
-    if arguments.episodes < 1:
-        raise ValueError(f'expected at least 1 of --episodes, got {arguments.episodes}')
+    check_attempt_arguments(arguments)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
 
     environment = make_environment(arguments.env, (), arguments.latency)
-    known = environment.tasks
+    tasks = tasks_of(arguments.task, environment)
     load_policy(arguments.policy, arguments.checkpoint, environment)  # a bad one is told here, once
     environment.close()
-    if arguments.task not in (*known, 'all'):
-        raise ValueError(f'--task: expected all, or one of {", ".join(known)}')
-    tasks = known if arguments.task == 'all' else (arguments.task,)
     if there := [task for task in tasks if (arguments.out / task).exists()]:
         raise ValueError(f'--out: {arguments.out} has corrections of {", ".join(there)} already')
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
@@ -116,7 +91,7 @@ def _journal(out: Path) -> dict[tuple[str, int], str]:
 def _corrections(
     arguments: argparse.Namespace, attempts: Sequence[Attempt]
 ) -> Iterator[Correction]:
-    """All attempts, on every core one at a time."""
+    """All attempts, each process one at a time."""
     if not attempts:
         return
     os.environ['OMP_NUM_THREADS'] = '1'
@@ -124,7 +99,7 @@ def _corrections(
     parts.mkdir(parents=True, exist_ok=True)
     setting = (arguments.env, arguments.policy, arguments.checkpoint, arguments.latency)
     with ProcessPoolExecutor(
-        min(os.cpu_count() or 1, len(attempts)),
+        min(arguments.workers, len(attempts)),
         multiprocessing.get_context('spawn'),
         initializer=_prepare,
         initargs=(setting, parts),
