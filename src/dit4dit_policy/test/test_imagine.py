@@ -1,5 +1,6 @@
 """`dit4dit imagine` shows what a model expects to see."""
 
+import math
 from pathlib import Path
 
 import av
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_models import INSTRUCTION, batch, processor, scene, tiny
+from toy_models import INSTRUCTION, batch, processor, record, scene, tiny
 
 from dit4dit_policy.cli import main
+from dit4dit_policy.evaluation.imagination import Moment, likeness, standing_still
 from dit4dit_policy.evaluation.imagine import imagine
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import resize
@@ -91,6 +93,26 @@ def test_one_call_samples_actions_video_or_both():
     assert torch.equal(both.actions, actions.actions) and actions.latents is None
     assert torch.equal(both.latents, video.latents) and video.actions is None
     assert torch.equal(both.latents[:, :, :1], condition)
+
+
+def test_it_is_measured_against_the_real_future(folder, tmp_path, capsys):
+    data = record(tmp_path / 'data', episodes=2)
+    words = ['imagine', '--checkpoint', str(folder), '--measure', str(data), '--steps', '1']
+    assert main([*words, '--examples', '5', '--out', str(tmp_path / 'seen.png')]) == 0
+    shown = capsys.readouterr().out
+    assert '5 moments' in shown and 'the present one' in shown
+    assert Image.open(tmp_path / 'seen.png').size == (3 * 48, 18 + 5 * 32)
+
+
+def test_likeness_to_the_real_picture():
+    now, real = torch.full((3, 32, 48), 0.2), torch.full((3, 32, 48), 0.2)
+    real[:, 8:16, 8:16] = 0.8
+    seen = [Moment(now, (real,), INSTRUCTION)]
+    still, right = likeness(seen, standing_still(seen)), likeness(seen, [(real,)])
+    assert still.psnr == pytest.approx(-10 * math.log10(0.36 * 64 / (32 * 48)), abs=0.01)
+    assert still.psnr_moving == pytest.approx(-10 * math.log10(0.36), abs=0.01)
+    assert right.psnr == math.inf and right.ssim == right.ssim_moving == pytest.approx(1.0)
+    assert still.ssim_moving < still.ssim < 1.0
 
 
 @pytest.mark.parametrize(

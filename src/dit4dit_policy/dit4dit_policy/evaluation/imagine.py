@@ -45,10 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--clip', type=Path, metavar='FILE',
         help='video to begin from, and to compare with: of a dataset, or ego.mp4 of a demo',
     )  # fmt: skip
+    start.add_argument(
+        '--measure', type=Path, nargs='+', metavar='DIR',
+        help='LeRobot datasets it was not trained on: how like its pictures are to the real ones, '
+        'and how like the present one is',
+    )  # fmt: skip
+    parser.add_argument(
+        '--examples', type=int, default=64, metavar='N',
+        help='moments to measure, in all of the datasets together (default: 64)',
+    )  # fmt: skip
     parser.add_argument(
         '--at', type=float, default=0.0, metavar='S', help='where to begin in the clip (default: 0)'
     )
-    parser.add_argument('--task', required=True, metavar='TEXT', help='what to do, in words')
+    parser.add_argument(
+        '--task', metavar='TEXT', help='what to do, in words (--measure: as the datasets say)'
+    )
     parser.add_argument(
         '--steps', type=int, default=10, metavar='N', help='denoising steps (default: 10)'
     )
@@ -57,16 +68,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='how often to go on from the last frame that was imagined (default: 1, not at all)',
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of the noise (default: 0)')
-    parser.add_argument('--out', type=Path, default=Path('future.mp4'), metavar='FILE')
+    parser.add_argument(
+        '--out', type=Path, metavar='FILE',
+        help='the video (default: future.mp4), or some of the moments measured (default: '
+        'imagined.png)',
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Writes the video; ValueError or FileNotFoundError says what is wrong with the arguments."""
-    if arguments.steps < 1 or arguments.clips < 1 or not arguments.at >= 0.0:
+    if min(arguments.steps, arguments.clips, arguments.examples) < 1 or not arguments.at >= 0.0:
         raise ValueError(
-            'expected at least 1 of --steps and --clips and 0 s of --at, '
-            f'got {arguments.steps}, {arguments.clips} and {arguments.at:g}'
+            'expected at least 1 of --steps, --clips and --examples and 0 s of --at, got '
+            f'{arguments.steps}, {arguments.clips}, {arguments.examples} and {arguments.at:g}'
         )
+    if arguments.measure:
+        return _measure(arguments)
+    if not arguments.task:
+        raise ValueError('--task: expected what the robot is to do, in words')
     from rich.console import Console
     from rich.progress import Progress
 
@@ -90,10 +109,49 @@ def main(arguments: argparse.Namespace) -> int:
             on_step=lambda: progress.advance(bar),
         )
     real = [clip.frame(time) for time in imagined.times] if clip else None
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    _write(arguments.out, f'{policy.model_id}: {arguments.task}', imagined, real)
-    print(f'{arguments.out}: {imagined.times[-1]:.1f} s ahead')
+    out = arguments.out or Path('future.mp4')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write(out, f'{policy.model_id}: {arguments.task}', imagined, real)
+    print(f'{out}: {imagined.times[-1]:.1f} s ahead')
     return 0
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dit4dit_policy.evaluation import imagination
+    from dit4dit_policy.inference.shipped import load_policy
+
+    policy, out = load_policy(arguments.checkpoint), arguments.out or Path('imagined.png')
+    _check_generates(policy)
+    seen = imagination.moments(policy, arguments.measure, arguments.examples)
+    with Progress() as progress:
+        bar = progress.add_task('denoising', total=len(seen))
+        shown = imagination.imagined(
+            policy, seen, arguments.steps, arguments.seed, lambda: progress.advance(bar)
+        )
+    ways = {
+        'imagined': shown,
+        'the present one': imagination.standing_still(seen),
+        'the real one, by the autoencoder': imagination.encoded_and_decoded(policy, seen),
+    }
+    rows = {name: imagination.likeness(seen, pictures) for name, pictures in ways.items()}
+    ahead = policy.model.backbone.config.clip_offsets[-1] * policy.step
+    title = f'{policy.model_id}: pictures {ahead:.1f} s ahead, {len(seen)} moments'
+    Console().print(imagination.likeness_table(title, rows))
+    imagination.draw(seen, shown, ahead, out)
+    print(out)
+    return 0
+
+
+def _check_generates(policy: DiT4DiTPolicy) -> None:
+    video = policy.model.backbone
+    if not video.generates_video:
+        raise ValueError(
+            f'{policy.model_id}: its backbone, {video.config.kind}, imagines nothing; expected the '
+            'checkpoint of one that generates video, as cosmos'
+        )
 
 
 def imagine(
@@ -114,11 +172,7 @@ def imagine(
     import torch
 
     model, video = policy.model, policy.model.backbone
-    if not video.generates_video:
-        raise ValueError(
-            f'{policy.model_id}: its backbone, {video.config.kind}, imagines nothing; expected the '
-            'checkpoint of one that generates video, as cosmos'
-        )
+    _check_generates(policy)
     prompt = policy.prompts[instruction]
     generator = torch.Generator().manual_seed(seed)
     offsets = np.array(video.config.clip_offsets) * policy.step
