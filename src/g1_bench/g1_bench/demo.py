@@ -35,6 +35,7 @@ from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
 from g1_ros.middleware import environment
+from g1_sim.rendering import check_rendering
 from g1_sim.replay import render
 from g1_sim.tasks import load_task
 
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f'--duration: expected seconds from 0 to 3600, got {given.duration:g}')
     if given.episodes < 1:
         parser.error(f'--episodes: expected at least 1, got {given.episodes}')
+    check_rendering()
     values = check(find('policy.launch.py'), {'task': given.task, 'seed': given.seed})
     seconds = given.duration or load_task(given.task).time_limit + _SLOWER
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, rest = 'replay', rest[1:]
         for entry in entry_points(group='g1.commands', name=name):
             return int(entry.load()(rest))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     if name in ('-h', '--help'):

@@ -18,13 +18,17 @@ from g1_ros.parameters import keep_clock
 from g1_ros.parent import end_with_launcher
 
 
+class NodeEndedError(RuntimeError):
+    """Raised in a callback of a node that cannot go on; the message says why, and what to do."""
+
+
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Spins the node until SIGINT or SIGTERM, then lets it clean up (`destroy_node`).
 
     The end of the launcher counts as SIGTERM: control hands the arms back before it ends.
 
-    Returns the exit code. A node that cannot start because of its parameters or files says so in
-    one line, not in a traceback.
+    Returns the exit code. A node that cannot start because of its parameters or files, or cannot go
+    on (`NodeEndedError`), says so in one line, not in a traceback.
     """
     os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(config_path('fastdds.xml')))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,6 +48,9 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=0.5)  # without end, Python would not hear the signal
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except NodeEndedError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         if node is not None:
             raise

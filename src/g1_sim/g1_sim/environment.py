@@ -13,6 +13,7 @@ from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.safety import Mode
 from g1_description import Embodiment, load_robot
 from g1_sim.planner import NoWayError, Planner
+from g1_sim.rendering import check_rendering
 from g1_sim.rollout import Rollout
 from g1_sim.simulation import Simulation
 from g1_sim.take_over import TakeOver
@@ -33,7 +34,8 @@ class G1Environment:
         """cameras: whose images are rendered, if any. latency: from image to chunk [s]."""
         self._robot = load_robot()
         if cameras:
-            self._robot.embodiment.select_cameras(cameras)  # a wrong name is said here
+            self._robot.embodiment.select_cameras(cameras)  # a wrong name is said here,
+            check_rendering()  # and what is missing to draw with
         self._cameras = cameras
         self._latency = latency
         self._simulation: Simulation | None = None

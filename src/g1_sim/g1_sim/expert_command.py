@@ -30,6 +30,7 @@ from g1_sim.expert import Demonstration, demonstrate
 from g1_sim.parallel import EachSeed, Worker
 from g1_sim.planner import Planner
 from g1_sim.recovery import Recovery, recover
+from g1_sim.rendering import check_rendering
 from g1_sim.rollout import FRAME_PERIOD
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import load_task, simulated_tasks
@@ -87,6 +88,8 @@ def main(argv: Sequence[str]) -> int:
     Returns the exit code.
     """
     given = _parse(argv)
+    if given.out:
+        check_rendering()
     seeds = range(given.seed_start, given.seed_start + given.episodes)
     workers = min(given.workers, len(seeds))
     tasks = simulated_tasks() if given.task == _ALL else (given.task,)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from g1_description import load_robot
 from g1_ros.config import load_tasks
 from g1_sim.motors import MotorCommand, MotorLaw
+from g1_sim.rendering import no_device
 from g1_sim.robot_model import mujoco_spec
 from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask, load_task
@@ -142,10 +143,16 @@ class Simulation:
         mujoco.mj_camlight(self.model, self.data)
 
     def render(self, camera: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Image (height, width, 3) RGB of the camera 'head' or 'overview'."""
+        """Image (height, width, 3) RGB of the camera 'head' or 'overview'.
+
+        Raises RenderingError where nothing can be drawn.
+        """
         renderer = self._renderers.get((width, height))
         if renderer is None:
-            renderer = mujoco.Renderer(self.model, height, width)
+            try:
+                renderer = mujoco.Renderer(self.model, height, width)
+            except (ImportError, RuntimeError) as error:
+                raise no_device(error) from None
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
             self._renderers[width, height] = renderer

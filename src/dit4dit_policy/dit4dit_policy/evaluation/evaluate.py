@@ -71,12 +71,14 @@ def main(arguments: argparse.Namespace) -> int:
     # A bad one is told here, once.
     policy = load_policy(arguments.policy, arguments.checkpoint, environment, given)
     environment.close()
+    cameras = _cameras(given, policy.cameras)
+    make_environment(arguments.env, cameras, arguments.latency).close()
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'
     setting = Setting(
         env=arguments.env,
         policy=arguments.policy,
         checkpoint=arguments.checkpoint,
-        cameras=_cameras(given, policy.cameras),
+        cameras=cameras,
         latency=arguments.latency,
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',

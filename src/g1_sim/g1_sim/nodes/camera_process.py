@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from g1_description import load_robot
 from g1_ros.camera import CameraPublisher
 from g1_ros.parameters import keep_clock
+from g1_sim.rendering import RenderingError, check_rendering
 from g1_sim.shared_state import SharedState
 from g1_sim.simulation import Simulation
 
@@ -24,8 +25,13 @@ def run_cameras(
 ) -> None:
     """Publishes an image of each camera in `names`, all of one state, `rate` times a second.
 
-    Ends at SIGTERM, or when the process that started it does.
+    Ends at SIGTERM, or when the process that started it does; with a sentence, where nothing can be
+    drawn on this computer.
     """
+    try:
+        check_rendering()
+    except RenderingError as error:
+        raise SystemExit(f'error: {error}') from None
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     node_process = multiprocessing.parent_process()

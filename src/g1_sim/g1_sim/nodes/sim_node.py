@@ -22,7 +22,7 @@ from g1_description import SIDES, load_robot
 from g1_ros import qos
 from g1_ros.conversions import JointReader
 from g1_ros.diagnostics import Diagnostics, diagnostic
-from g1_ros.main import run
+from g1_ros.main import NodeEndedError, run
 from g1_ros.parameters import declare, parameter
 from g1_ros.polling import PolledSubscription
 from g1_ros.rates import RateMeter
@@ -103,6 +103,7 @@ class SimNode(Node):
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self._diagnostics = Diagnostics(self)
         steady_timer(self, 1.0, self._on_diagnostics)
+        steady_timer(self, 0.2, self._watch_cameras)
 
         self._steps, self._refused = 0, 0
         self._state_rate, self._command_rate = RateMeter(), RateMeter()
@@ -226,6 +227,13 @@ class SimNode(Node):
         response.message = f'{self._given.task}, seed {self._seed}'
         return response
 
+    def _watch_cameras(self) -> None:
+        if self._cameras.exitcode is not None:
+            code = self._cameras.exitcode
+            raise NodeEndedError(
+                f'the cameras ended with exit code {code}; what they said is above'
+            )
+
     def _on_diagnostics(self) -> None:
         if not self._physics.is_alive():
             raise RuntimeError('the physics thread has ended, see its error above')
@@ -236,11 +244,7 @@ class SimNode(Node):
             self.get_logger().info(f'{self._given.task}, seed {self._seed}: the scene is up')
         factor = (steps - steps_then) * self._simulation.model.opt.timestep / (now - then)
         camera_rate = (frames - frames_then) / (now - then)
-        problems = []
-        if factor < 0.9:
-            problems.append(f'slower than real time ({factor:.2f})')
-        if not self._cameras.is_alive():
-            problems.append(f'the camera process ended with code {self._cameras.exitcode}')
+        problems = [f'slower than real time ({factor:.2f})'] if factor < 0.9 else []
         self._diagnostics.publish(
             diagnostic(
                 'sim_node',
