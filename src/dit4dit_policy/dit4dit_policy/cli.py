@@ -50,11 +50,18 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='NAMES',
         help='that the model sees side by side, as head,left_wrist; in place of those in the file',
     )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        metavar='K',
+        help='how often an expert then corrects the policy in simulation and it is trained on that '
+        'too, as `rounds` in the file says (default: as there)',
+    )
 
 
 def _train(options: argparse.Namespace) -> int:
     from dit4dit_policy.training.config import TrainConfig
-    from dit4dit_policy.training.train import train
+    from dit4dit_policy.training.rounds import train_in_rounds
 
     config = TrainConfig.read(options.config)
     if options.data:
@@ -63,7 +70,9 @@ def _train(options: argparse.Namespace) -> int:
         config = replace(config, output=str(options.output))
     if options.cameras:
         config = replace(config, cameras=tuple(options.cameras.split(',')))
-    folder = train(config)
+    if options.rounds is not None:
+        config = replace(config, rounds=replace(config.rounds, count=options.rounds))
+    folder = train_in_rounds(config)
     print(f'checkpoint: {folder}')
     return 0
 

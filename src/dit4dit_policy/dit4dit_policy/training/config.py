@@ -10,6 +10,32 @@ import yaml
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """Rounds after a training, each with an expert's corrections of what the last has made.
+
+    count: 0 for none. env, task, episodes, seed_start, latency: of `dit4dit correct`; each round
+    has scenes of its own. steps, lr: of each round's training, on demonstrations and corrections in
+    equal shares. See `train_in_rounds`.
+    """
+
+    count: int = 0
+    env: str = 'g1'
+    task: str = 'all'
+    episodes: int = 150
+    seed_start: int = 100_000
+    latency: float = 0.15
+    steps: int = 1200
+    lr: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or self.episodes < 1 or self.steps < 1 or not self.lr > 0:
+            raise ValueError(
+                'rounds: expected a count of 0 or more, and episodes, steps and lr above 0, got '
+                f'{self.count}, {self.episodes}, {self.steps} and {self.lr:g}'
+            )
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
@@ -26,7 +52,7 @@ class TrainConfig:
     normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
     augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures in
     memory, a GPU's where there is one, and changes and encodes them anew for each example, which
-    asks for a small autoencoder.
+    asks for a small autoencoder. rounds: of corrections, after the training.
     """
 
     preset: str
@@ -66,6 +92,7 @@ class TrainConfig:
     evaluate_every: int = 250
     bf16: bool = True
     gradient_checkpointing: bool = False  # less memory for more time
+    rounds: Rounds = field(default_factory=Rounds)
 
     def __post_init__(self) -> None:
         if self.mode not in ('joint', 'video', 'action'):
@@ -96,6 +123,8 @@ class TrainConfig:
             raise ValueError(f'{path}: unknown {unknown}; known are {sorted(names)}')
         entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
+            if 'rounds' in entries:
+                entries['rounds'] = Rounds(**entries['rounds'])
             return cls(**entries)
         except (TypeError, ValueError) as error:
             raise ValueError(f'{path}: {error}') from None

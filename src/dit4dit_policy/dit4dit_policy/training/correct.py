@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dit4dit_policy.training.corrections import Correction
 
 _OUTCOMES = ('corrected', 'done', 'lost', 'failed')
-_PARTS, _JOURNAL = '.parts', 'attempts.jsonl'
+_JOURNAL = 'attempts.jsonl'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,23 +39,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Collection:
+    """Which corrections are collected: the arguments of `dit4dit correct`, under their names."""
+
+    env: str
+    task: str
+    policy: str
+    checkpoint: str
+    episodes: int
+    seed_start: int
+    latency: float
+    workers: int
+    out: Path
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Records corrections; ValueError or FileNotFoundError says what is wrong with arguments."""
     check_attempt_arguments(arguments)
+    collection = Collection(**{f.name: getattr(arguments, f.name) for f in fields(Collection)})
+    folders = collection.out.iterdir() if collection.out.is_dir() else ()
+    there = sorted(folder.name for folder in folders if folder.is_dir())
+    if there and not _parts(collection).exists():
+        raise ValueError(f'--out: {collection.out} has corrections of {", ".join(there)} already')
+    collect(collection)
+    return 0
+
+
+def datasets(collection: Collection) -> list[Path]:
+    """Those that there are of it, one a task."""
+    folders = collection.out.iterdir() if collection.out.is_dir() else ()
+    return sorted(folder for folder in folders if (folder / 'meta').is_dir())
+
+
+def collect(collection: Collection) -> list[Path]:
+    """Records corrections, or goes on where it was interrupted; returns the datasets."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
 
-    environment = make_environment(arguments.env, (), arguments.latency)
-    tasks = tasks_of(arguments.task, environment)
-    load_policy(arguments.policy, arguments.checkpoint, environment)  # a bad one is told here, once
+    environment = make_environment(collection.env, (), collection.latency)
+    tasks = tasks_of(collection.task, environment)
+    # A bad one is told here, once.
+    load_policy(collection.policy, collection.checkpoint, environment)
     environment.close()
-    if there := [task for task in tasks if (arguments.out / task).exists()]:
-        raise ValueError(f'--out: {arguments.out} has corrections of {", ".join(there)} already')
-    seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
+    seeds = range(collection.seed_start, collection.seed_start + collection.episodes)
     attempts = [Attempt(task, seed) for task in tasks for seed in seeds]
-    console, outcomes = Console(), _journal(arguments.out)
+    console, outcomes = Console(), _journal(collection.out)
     left = [a for a in attempts if (a.task, a.seed) not in outcomes]
     with Progress(
         '{task.description}',
@@ -68,16 +99,21 @@ def main(arguments: argparse.Namespace) -> int:
         bar = progress.add_task(
             'attempts', total=len(attempts), completed=len(attempts) - len(left), corrected=0
         )
-        for correction in _corrections(arguments, left):
+        for correction in _corrections(collection, left):
             key = correction.attempt.task, correction.attempt.seed
             outcomes[key] = correction.outcome
-            with (arguments.out / _JOURNAL).open('a') as journal:
+            with (collection.out / _JOURNAL).open('a') as journal:
                 journal.write(json.dumps(asdict(correction)) + '\n')
             done = sum(outcome == 'corrected' for outcome in outcomes.values())
             progress.update(bar, advance=1, corrected=done)
-    _merge(arguments.out, tasks)
+    _merge(collection, tasks)
     console.print(_table(tasks, outcomes))
-    return 0
+    return datasets(collection)
+
+
+def _parts(collection: Collection) -> Path:
+    """What each process has recorded of each task, until all is there."""
+    return collection.out / '.parts'
 
 
 def _journal(out: Path) -> dict[tuple[str, int], str]:
@@ -88,18 +124,16 @@ def _journal(out: Path) -> dict[tuple[str, int], str]:
     return {(line['attempt']['task'], line['attempt']['seed']): line['outcome'] for line in read}
 
 
-def _corrections(
-    arguments: argparse.Namespace, attempts: Sequence[Attempt]
-) -> Iterator[Correction]:
+def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterator[Correction]:
     """All attempts, each process one at a time."""
     if not attempts:
         return
     os.environ['OMP_NUM_THREADS'] = '1'
-    parts = arguments.out / _PARTS
+    parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
-    setting = (arguments.env, arguments.policy, arguments.checkpoint, arguments.latency)
+    setting = (collection.env, collection.policy, collection.checkpoint, collection.latency)
     with ProcessPoolExecutor(
-        min(arguments.workers, len(attempts)),
+        min(collection.workers, len(attempts)),
         multiprocessing.get_context('spawn'),
         initializer=_prepare,
         initargs=(setting, parts),
@@ -140,15 +174,15 @@ def _correct(attempt: Attempt) -> Correction:
     return _worker(attempt)
 
 
-def _merge(out: Path, tasks: Sequence[str]) -> None:
+def _merge(collection: Collection, tasks: Sequence[str]) -> None:
     """The parts of each task become its dataset."""
     from g1_data import Dataset, merge
 
-    parts = out / _PARTS
+    parts = _parts(collection)
     for task in tasks:
         found = [part for part in sorted(parts.glob(f'{task}-*')) if Dataset(part).episodes]
-        if found:
-            merge(found, out / task)
+        if found and not (collection.out / task / 'meta').is_dir():
+            merge(found, collection.out / task)
     shutil.rmtree(parts, ignore_errors=True)
 
 
