@@ -28,13 +28,13 @@ from rich.progress import track
 
 from g1_bench.demo_session import Session, demo_node
 from g1_bench.demo_tables import run_table, success_table
-from g1_bench.launched import DemoError, free_domain, launched
+from g1_bench.launched import DemoError, launched
 from g1_bench.report import report
 from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
 from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
-from g1_ros.middleware import environment
+from g1_ros.middleware import environment, free_domain
 from g1_sim.rendering import check_rendering
 from g1_sim.replay import render
 from g1_sim.tasks import load_task

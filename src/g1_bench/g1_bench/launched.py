@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,12 +64,3 @@ def _last_lines(log: Path, count: int = 15) -> str:
                 lines = [line for line in lines if found[1] in line]
                 break
     return '\n'.join('  ' + line for line in lines[-count:])
-
-
-def free_domain() -> int:
-    """A ROS domain that nobody uses on this machine: the port of its first participant is free."""
-    for domain in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-            probe.bind(('', 7400 + 250 * domain + 10))
-            return domain
-    raise DemoError('every ROS domain from 1 to 101 is in use on this machine')

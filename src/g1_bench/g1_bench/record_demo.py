@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from g1_bench.launched import DemoError, free_domain, launched
+from g1_bench.launched import DemoError, launched
 from g1_bringup.arguments import check
 from g1_bringup.systems import find
 from g1_console.computer import shipped_checkpoint
@@ -33,7 +33,7 @@ from g1_console.recording_panel import cue, panel
 from g1_console.services import command
 from g1_console.snapshot import Snapshot
 from g1_data.cli import main as dataset_command
-from g1_ros.middleware import environment
+from g1_ros.middleware import environment, free_domain
 
 _READY_SECONDS = 180.0  # until the first episode is recorded, on a slow machine
 _EPISODE_SECONDS = 120.0  # until the next one has ended

@@ -29,6 +29,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from g1_bringup.arguments import check
 from g1_bringup.launcher import INTERRUPT_SECONDS, TERMINATE_SECONDS, missing_packages
+from g1_bringup.running import second_system
 from g1_bringup.system import (
     Argument,
     Include,
@@ -77,6 +78,8 @@ def _start(context: LaunchContext, system: System) -> list[LaunchDescriptionEnti
     values = check(system, _given(context, system))
     if missing := missing_packages(system, values):
         raise RuntimeError(missing)
+    if other := second_system(system, values):
+        raise RuntimeError(other)
     variables = {**environment(values), LAUNCHER: str(os.getpid())}.items()
     started: list[LaunchDescriptionEntity] = [
         *(_include(include, values) for include in system.included(values)),

@@ -18,6 +18,7 @@ import honcho.manager
 import honcho.process
 from ament_index_python.packages import get_package_prefix
 
+from g1_bringup.running import second_system
 from g1_bringup.system import (
     Include,
     Node,
@@ -60,10 +61,13 @@ def missing_packages(system: System, values: Mapping[str, Value]) -> str:
 def start(system: System, values: Mapping[str, Value]) -> int:
     """Starts every node of the system and returns when all have ended: 0 after Ctrl-C, else 1.
 
-    Raises FileNotFoundError before anything is started when some of it is not installed.
+    Raises FileNotFoundError before anything is started when some of it is not installed,
+    ValueError when such a system runs already.
     """
     if missing := missing_packages(system, values):
         raise FileNotFoundError(missing)
+    if other := second_system(system, values):
+        raise ValueError(other)
     if includes := system.included(values):
         raise FileNotFoundError(_only_ros2_launch(system, includes))
     nodes = system.started(values)

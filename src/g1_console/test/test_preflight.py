@@ -84,15 +84,17 @@ def one(value, index):
 def test_a_robot_that_is_ready_passes_every_check():
     results = findings(FINE)
     assert [f for f in results if f.level is not Level.PASS] == []
-    assert len(results) == len(CHECKS) - 3 - 1  # no two sources of anything, one computer
+    assert len(results) == len(CHECKS) - 4 - 1  # no two sources of anything, one computer
 
 
+TWO_ROBOTS = ('sim_node', 'sim_node')
 CASES = [
     ('robot network', Level.FAIL, 'sudo ip address add', computer(addresses={'lo': '127.0.0.1'})),
     ('/lowstate', Level.FAIL, 'switch the robot on', silent('lowstate')),
     ('/lowstate', Level.FAIL, 'middleware', silent('lowstate', ('robot',))),
     ('/lowstate', Level.FAIL, 'cable', heard('lowstate', age=0.3)),
     ('/lowstate', Level.WARN, '500 Hz', heard('lowstate', rate=300.0)),
+    ('who publishes /lowstate', Level.FAIL, 'but one', heard('lowstate', publishers=TWO_ROBOTS)),
     ('CRC of /lowstate', Level.FAIL, 'type', {'wire': Wire(5, COLD, NO_ERRORS, corrupt=True)}),
     ('mode_machine', Level.FAIL, '29-DoF', {'wire': Wire(2, COLD, NO_ERRORS)}),
     ('motor temperature', Level.WARN, 'cool', {'wire': Wire(5, one(75, 18), NO_ERRORS)}),

@@ -88,9 +88,9 @@ class Controller:
         self._limiting_joint = ''
         self._rejection = (Reason.NONE, '')
         self._accepted = self._rejected = self._clamped = self._deadlines_missed = 0
-        #: Told by who can see it: whether somebody else publishes on /arm_sdk, and what is wrong
-        #: with the watchdog, empty if nothing.
-        self.other_publisher = False
+        #: Told by who can see it: who else commands or plays the robot, and what is wrong with the
+        #: watchdog; empty if nobody and nothing.
+        self.other_publisher = ''
         self.watchdog_fault = ''
 
     def arm(self, now: float) -> tuple[bool, str]:
@@ -291,7 +291,7 @@ class Controller:
 
     def _fault(self, elapsed: float, arming: bool = False) -> RobotFault | None:
         if self.other_publisher:
-            return RobotFault(Reason.SECOND_PUBLISHER, 'somebody else publishes on /arm_sdk', True)
+            return RobotFault(Reason.SECOND_PUBLISHER, self.other_publisher, True)
         if self.watchdog_fault:
             return RobotFault(Reason.WATCHDOG, self.watchdog_fault, True)
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)

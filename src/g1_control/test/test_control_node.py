@@ -15,6 +15,7 @@ from unitree_hg.msg import LowState as LowStateMessage
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
 from g1_control.watchdog import RAMP
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, STREAM
+from g1_test_support.outside import Outside
 from g1_test_support.processes import python
 from g1_test_support.sdk_robot import ROBOT, Control, Operator, control_node, watchdog_node
 
@@ -249,3 +250,13 @@ def test_the_log_says_what_is_awaited_and_has_a_line_for_each_change(ros_domain:
         finally:
             robot.close()
         control.wait_for('DISARMING: /lowstate is')
+
+
+def test_a_second_robot_that_is_simulated_keeps_the_arms_from_being_armed(robot, control):
+    robot.arm()
+    with Outside('sim_node') as second:
+        second.node.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
+        robot.wait_for_mode(SafetyStatus.DISARMED)
+        answer = robot.control('arm')
+    assert not answer.success
+    assert 'several robots publish /lowstate: operator, sim_node; end all systems' in answer.message

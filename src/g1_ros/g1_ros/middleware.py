@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from g1_description.embodiment import EMBODIMENT_VARIABLE, embodiment_path
 from g1_ros.config import config_path
+
+_PARTICIPANTS = 32  # of a domain that are looked for
 
 
 def environment(values: Mapping[str, object]) -> dict[str, str]:
@@ -29,3 +34,26 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
         path = embodiment_path(str(embodiment))
         wanted[EMBODIMENT_VARIABLE] = str(path.resolve())
     return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def is_used_here(domain: int) -> bool:
+    """Whether a process of this machine takes part in that ROS domain: DDS gives each one a port.
+
+    See the DDSI-RTPS specification, 9.6.1: 7400 + 250 domain + 10 + 2 participant.
+    """
+    with ExitStack() as stack:
+        for participant in range(_PARTICIPANTS):
+            probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            try:
+                probe.bind(('', 7400 + 250 * domain + 10 + 2 * participant))
+            except OSError:
+                return True
+    return False
+
+
+def free_domain() -> int:
+    """A ROS domain that nobody uses on this machine. RuntimeError where there is none."""
+    for domain in random.sample(range(1, 102), 101):
+        if not is_used_here(domain):
+            return domain
+    raise RuntimeError('every ROS domain from 1 to 101 is in use on this machine')

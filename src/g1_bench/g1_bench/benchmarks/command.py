@@ -15,9 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from g1_bench.launched import free_domain
 from g1_console.services import NoAnswer
-from g1_ros.middleware import environment
+from g1_ros.middleware import environment, free_domain
 
 #: Each a module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for JSON,
 #: and `table(numbers)`.

@@ -34,8 +34,7 @@ from g1_bench.faults.robot_faults import robot_faults
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest, limits
 from g1_bench.faults.teleop_faults import teleop_faults
 from g1_bench.faults.world_faults import world_faults
-from g1_bench.launched import free_domain
-from g1_ros.middleware import environment
+from g1_ros.middleware import environment, free_domain
 from g1_ros.real_time import ask_for_real_time
 
 _MOST_TRIES = 3

@@ -24,6 +24,7 @@ from g1_console.preflight.robot import (
     motor_errors,
     motor_temperature,
     network,
+    one_robot,
 )
 from g1_console.preflight.this_computer import clocks, disk, network_buffers
 from g1_console.snapshot import CHUNKS, IMAGE, JOINT_STATES, SIDES, Snapshot
@@ -31,6 +32,7 @@ from g1_console.snapshot import CHUNKS, IMAGE, JOINT_STATES, SIDES, Snapshot
 CHECKS: tuple[Check, ...] = (
     network,
     lowstate,
+    one_robot,
     lowstate_content,
     mode_machine,
     motor_temperature,

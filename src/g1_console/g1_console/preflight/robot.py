@@ -12,6 +12,7 @@ from g1_control.unitree import ARM_MOTORS, SUPPORTED_MODE_MACHINES
 from g1_description import load_robot
 
 ROBOT_NETWORK = ipaddress.ip_network('192.168.123.0/24')  # as the G1 comes
+_SIMULATOR = 'sim_node'
 _LOWSTATE_RATE = 400.0  # [Hz]; the robot sends 500
 _WARM = 10.0  # [degC] below the limit
 
@@ -56,6 +57,20 @@ def lowstate(s: Snapshot) -> Finding | None:
             'or start the simulation: g1 launch sim.launch.py'
         )
     return Finding('/lowstate', Level.FAIL, found, remedy)
+
+
+def one_robot(s: Snapshot) -> Finding | None:
+    """No simulated robot plays beside another one."""
+    there = s.topic(LOWSTATE).publishers
+    if len(there) < 2:
+        return None
+    return Finding(
+        'who publishes /lowstate',
+        Level.FAIL if _SIMULATOR in there else Level.WARN,
+        ', '.join(there),
+        'a robot is there once: end all systems in this ROS_DOMAIN_ID but one. Control refuses to '
+        'arm beside a second one that is simulated',
+    )
 
 
 def lowstate_content(s: Snapshot) -> Finding | None:

@@ -1,4 +1,4 @@
-"""Who else can speak on /arm_sdk: the watchdog, which has to be there, and strangers."""
+"""Who else speaks on /arm_sdk: the watchdog, which has to be there, and strangers; and for whom."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from rclpy.serialization import deserialize_message
 from g1_ros.polling import PolledSubscription
 from g1_ros.qos import COMMAND
 
+_SIMULATOR = 'sim_node'
 _LOST = 0.5  # [s] without a word of the watchdog, which says one twenty times a second
 
 
 class ArmSdkWatch:
     """Call `look` ten times a second.
 
-    stranger: whether somebody but this node and its watchdog has a publisher on /arm_sdk.
+    stranger: who but this node and its watchdog has a publisher on /arm_sdk, or that there is a
+    simulated robot beside another one, in a sentence; empty where all is as it should be.
     """
 
     def __init__(self, node: Node) -> None:
-        self.stranger = False
+        self.stranger = ''
         self._node, self._topic = node, node.resolve_topic_name('arm_sdk')
+        self._robots = node.resolve_topic_name('lowstate')
         self._statuses = PolledSubscription(node, WatchdogStatus, 'control/watchdog', COMMAND)
         self._gid = ''
         self._heard_at: float | None = None  # steady clock [s]
-        self._known: tuple[int, str] = (-1, '')  # publishers, and the watchdog's, at the last look
+        #: Publishers of commands and of states, and the watchdog's, at the last look.
+        self._known: tuple[int, int, str] = (-1, -1, '')
 
     @property
     def age(self) -> float:
@@ -47,14 +51,36 @@ class ArmSdkWatch:
         for data, _ in self._statuses.take():
             self._gid = deserialize_message(data, WatchdogStatus).publisher
             self._heard_at = time.monotonic()
-        known = (self._node.count_publishers(self._topic), self._gid)
+        count = self._node.count_publishers
+        known = (count(self._topic), count(self._robots), self._gid)
         if known != self._known:  # to ask for each costs more than to count them
-            self.stranger = self._strangers() > 0
+            self.stranger = self._strangers() or self._second_robot()
             self._known = known
 
-    def _strangers(self) -> int:
+    def _strangers(self) -> str:
         infos = self._node.get_publishers_info_by_topic(self._topic)
         mine = (self._node.get_name(), self._node.get_namespace())
-        others = [i for i in infos if bytes(i.endpoint_gid).hex() != self._gid]
-        own = sum((i.node_name, i.node_namespace) == mine for i in others)
-        return len(others) - min(own, 1)  # a second control_node is a stranger too
+        others = [
+            (i.node_name, i.node_namespace)
+            for i in infos
+            if bytes(i.endpoint_gid).hex() != self._gid
+        ]
+        if mine in others:
+            others.remove(mine)  # a second control_node is a stranger too
+        if not others:
+            return ''
+        return (
+            f'somebody else publishes on /arm_sdk: {", ".join(sorted(n for n, _ in others))}; end '
+            'what else commands the arms, as another system in this ROS_DOMAIN_ID, or a program '
+            "that speaks Unitree's SDK (it has no ROS name)"
+        )
+
+    def _second_robot(self) -> str:
+        infos = self._node.get_publishers_info_by_topic(self._robots)
+        names = sorted(info.node_name for info in infos)
+        if len(names) < 2 or _SIMULATOR not in names:
+            return ''
+        return (
+            f'several robots publish /lowstate: {", ".join(names)}; end all systems in this '
+            'ROS_DOMAIN_ID but one'
+        )
