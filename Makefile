@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo record-demo test test-slow lint docs bench faults clean
+.PHONY: help setup demo record-demo test test-slow lint docs bench faults libero clean
 
 TASK ?= arrange_flower
 SEED ?= 0
@@ -39,5 +39,8 @@ bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|rel
 faults: setup  ## injects every fault of the safety table into the running system; exit 0 only if all reactions hold
 	@source setup.bash && g1 faults
 
+libero:  ## the simulator of LIBERO in .venv-libero, for `dit4dit eval --env libero --suite libero_spatial`
+	@scripts/benchmark_venv.sh libero
+
 clean:  ## removes what set-up made (not runs/)
-	rm -rf .venv build install log setup.bash
+	rm -rf .venv .venv-libero build install log setup.bash

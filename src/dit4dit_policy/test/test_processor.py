@@ -6,7 +6,7 @@ import pytest
 import torch
 import toy_models as toy
 
-from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.processor import Processor, resize
 from g1_description import Camera, Group
 
 
@@ -99,6 +99,16 @@ def test_relative_actions_are_given_less_the_state(processor):
     np.testing.assert_allclose(relative.decode_action(unit, state), targets, atol=1e-6)
     with pytest.raises(ValueError, match='some actions are relative to it, it has to be given'):
         relative.encode_action(targets)
+
+
+def test_a_resized_pixel_is_the_mean_of_its_area_whatever_the_ratio():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (12, 20, 3), np.uint8)
+    fine = image.repeat(8, axis=0).repeat(7, axis=1).astype(float)  # 96 x 140, a whole multiple
+    expected = fine.reshape(8, 12, 14, 10, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(resize(image, (8, 14)), expected, atol=0.51)
+    whole = image.reshape(6, 2, 10, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(resize(image, (6, 10)), whole, atol=1.01)
 
 
 def test_images_of_any_size_become_the_models(processor):

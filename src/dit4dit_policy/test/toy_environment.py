@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dit4dit_policy.evaluation.environment import Step
+from dit4dit_policy.evaluation.environment import Conduct, Step
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_description import Camera, Embodiment, Group
 
@@ -64,3 +64,17 @@ class ToyPolicy:
     def infer(self, observation, prefix=None):
         assert observation.images['front'].shape == (32, 32, 3)
         return observation.state[:1] + np.full((4, 1), 0.5)
+
+
+class ServedEnvironment(ToyEnvironment):
+    """The same with suites, one policy for all attempts, scenes from 4 on and no latency."""
+
+    tasks = ('easy-0', 'easy-1', 'hard-0')
+    conduct = Conduct(first_seed=4, latency=0.0, served=True)
+
+    def __init__(self, cameras, latency):
+        assert latency == 0.0
+        super().__init__(cameras, latency)
+
+    def reset(self, task, seed, variant=''):
+        return super().reset(task, 1 if task.startswith('hard') else 0, variant)

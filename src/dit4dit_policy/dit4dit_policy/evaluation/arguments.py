@@ -6,18 +6,21 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from dit4dit_policy.evaluation.environment import Conduct, conduct_of
+
 if TYPE_CHECKING:
     from dit4dit_policy.evaluation.environment import Environment
 
 
 def add_attempt_arguments(
-    parser: argparse.ArgumentParser, seed_start: int, seeds: str, task_needed: bool = True
+    parser: argparse.ArgumentParser, seed_start: int | None, seeds: str, task_needed: bool = True
 ) -> None:
     """Who attempts what, where and how often.
 
-    seed_start: default of --seed-start. seeds: what else its help says. task_needed: whether --task
-    has to be given.
+    seed_start: default of --seed-start; None where the environment says this and the latency, see
+    `fill_in`. seeds: what else its help says of it. task_needed: whether --task has to be given.
     """
+    latency = Conduct().latency
     parser.add_argument(
         '--env', default='g1', metavar='NAME',
         help='where: a name in the entry-point group dit4dit.environments, or module:attribute '
@@ -41,11 +44,12 @@ def add_attempt_arguments(
     )
     parser.add_argument(
         '--seed-start', type=int, default=seed_start, metavar='S',
-        help=f'seed of the first scene (default: {seed_start}{seeds})',
+        help=f'seed of the first scene (default: {seed_start or "that of the environment"}{seeds})',
     )  # fmt: skip
     parser.add_argument(
-        '--latency', type=float, default=0.15, metavar='S',
-        help='simulated seconds from image to chunk (default: 0.15, a little more than over ROS)',
+        '--latency', type=float, default=None if seed_start is None else latency, metavar='S',
+        help=f'simulated seconds from image to chunk (default: {latency:g}, a little more than '
+        'over ROS, or what the environment says)',
     )  # fmt: skip
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, metavar='N',
@@ -55,16 +59,58 @@ def add_attempt_arguments(
 
 def check_attempt_arguments(given: argparse.Namespace) -> None:
     """ValueError where a number is none that can be meant."""
-    if given.episodes < 1 or given.workers < 1 or not 0.0 <= given.latency <= 1.0:
+    if given.episodes < 1 or given.workers < 1 or not 0.0 <= (given.latency or 0.0) <= 1.0:
         raise ValueError(
             'expected at least 1 of --episodes and of --workers, and a --latency from 0 to 1 s, '
-            f'got {given.episodes}, {given.workers} and {given.latency:g}'
+            f'got {given.episodes}, {given.workers} and {given.latency or 0.0:g}'
         )
 
 
-def tasks_of(task: str, environment: Environment) -> tuple[str, ...]:
-    """Those that --task means. ValueError names what there is."""
+def fill_in(given: argparse.Namespace, environment: Environment) -> None:
+    """Gives what was not given the environment's defaults."""
+    conduct = conduct_of(environment)
+    if given.seed_start is None:
+        given.seed_start = conduct.first_seed
+    if given.latency is None:
+        given.latency = conduct.latency
+
+
+def tasks_of(task: str, environment: Environment, suites: str = '') -> tuple[str, ...]:
+    """Those that --task means. ValueError names what there is.
+
+    suites: as libero_spatial,libero_goal: tasks are those of each, SUITE-TASK, by their last part.
+    """
     known = environment.tasks
+    if suites:
+        return tuple(
+            f'{suite}-{name}'
+            for suite in _suites(suites, known)
+            for name in _chosen(task or 'all', _tasks_in(suite, known))
+        )
+    return _chosen(task, known)
+
+
+def suite_of(task: str) -> str:
+    """What a task is called without its last part."""
+    return task.rpartition('-')[0]
+
+
+def _suites(given: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    there = tuple(dict.fromkeys(suite_of(task) for task in known if suite_of(task)))
+    names = tuple(dict.fromkeys(name.strip() for name in given.split(',') if name.strip()))
+    if not names or set(names) - set(there):
+        raise ValueError(
+            f'--suite: expected some of {", ".join(there) or "none, as there are none"}, '
+            f"got '{given}'"
+        )
+    return names
+
+
+def _tasks_in(suite: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(task.removeprefix(f'{suite}-') for task in known if suite_of(task) == suite)
+
+
+def _chosen(task: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if task == 'all':
         return tuple(known)
     names = tuple(dict.fromkeys(name.strip() for name in task.split(',') if name.strip()))

@@ -31,13 +31,28 @@ class Step:
     text: str = ''
 
 
+@dataclass(frozen=True)
+class Conduct:
+    """How attempts are made where nothing else is asked for.
+
+    first_seed: of the scenes that are for evaluation, beyond those of demonstrations. latency:
+    simulated, from image to chunk [s]; the default is a little more than it takes over ROS.
+    served: one process infers for all attempts that go on at a time, as simulation takes so long
+    that a policy for each would be idle.
+    """
+
+    first_seed: int = 10_000
+    latency: float = 0.15
+    served: bool = False
+
+
 class Environment(Protocol):
     """A simulator, or a robot, with tasks. One process uses it.
 
     Found by name in the entry-point group `dit4dit.environments`, or as `module:attribute`: a
     function `make(cameras: tuple[str, ...], latency: float) -> Environment`, where `cameras` may be
     empty for none, and latency [s] is simulated between an observation and the arrival of the chunk
-    made from it.
+    made from it. A property `conduct`, where it has one, is a `Conduct` of its own.
     """
 
     @property
@@ -60,6 +75,12 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Ends what was started for it."""
+
+
+def conduct_of(environment: Environment) -> Conduct:
+    """How attempts are made in it where nothing else is asked for."""
+    conduct: Conduct = getattr(environment, 'conduct', Conduct())
+    return conduct
 
 
 class TeacherLostError(Exception):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +17,11 @@ import numpy as np
 from dit4dit_policy.evaluation.arguments import (
     add_attempt_arguments,
     check_attempt_arguments,
+    fill_in,
+    suite_of,
     tasks_of,
 )
+from dit4dit_policy.evaluation.environment import conduct_of
 from dit4dit_policy.evaluation.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -25,11 +30,18 @@ if TYPE_CHECKING:
     from dit4dit_policy.evaluation.environment import Environment
     from dit4dit_policy.evaluation.journal import Journal
     from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome, Setting
+    from dit4dit_policy.evaluation.served import Served
+    from dit4dit_policy.inference.chunk_policy import ChunkPolicy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit eval`."""
-    add_attempt_arguments(parser, 10_000, ', beyond those of demonstrations', task_needed=False)
+    add_attempt_arguments(parser, None, ', beyond those of demonstrations', task_needed=False)
+    parser.add_argument(
+        '--suite', default='', metavar='NAMES',
+        help='suites of an environment that has some, as libero_spatial,libero_goal; --task is '
+        'then of each of these, as 0,3 (default: all)',
+    )  # fmt: skip
     parser.add_argument(
         '--variant', default='', metavar='NAME', help='world in place of the usual one'
     )
@@ -59,21 +71,54 @@ def main(arguments: argparse.Namespace) -> int:
     console = Console()
     if arguments.compare:
         return _compare(console, *arguments.compare)
-    if not arguments.task:
-        raise ValueError('--task: expected a task, or all; or --compare A B')
+    if not (arguments.task or arguments.suite):
+        raise ValueError('--task: expected a task, or all; or --suite; or --compare A B')
     check_attempt_arguments(arguments)
-    from dit4dit_policy.evaluation.journal import Journal, fingerprint
-    from dit4dit_policy.evaluation.rollouts import Attempt, Setting, load_policy, make_environment
+    from dit4dit_policy.evaluation.rollouts import make_environment
 
-    environment = make_environment(arguments.env, (), arguments.latency)
-    tasks = _tasks(arguments.task, arguments.variant, environment)
-    given = tuple(name.strip() for name in arguments.cameras.split(',') if name.strip())
-    # A bad one is told here, once.
-    policy = load_policy(arguments.policy, arguments.checkpoint, environment, given)
-    environment.close()
-    cameras = _cameras(given, policy.cameras)
+    environment = make_environment(arguments.env, (), arguments.latency or 0.0)
+    fill_in(arguments, environment)
+    tasks = _tasks(arguments, environment)
+    with ExitStack() as stack:
+        # A bad one is told here, once.
+        policy, asked = _policy(arguments, environment, stack)
+        environment.close()
+        return _evaluate(console, arguments, tasks, policy, asked)
+
+
+def _policy(
+    arguments: argparse.Namespace, environment: Environment, stack: ExitStack
+) -> tuple[ChunkPolicy | Served, tuple[str, str]]:
+    """The policy, and the name and the checkpoint by which the attempts find it."""
+    from dit4dit_policy.evaluation.rollouts import load_policy
+    from dit4dit_policy.evaluation.served import served
+
+    named = arguments.policy, arguments.checkpoint
+    given = _names(arguments.cameras)
+    if not conduct_of(environment).served or arguments.policy == 'remote':
+        return load_policy(*named, environment, given), named
+    if arguments.real_time_chunking:
+        raise ValueError(f'--real-time-chunking: {arguments.env} stands still during inference')
+    robot = environment.embodiment.with_cameras(given)
+    policy = stack.enter_context(served(*named, robot))
+    return policy, ('remote', policy.address)
+
+
+def _evaluate(
+    console: Any,
+    arguments: argparse.Namespace,
+    tasks: tuple[str, ...],
+    policy: ChunkPolicy | Served,
+    asked: tuple[str, str],
+) -> int:
+    """Attempts what is not yet in the journal, and reports all of it."""
+    from dit4dit_policy.evaluation.journal import Journal, fingerprint
+    from dit4dit_policy.evaluation.rollouts import Attempt, Setting, make_environment
+
+    cameras = _cameras(_names(arguments.cameras), policy.cameras)
     make_environment(arguments.env, cameras, arguments.latency).close()
-    folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{arguments.task}'
+    name = '-'.join(filter(None, (arguments.suite, arguments.task)))
+    folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{name}'
     setting = Setting(
         env=arguments.env,
         policy=arguments.policy,
@@ -96,15 +141,15 @@ def main(arguments: argparse.Namespace) -> int:
     journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)})
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
     attempts = [Attempt(task, seed, arguments.variant) for task in tasks for seed in seeds]
-    episodes = _run(console, setting, attempts, journal, arguments.workers)
+    policy_asked, checkpoint = asked
+    running = replace(setting, policy=policy_asked, checkpoint=checkpoint)
+    episodes = _run(console, running, attempts, journal, arguments.workers)
     result = {
         'variant': arguments.variant,
         **about,
         **summary(episodes),
-        'tasks': {
-            task: summary([episode for episode in episodes if episode.attempt.task == task])
-            for task in tasks
-        },
+        'tasks': _summaries(episodes, lambda attempt: attempt.task),
+        'suites': _summaries(episodes, lambda a: suite_of(a.task)) if arguments.suite else {},
         'results': [_row(episode) for episode in episodes],
     }
     (folder / 'results.json').write_text(json.dumps(result, indent=2) + '\n')
@@ -131,12 +176,17 @@ def _draw_failures(folder: Path, episodes: Sequence[AttemptOutcome]) -> None:
     draw_failures(there, folder / 'failures.png')
 
 
-def _tasks(task: str, variant: str, environment: Environment) -> tuple[str, ...]:
-    tasks = tasks_of(task, environment)
+def _tasks(arguments: argparse.Namespace, environment: Environment) -> tuple[str, ...]:
+    tasks = tasks_of(arguments.task, environment, arguments.suite)
+    variant = arguments.variant
     if variant and variant not in environment.variants:
         have = ', '.join(environment.variants) or 'none, as there are none'
         raise ValueError(f"--variant: expected one of {have}, got '{variant}'")
     return tasks
+
+
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(',') if name.strip())
 
 
 def _cameras(given: tuple[str, ...], needed: tuple[str, ...]) -> tuple[str, ...]:
@@ -191,6 +241,18 @@ def summary(episodes: Sequence[AttemptOutcome]) -> dict[str, Any]:
     }
 
 
+def _summaries(
+    episodes: Sequence[AttemptOutcome], name: Callable[[Attempt], str]
+) -> dict[str, dict[str, Any]]:
+    """Of the episodes of each name, in their order; none of those without one."""
+    names = dict.fromkeys(name(episode.attempt) for episode in episodes)
+    return {
+        each: summary([episode for episode in episodes if name(episode.attempt) == each])
+        for each in names
+        if each
+    }
+
+
 def _row(episode: AttemptOutcome) -> dict[str, Any]:
     return {
         'task': episode.attempt.task,
@@ -214,9 +276,11 @@ def _table(result: Mapping[str, Any]) -> Table:
         times = row['mean_time_to_success']
         return Successes(name, row['episodes'], row['successes'], times, more)
 
+    several = len(result['suites']) > 1
+    rows = result['suites' if several else 'tasks']
     table = success_table(
         f'{result["model_id"]} in {result["env"]}{variant}',
-        [successes(name, row) for name, row in result['tasks'].items()],
+        [successes(name, row) for name, row in rows.items()],
         counts,
         successes('all', result),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -292,10 +292,16 @@ def seen_by(embodiment: Embodiment, cameras: tuple[str, ...]) -> Embodiment:
 
 
 def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
-    """The embodiment with its states encoded as a model of that configuration wants them."""
+    """The embodiment with its states encoded as a model of that configuration wants them.
+
+    What an embodiment states beside the usual scaling is its own.
+    """
     if config.state_encoding != 'sin_cos':
         return embodiment
-    groups = tuple(replace(group, state_encoding='sin_cos') for group in embodiment.groups)
+    groups = tuple(
+        replace(group, state_encoding='sin_cos') if group.state_encoding == 'min_max' else group
+        for group in embodiment.groups
+    )
     return replace(embodiment, groups=groups)
 
 
@@ -328,10 +334,28 @@ def as_tensor(image: Picture) -> Tensor:
 
 
 def resize(image: Picture, size: tuple[int, int]) -> Picture:
-    """`image` (H, W, 3) at `size` (height, width), every pixel the mean of the area it covers."""
+    """`image` (H, W, 3) at `size` (height, width), every pixel the mean of the area it covers.
+
+    As OpenCV's INTER_AREA. Pillow's box filter is that for whole ratios only.
+    """
     if image.shape[:2] == size:
         return image
-    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+    (rows, columns), (height, width) = image.shape[:2], size
+    if rows % height == 0 and columns % width == 0:
+        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+    lines = _shares(rows, height) @ image.reshape(rows, -1).astype(np.float32)
+    pixels = _shares(columns, width) @ lines.reshape(height, columns, 3)
+    return np.rint(pixels).astype(np.uint8)
+
+
+@cache
+def _shares(pixels: int, size: int) -> NDArray[np.float32]:
+    """(size, pixels): how much of each pixel lies in each of `size` equal parts of a line."""
+    edges = np.arange(size + 1) * (pixels / size)
+    starts = np.arange(pixels)
+    upper = np.minimum(edges[1:, None], starts + 1)
+    lower = np.maximum(edges[:-1, None], starts)
+    return ((upper - lower).clip(0) * (size / pixels)).astype(np.float32)
 
 
 def _record(embodiment: Embodiment) -> dict[str, Any]:

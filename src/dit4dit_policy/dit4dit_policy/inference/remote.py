@@ -41,7 +41,8 @@ def load(checkpoint: str, embodiment: Embodiment) -> RemotePolicy:
     """The policy behind the address `checkpoint`, ws://HOST:PORT; see `ChunkPolicy`.
 
     ws://HOST:PORT?statistics=FILE names the dataset_statistics.json of a server that does not say
-    what its actions mean. ValueError where the address is none, or the server's robot another one;
+    what its actions mean; timeout=S is how long an answer may take (default: 1.5 s, as a robot does
+    not wait). ValueError where the address is none, or the server's robot another one;
     a server that is not there yet is tried again at each inference.
     """
     return RemotePolicy(checkpoint, embodiment)
@@ -66,9 +67,12 @@ class RemotePolicy:
             )
         self._address = address._replace(query='').geturl()
         self._embodiment = embodiment
-        statistics = parse_qs(address.query).get('statistics')
+        options = parse_qs(address.query)
+        statistics = options.get('statistics')
         self._processor = _processor(Path(statistics[0]), embodiment) if statistics else None
-        self._connect_timeout, self._reply_timeout = connect_timeout, reply_timeout
+        self._connect_timeout = connect_timeout
+        timeout = options.get('timeout')
+        self._reply_timeout = _seconds(timeout[0]) if timeout else reply_timeout
         self._connection: ClientConnection | None = None
         self._policy: Mapping[str, Any] = {}  # how the server introduced it
         self._horizon = _HORIZON
@@ -263,6 +267,16 @@ def _processor(path: Path, embodiment: Embodiment) -> Processor:
         action_dim=len(embodiment.action_names),
         tasks={},
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float('inf'):
+        raise ValueError(f"timeout: expected seconds above 0, got '{text}'")
+    return seconds
 
 
 def _bytes(message: str | bytes) -> bytes:

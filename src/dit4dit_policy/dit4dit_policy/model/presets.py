@@ -1,5 +1,5 @@
-"""The presets: `g1` (paper), `released` (published checkpoints), `nano`, which a CPU trains, and
-`small`, which a GPU trains in minutes.
+"""The presets: `g1` (paper), `released` (published checkpoints), `libero` (those for LIBERO),
+`nano`, which a CPU trains, `small`, which a GPU trains in minutes, and `libero_nano`.
 
 `qwen3_2b` is the paper's baseline without video, `qwen3_nano` the same in the size of `nano`.
 """
@@ -143,18 +143,34 @@ _G1 = ModelConfig(backbone=_COSMOS_2B, action=_ACTION_DIT_B, state_encoding='sin
 #: First flow time of the scheduler that the released code takes, sigma_max = 200: 0.995.
 _FIRST = 200 / 201
 
+_RELEASED_BACKBONE = replace(
+    _COSMOS_2B,
+    feature_time=_FIRST,
+    feature_times=(_FIRST,),
+    time_distribution='logit_normal',
+    latent_scaling='multiply_by_std',
+)
+
 _RELEASED = replace(
     _G1,
-    backbone=replace(
-        _COSMOS_2B,
-        feature_time=_FIRST,
-        feature_times=(_FIRST,),
-        time_distribution='logit_normal',
-        latent_scaling='multiply_by_std',
-    ),
+    backbone=_RELEASED_BACKBONE,
     action=replace(_ACTION_DIT_B, future_tokens=0, time_convention='released'),
     feature_gradient=False,
 )
+
+#: LIBERO: 9 steps of video in 5 frames of two cameras, 8 actions of 7 numbers, 8 states as 16.
+_LIBERO = replace(
+    _RELEASED,
+    backbone=replace(_RELEASED_BACKBONE, latent_frames=2),
+    action=replace(_RELEASED.action, action_dim=8, state_dim=16, horizon=8),
+).with_views(2)
+
+#: The same in the size of `nano`: two frames of video, now and 8 steps later.
+_LIBERO_NANO = replace(
+    _NANO,
+    backbone=replace(_NANO_BACKBONE, image=(96, 96)),
+    action=replace(_NANO.action, action_dim=8, state_dim=16, horizon=8),
+).with_views(2)
 
 #: The paper's baseline Qwen3DiT: Qwen3-VL-2B behind the same action DiT.
 _QWEN3_2B = ModelConfig(
@@ -217,6 +233,8 @@ PRESETS = {
     'small': _SMALL,
     'g1': _G1,
     'released': _RELEASED,
+    'libero': _LIBERO,
+    'libero_nano': _LIBERO_NANO,
     'qwen3_nano': _QWEN3_NANO,
     'qwen3_2b': _QWEN3_2B,
 }

@@ -1,0 +1,1 @@
+"""Published benchmarks as environments, each simulator in a Python environment of its own."""

@@ -1,0 +1,1 @@
+"""LIBERO: four suites of ten tasks, and 90 more, for one Panda arm."""
