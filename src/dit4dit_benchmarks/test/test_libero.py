@@ -7,7 +7,7 @@ import pytest
 
 from dit4dit_benchmarks.libero import protocol
 from dit4dit_benchmarks.libero.environment import LiberoEnvironment, make
-from dit4dit_benchmarks.libero.simulation import Simulation
+from dit4dit_benchmarks.libero.simulation import LiberoSimulation
 
 WAIT = [0.0] * 6 + [-1.0]
 
@@ -90,7 +90,7 @@ class InProcess:
     """In place of the simulator's process."""
 
     def __init__(self, benchmark):
-        self._simulation = Simulation(benchmark)
+        self._simulation = LiberoSimulation(benchmark)
 
     def call(self, name, **arguments):
         return getattr(self._simulation, name)(**arguments)

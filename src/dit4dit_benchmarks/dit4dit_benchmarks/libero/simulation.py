@@ -33,7 +33,7 @@ class Benchmark(Protocol):
         """The states that its attempts begin in."""
 
 
-class Simulation:
+class LiberoSimulation:
     """One attempt at a time."""
 
     def __init__(self, benchmark: Benchmark) -> None:
@@ -167,4 +167,4 @@ class LiberoBenchmark:
 
 
 if __name__ == '__main__':
-    answer(Simulation(LiberoBenchmark()), int(sys.argv[1]))
+    answer(LiberoSimulation(LiberoBenchmark()), int(sys.argv[1]))
