@@ -1,22 +1,15 @@
-"""Whether a system runs in this ROS domain already: two in one would command one robot.
-
-    python -m g1_bringup.running
-
-prints the names of the nodes that it hears, one a line.
-"""
+"""Whether a system runs in this ROS domain already: two in one would command one robot."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 
 from g1_bringup.system import System, Value, namespace
 from g1_ros.middleware import environment, free_domain, is_used_here
 
-_SECONDS = 1.0  # those who run answer a newcomer within a tenth of it
 _PATIENCE = 20.0  # [s] for Python to start, on a busy computer
 
 
@@ -43,10 +36,9 @@ def second_system(system: System, values: Mapping[str, Value]) -> str:
 
 
 def _running(variables: Mapping[str, str]) -> list[str]:
-    """In a process of its own: the launcher forks, which a middleware does not outlive."""
     try:
         done = subprocess.run(
-            [sys.executable, '-m', 'g1_bringup.running'],
+            [sys.executable, '-m', 'g1_ros.running_nodes'],
             env=dict(variables),
             stdout=subprocess.PIPE,
             text=True,
@@ -56,20 +48,3 @@ def _running(variables: Mapping[str, str]) -> list[str]:
     except subprocess.TimeoutExpired:
         return []
     return done.stdout.split()
-
-
-def main() -> None:
-    """Listens, and prints."""
-    import rclpy
-
-    rclpy.init()
-    node = rclpy.create_node('g1_launch')
-    time.sleep(_SECONDS)
-    for name, place in node.get_node_names_and_namespaces():
-        print(f'{place.rstrip("/")}/{name}')
-    node.destroy_node()
-    rclpy.try_shutdown()
-
-
-if __name__ == '__main__':
-    main()

@@ -2,8 +2,8 @@
 
 import pytest
 
+from g1_bringup import launcher
 from g1_bringup.arguments import check
-from g1_bringup.launcher import start
 from g1_bringup.running import second_system
 from g1_bringup.systems import find
 from g1_ros.middleware import is_used_here
@@ -17,11 +17,12 @@ def values():
     return check(SYSTEM, {})
 
 
-def test_a_system_beside_another_says_which_and_what_to_do(values, ros_domain):
+def test_a_system_beside_another_says_which_and_what_to_do(values, ros_domain, monkeypatch):
     with Outside('control_node'):
         assert is_used_here(ros_domain)
+        monkeypatch.setattr(launcher, 'run', lambda *_: pytest.fail('started beside another'))
         with pytest.raises(ValueError) as refused:
-            start(SYSTEM, values)
+            launcher.start(SYSTEM, values)
     said = str(refused.value)
     assert f'(ROS_DOMAIN_ID {ros_domain}) already, with control_node; end it first' in said
     assert 'or start this one elsewhere: export ROS_DOMAIN_ID=' in said
