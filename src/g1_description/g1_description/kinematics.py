@@ -47,7 +47,8 @@ class ArmKinematics:
     One object serves one thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, iterations: int = _ITERATIONS) -> None:
+        """iterations: of `inverse` at most, from each of its starts."""
         robot = load_robot()
         full, posture = _body()
         self._model = arm_model()
@@ -60,6 +61,7 @@ class ArmKinematics:
                 side,
                 robot.home[part],
                 ELBOW_OUT[part],
+                iterations,
             )
             for side, part in self._slices.items()
         }
@@ -127,8 +129,10 @@ def _body() -> tuple[pinocchio.Model, Array]:
 class _Arm:
     """Inverse kinematics of one arm: a quadratic program a step, until the arm comes to rest."""
 
-    def __init__(self, model: pinocchio.Model, side: str, home: Array, elbow_out: Array) -> None:
-        self.home = home
+    def __init__(
+        self, model: pinocchio.Model, side: str, home: Array, elbow_out: Array, iterations: int
+    ) -> None:
+        self.home, self._iterations = home, iterations
         self._lower, self._upper = model.lowerPositionLimit, model.upperPositionLimit
         if side == 'left':
             self._lower[1] = SHOULDER_ROLL
@@ -149,7 +153,7 @@ class _Arm:
         q = np.clip(start, self._lower, self._upper)
         self._configuration.update(q)
         self._hand.set_target(pinocchio.SE3(target))
-        for _ in range(_ITERATIONS):
+        for _ in range(self._iterations):
             step = pink.solve_ik(
                 self._configuration, self._tasks, dt=1.0, solver='daqp', limits=self._limits
             )

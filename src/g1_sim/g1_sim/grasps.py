@@ -40,7 +40,7 @@ _YAWS = (0.0, 0.35, -0.35)  # [rad] off the straight way from the shoulder
 _FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
 _CLEAR = 0.003  # [m] between fingertips and table
 _FAR, _NEAR = 0.44, 0.21  # [m] from the shoulder, before the pelvis: beyond, nothing is taken
-_LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
+LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.12  # [m]
 _APART = 0.09  # [m] between things that are put down
 
@@ -173,7 +173,7 @@ def clear(scene: Scene, hand: Side) -> list[Waypoint]:
     """Lets go of what the hand may hold and gets it out from between things, if it is low."""
     pose = scene.hand(hand)
     height = pose[2, 3] - TABLE_TOP
-    if height > _LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
+    if height > LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
         return []
     yaw, distance = direction(hand, pose[:3, 3]), reach(hand, pose[:3, 3])
     distance = float(np.clip(distance - 0.03, 0.27, 0.34))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from g1_control.collision import SelfCollision
-from g1_description import SIDES, load_robot
-from g1_description.kinematics import ArmKinematics
+from g1_description import SIDES, Side, load_robot
+from g1_description.kinematics import ArmKinematics, UnreachableError
 from g1_sim import grasps
 from g1_sim.grasps import OPEN
+from g1_sim.obstacles import Obstacles, TouchError
 from g1_sim.scene import Scene
+from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
 from g1_sim.trajectory import NoMotionError, Trajectory
 from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved
@@ -21,8 +24,12 @@ from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved
 Array = NDArray[np.float64]
 
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
+_ITERATIONS = 30  # of inverse kinematics: nine in ten goals within reach take 16 or fewer
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
 _TRIED, _LOOKED_AT = 250, 8000  # alternatives of a task, at most
+
+_BRUSHED = 0.010  # [m] that hands get into things where there is no way around them
+_WAYS_OUT = ((0.0, 0.12), (0.06, 0.03), (0.06, 0.12))  # back, up [m]
 
 #: A hand's way from one pose (b'': any) to the next, after so many meetings (-1: any number).
 _Way = tuple[str, bytes, bytes, int]
@@ -40,11 +47,48 @@ class TooNearError(NoMotionError):
     """A motion brings parts of the robot nearer to each other than `MARGIN`."""
 
 
+class _Kinematics(ArmKinematics):
+    """Remembers what it was asked: plans of one task share most of their ways."""
+
+    def __init__(self) -> None:
+        super().__init__(_ITERATIONS)
+        self._known: dict[tuple[Side, bytes, bytes], Array | UnreachableError] = {}
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def inverse(self, side: Side, target: ArrayLike, q: ArrayLike) -> Array:
+        asked = (side, np.asarray(target).tobytes(), np.asarray(q).tobytes())
+        if asked not in self._known:
+            try:
+                self._known[asked] = super().inverse(side, target, q)
+            except UnreachableError as error:
+                self._known[asked] = error
+        answer = self._known[asked]
+        if isinstance(answer, UnreachableError):
+            raise answer
+        return answer.copy()
+
+
+@dataclass
+class _Search:
+    """For a plan of a task, from a posture (16,) and its velocity."""
+
+    task: SimTask
+    scene: Scene
+    start: Array
+    velocity: Array | None
+    hopeless: set[frozenset[_Way]] = field(default_factory=set)  # what no plan may have together
+    first: str = ''  # why the first plan cannot be followed
+    touched: bool = False  # a plan would knock against something,
+    hemmed_in: bool = False  # and on the first piece of its way
+
+
 class Planner:
     """Plans of one process; knows the robot's kinematics and where it would touch itself."""
 
     def __init__(self) -> None:
-        self._kinematics, self._collision = ArmKinematics(), SelfCollision(load_robot())
+        self._kinematics, self._collision = _Kinematics(), SelfCollision(load_robot())
 
     def plan(
         self,
@@ -58,28 +102,56 @@ class Planner:
         It starts at posture `start` with `velocity` (16,) each, by default as the scene has them
         [rad, m]. Raises NoWayError when the task is lost or no plan can be followed.
         """
+        given = start is not None
         if start is None:
             start, velocity = scene.posture, scene.velocity
-        hopeless: set[frozenset[_Way]] = set()  # ways that no plan may have, alone or together
-        first = ''
+        self._kinematics.forget()
+        search = _Search(task, scene, start, velocity)
+        obstacles = Obstacles(scene)
         try:
-            for plan in islice(task.plan(scene), _LOOKED_AT):
-                ways = _ways(plan)
-                if any(together <= _present(ways) for together in hopeless):
-                    continue
-                try:
-                    return self.follow(plan, start, scene.pelvis, velocity)
-                except NoMotionError as error:
-                    met = [ways[step] for step in error.steps if step >= 0]
-                    if not met:
-                        break  # it is so already at the start
-                    hopeless.add(frozenset(_hopeless(met, error.always)))
-                    first = first or str(error)
-                    if len(hopeless) > _TRIED:
-                        break
+            found = self._first(search, [], obstacles)
+            if found is None and search.hemmed_in and not given:
+                for before in _ways_out(scene):
+                    found = found or self._first(search, before, obstacles)
+            if found is None and search.touched:  # rather brush, or knock, against something
+                obstacles.slack = _BRUSHED
+                found = self._first(search, [], obstacles) or self._first(search, [], None)
         except LostError as error:
             raise NoWayError(str(error), lost=True) from None
-        raise NoWayError(f'none of the ways that were tried can be followed; the first: {first}')
+        if found is None:
+            text = f'none of the ways that were tried can be followed; the first: {search.first}'
+            raise NoWayError(text)
+        return found
+
+    def _first(
+        self, search: _Search, before: list[Waypoint], obstacles: Obstacles | None
+    ) -> Trajectory | None:
+        """The first of the task's plans, after `before`, that can be followed."""
+        touched: set[frozenset[_Way]] = set()
+        for task_plan in islice(search.task.plan(search.scene), _LOOKED_AT):
+            plan = [*before, *task_plan]
+            ways = _ways(plan)
+            present = _present(ways)
+            if any(together <= present for together in (*search.hopeless, *touched)):
+                continue
+            try:
+                motion = self.follow(plan, search.start, search.scene.pelvis, search.velocity)
+                if obstacles:
+                    obstacles.check(motion)
+                return motion
+            except NoMotionError as error:
+                met = [ways[step] for step in error.steps if step >= 0]
+                if not met:
+                    break  # it is so already at the start
+                touch = isinstance(error, TouchError)
+                found = touched if touch else search.hopeless
+                found.add(frozenset(_hopeless(met, error.always)))
+                search.first = search.first or str(error)
+                search.touched |= touch
+                search.hemmed_in |= touch and any(way[1] == b'start' for way in met)
+                if len(search.hopeless) + len(touched) > _TRIED:
+                    break
+        return None
 
     def follow(
         self, plan: Plan, start: Array, pelvis: Array, velocity: Array | None = None
@@ -131,6 +203,21 @@ class Planner:
                     always=False,
                 )
             wanted = max(wanted, min(MARGIN, distance - 0.003))
+
+
+def _ways_out(scene: Scene) -> Iterator[list[Waypoint]]:
+    """Of hands that are low, from between things: straight up, or back and up."""
+    holding = {scene.holder(body) for body in scene.things}
+    low = [
+        hand
+        for hand in HANDS
+        if scene.hand(hand)[2, 3] - TABLE_TOP < grasps.LOW and hand not in holding
+    ]
+    for back, up in _WAYS_OUT if low else ():
+        yield [
+            Waypoint(moved(scene.hand(hand), back, up), scene.opening(hand), 0.8, True, hand)
+            for hand in low
+        ]
 
 
 def _ways(plan: Plan) -> list[_Way]:

@@ -33,8 +33,9 @@ _LONGEST = 40.0  # [s] of one plan
 class Recovery:
     """What came of one scene.
 
-    lost: nobody could do the task any more, or control had handed the arms back. attempts: plans
-    that were followed. duration: of the expert's work [s]. text: why it was given up.
+    lost: before the expert had done anything, nobody could do the task any more, or control had
+    handed the arms back. attempts: plans that were followed. duration: of the
+    expert's work [s]. text: why it was given up.
     """
 
     seed: int
@@ -117,7 +118,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
             motion = planner.plan(task, scene)
         except NoWayError as error:
             if error.lost or retreated:
-                return outcome(str(error), error.lost)
+                return outcome(str(error), lost=error.lost and not attempt and not retreated)
             _follow(rollout, planner.retreat(scene))
             retreated = True
             continue

@@ -25,11 +25,18 @@ class Scene:
         joints = [model.joint(name) for name in load_robot().action_joints]
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
         self._qvel = np.array([joint.dofadr[0] for joint in joints])
+        mirrors = [f'{side}_gripper_mirror_joint' for side in ('left', 'right')]
+        self._mirrors = np.array([model.joint(name).qposadr[0] for name in mirrors])
 
     @property
     def posture(self) -> Array:
         """(16,) measured positions in chunk order [rad, m]."""
         return self.data.qpos[self._qpos]
+
+    @posture.setter
+    def posture(self, posture: Array) -> None:
+        self.data.qpos[self._qpos] = posture
+        self.data.qpos[self._mirrors] = posture[14:]
 
     @property
     def velocity(self) -> Array:
@@ -69,6 +76,12 @@ class Scene:
     def opening(self, side: Side) -> float:
         """Of a gripper [m a finger]."""
         return self.joint(f'{side}_gripper_joint')
+
+    @property
+    def things(self) -> list[str]:
+        """Names of the bodies that lie or stand about loosely."""
+        free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+        return [self.model.body(body).name for body in self.model.jnt_bodyid[free]]
 
     def near(self, point: Array, within: float = 0.10) -> bool:
         """Whether anything that can be moved has its origin or part near a point [m]."""

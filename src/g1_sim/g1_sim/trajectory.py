@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pinocchio
@@ -19,6 +21,7 @@ MAX_JOINT_SPEED = 1.5  # [rad/s], below what the control limits admit
 _GAP = 0.01  # [m] between the points of a straight line that inverse kinematics solves,
 _TURN_GAP = 0.15  # [rad] or between them where the hand turns on the way
 _JUMP = 0.5  # [rad] between two such points: the arm would swing round to another posture
+_WORK = 1e-4  # [m] that fingers move at least when they open or close
 _RUN_OUT = 0.6  # [s] in which the velocity at the start has died away
 #: Of each hand in chunk order: its seven joints and its gripper.
 _PARTS = {'left': [*range(7), 14], 'right': [*range(7, 14), 15]}
@@ -58,6 +61,16 @@ class _Segment:
         index = min(int(position), len(self.path) - 2)
         before, after = self.path[index], self.path[index + 1]
         return before + (position - index) * (after - before)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A hand stands, and its fingers open or close from `start` to `end` [s]."""
+
+    hand: Side
+    start: float
+    end: float
+    closes: bool
 
 
 @dataclass
@@ -175,6 +188,29 @@ class Trajectory:
         share = np.clip(time / _RUN_OUT, 0.0, 1.0)
         fading = share * (1.0 + share**2 * (-6.0 + share * (8.0 - 3.0 * share)))
         return targets + _RUN_OUT * fading * self._velocity
+
+    @cached_property
+    def works(self) -> list[Work]:
+        """What the fingers do, those of each hand in order."""
+        return [
+            Work(side, s.start, s.end, bool(s.path[-1, 7] < s.path[0, 7]))
+            for side, track in self._tracks.items()
+            for s in track.segments
+            if s.still and abs(s.path[-1, 7] - s.path[0, 7]) > _WORK
+        ]
+
+    def works_at(self, hand: Side, time: float) -> bool:
+        """Whether the fingers of a hand open or close at that time."""
+        return any(w.hand == hand and w.start <= time <= w.end for w in self.works)
+
+    def putting(self, hand: Side, time: float) -> bool:
+        """Whether a hand is on the last piece of its way to where its fingers open, or there."""
+        segments = self._tracks[hand].segments
+        for before, segment in pairwise(segments):
+            opens = segment.still and segment.path[-1, 7] > segment.path[0, 7] + _WORK
+            if opens and before.start <= time <= segment.end:
+                return True
+        return False
 
     def step(self, hand: Side, time: float) -> int:
         """Place in the plan of the waypoint that a hand is going to at `time` [s]; -1: none."""

@@ -31,6 +31,7 @@ _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
 _LYING_GRASPS = (0.11, 0.085, 0.13)  # where it lies: clear of the table, as its head is thick [m]
 _NEAREST_GRASP, _TOO_NEAR = 0.06, 0.22  # [m] along the stem, before the pelvis
 _OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
+_LEANING = 0.87  # how far the stem points up at least where the flower goes in as it leans
 _ABOVE = 0.075  # [m] that it is carried over where it goes
 
 
@@ -168,13 +169,15 @@ class Task(SimTask):
     ) -> Iterator[Plan]:
         """grasp: of the hand that then holds the flower, which is at `flower` (4, 4) by then."""
         grip = np.linalg.inv(grasp) @ flower
-        goal = grasps.upright(flower)
-        goal[:2, 3] = scene.position('vase')[:2]
-        goal[2, 3] = TABLE_TOP + self._vase_height - 0.045
-        for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4)):
+        leans = [grasps.upright(flower), *([flower.copy()] if flower[2, 2] > _LEANING else [])]
+        for goal in leans:
+            goal[:2, 3] = scene.position('vase')[:2]
+            goal[2, 3] = TABLE_TOP + self._vase_height - 0.045
+        ways = product((0.0, 0.07), leans, (_ABOVE, 0.055), (0.0, 0.4, -0.4, 0.8, -0.8))
+        for back, goal, above, off in ways:
             hand_goal = grasps.carried(hand, grip, goal, off)
             yield [
                 *start,
-                grasps.lift(hand, grasp, hand_goal[2, 3] + _ABOVE - TABLE_TOP, _CLOSED, back),
-                *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=_ABOVE, way=moved, straight=False),
+                grasps.lift(hand, grasp, hand_goal[2, 3] + above - TABLE_TOP, _CLOSED, back),
+                *put(hand_goal, _OPEN, _CLOSED, hand=hand, above=above, way=moved, straight=False),
             ]

@@ -38,7 +38,7 @@ _BAR = 0.012  # height of the two bars on which plates stand, at +-_BAR_X
 _BAR_X = 0.026
 _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's centre in the rack
 
-_GRIPPED = _RADIUS - 0.016  # from the centre to between the fingers [m]
+_GRIPPED = _RADIUS - 0.012  # from the centre to between the fingers [m]
 _CLOSED = 0.0
 _FLAT, _UNDER = np.radians(12), 0.016  # [rad, m] a plate that cannot be taken lies within
 _LEVEL, _UPRIGHT = 0.97, 0.3  # of the plate's axis, how far it points up
