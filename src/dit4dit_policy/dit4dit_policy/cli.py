@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dit4dit_policy.evaluation import evaluate, imagine
+from dit4dit_policy.experiments import command as experiment
 from dit4dit_policy.serving import server
 from dit4dit_policy.training import correct
 
@@ -193,6 +194,11 @@ _COMMANDS = {
         'Let an expert take over from a policy, and record what it shows, to train on.',
         correct.add_arguments,
         correct.main,
+    ),
+    'experiment': _Command(
+        'Ask a small model a question of the paper: trainings that differ in one thing.',
+        experiment.add_arguments,
+        experiment.main,
     ),
     'serve': _Command(
         'Answer over a WebSocket what a policy does: to robots, and to clients of others.',

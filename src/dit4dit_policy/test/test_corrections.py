@@ -98,7 +98,7 @@ class BareEnvironment(ToyEnvironment):
     watch = expert = property()
 
 
-TOYS = ['--policy', f'{__name__}:StillPolicy', '--episodes', '2']
+TOYS = ['--policy', f'{__name__}:StillPolicy', '--episodes', '2', '--workers', '1']
 
 
 def test_the_expert_takes_over_and_only_what_it_does_is_taught(tmp_path):

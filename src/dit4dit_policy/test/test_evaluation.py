@@ -14,13 +14,13 @@ from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
 
 TOYS = ['--env', 'toy_environment:ToyEnvironment', '--policy', 'toy_environment:ToyPolicy']
-TOYS += ['--checkpoint', 'anything']
+TOYS += ['--checkpoint', 'anything', '--workers', '1']
 
 
 def test_any_policy_is_evaluated_in_any_environment(tmp_path, capsys):
     out = tmp_path / 'out'
     arguments = ['--task', 'all', '--episodes', '2', '--seed-start', '10', '--out', str(out)]
-    assert main(['eval', *TOYS, *arguments, '--cameras', 'front,side']) == 0
+    assert main(['eval', *TOYS, *arguments, '--cameras', 'front,side', '--workers', '2']) == 0
     assert str(out / 'results.json') in capsys.readouterr().out
     result = json.loads((out / 'results.json').read_text())
     assert (result['episodes'], result['successes'], result['cameras']) == (4, 2, ['front', 'side'])

@@ -178,8 +178,11 @@ class _Video:
 def evaluate(
     setting: Setting, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[AttemptOutcome]:
-    """Every attempt once, in `workers` processes; episodes come as they end."""
-    if not attempts:
+    """Every attempt once, in `workers` processes, a single one is this; they come as they end."""
+    if workers <= 1 and attempts:
+        alone = Evaluation(setting)
+        yield from map(alone.episode, attempts)
+    if workers <= 1 or not attempts:
         return
     os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
     with ProcessPoolExecutor(

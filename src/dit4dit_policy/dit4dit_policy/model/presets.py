@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from dit4dit_policy.model.config import ActionConfig, ModelConfig
 from dit4dit_policy.model.cosmos.config import (
@@ -39,6 +41,23 @@ def preset(name: str) -> ModelConfig:
     if not isinstance(config, ModelConfig):
         raise ValueError(f'preset {name!r}: expected a ModelConfig, got {config!r}')
     return config
+
+
+def changed(config: ModelConfig, entries: Mapping[str, Any]) -> ModelConfig:
+    """With other values of `entries`, named as 'backbone.feature_layer'.
+
+    ValueError names one that there is not, or a value that cannot be.
+    """
+    values = config.to_dict()
+    for name, value in entries.items():
+        *parents, last = name.split('.')
+        place: Any = values
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise ValueError(f'model: there is no entry {name!r}')
+        place[last] = value
+    return ModelConfig.from_dict(values) if entries else config
 
 
 _NANO_BACKBONE = CosmosConfig(

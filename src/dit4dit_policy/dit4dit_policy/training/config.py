@@ -13,9 +13,9 @@ import yaml
 class Rounds:
     """Rounds after a training, each with an expert's corrections of what the last has made.
 
-    count: 0 for none. env, task, episodes, seed_start, latency: of `dit4dit correct`; each round
-    has scenes of its own. steps, lr: of each round's training, on demonstrations and corrections in
-    equal shares. See `train_in_rounds`.
+    count: 0 for none. env, task, episodes, seed_start, latency, workers: of `dit4dit correct`, 0
+    workers are one a core; each round has scenes of its own. steps, lr: of each round's training,
+    on demonstrations and corrections in equal shares. See `train_in_rounds`.
     """
 
     count: int = 0
@@ -24,6 +24,7 @@ class Rounds:
     episodes: int = 150
     seed_start: int = 100_000
     latency: float = 0.15
+    workers: int = 0
     steps: int = 1200
     lr: float = 2e-4
 
@@ -41,6 +42,7 @@ class TrainConfig:
 
     datasets: folders of LeRobot v2.1 datasets, each with the share it has in what is trained on.
     evaluation_worlds: also such as show a variant, which nobody trains on unasked.
+    model: entries of the preset to change, as {'backbone.feature_layer': 2}.
     output: gets `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on
     from. embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the
     model sees, side by side in this order; by default those of the checkpoint it starts from, else
@@ -48,7 +50,8 @@ class TrainConfig:
     file of these; by default the datasets name them. init_from: where to start: a checkpoint (its
     folder, or the name of a shipped one), whose model is kept but for what `preset`, embodiment and
     cameras give other dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its
-    first); or '', new weights behind an autoencoder trained on the datasets. recompute_bounds:
+    first); or '', new weights behind an autoencoder trained on the datasets, or that of the
+    checkpoint `autoencoder_from`. recompute_bounds:
     normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
     augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures in
     memory, a GPU's where there is one, and changes and encodes them anew for each example, which
@@ -58,10 +61,12 @@ class TrainConfig:
     preset: str
     datasets: dict[str, float]
     output: str
+    model: dict[str, Any] = field(default_factory=dict)
     embodiment: str = 'g1_aloha'
     cameras: tuple[str, ...] = ()
     tasks: dict[str, str] | str = field(default_factory=dict)
     init_from: str = ''
+    autoencoder_from: str = ''
     recompute_bounds: bool = False
     mode: Literal['joint', 'video', 'action'] = 'joint'
     evaluation_worlds: bool = False
@@ -72,6 +77,7 @@ class TrainConfig:
     action_shift: int = 0  # steps by which the policy gives its targets early
     initial_noise_std: float = 1.0  # of the noise that the policy samples from
     val_fraction: float = 0.05  # of the episodes, held out for evaluation
+    most_episodes: int = 0  # of each dataset to train on, the first ones; 0: all
     autoencoder_steps: int = 1500
     autoencoder_batch_size: int = 16
     autoencoder_lr: float = 2e-3
@@ -118,16 +124,21 @@ class TrainConfig:
         values = yaml.safe_load(path.read_text())
         if not isinstance(values, dict):
             raise ValueError(f'{path}: expected entries by name, got {values!r}')
-        names = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - names):
-            raise ValueError(f'{path}: unknown {unknown}; known are {sorted(names)}')
-        entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            if 'rounds' in entries:
-                entries['rounds'] = Rounds(**entries['rounds'])
-            return cls(**entries)
+            return cls.of(values)
         except (TypeError, ValueError) as error:
             raise ValueError(f'{path}: {error}') from None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> TrainConfig:
+        """Of what YAML has read. ValueError or TypeError names what is unknown or missing."""
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - names):
+            raise ValueError(f'unknown {unknown}; known are {sorted(names)}')
+        entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if 'rounds' in entries:
+            entries['rounds'] = Rounds(**entries['rounds'])
+        return cls(**entries)
 
     def task_table(self) -> dict[str, str]:
         """Name to instruction; empty where the datasets are to say. ValueError if it is none."""

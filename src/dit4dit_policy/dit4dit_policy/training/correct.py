@@ -125,13 +125,16 @@ def _journal(out: Path) -> dict[tuple[str, int], str]:
 
 
 def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterator[Correction]:
-    """All attempts, each process one at a time."""
+    """All attempts, each process one at a time; a single process is this."""
     if not attempts:
         return
-    os.environ['OMP_NUM_THREADS'] = '1'
     parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
     setting = (collection.env, collection.policy, collection.checkpoint, collection.latency)
+    if collection.workers == 1:
+        yield from map(_Worker(setting, parts), attempts)
+        return
+    os.environ['OMP_NUM_THREADS'] = '1'
     with ProcessPoolExecutor(
         min(collection.workers, len(attempts)),
         multiprocessing.get_context('spawn'),

@@ -28,17 +28,22 @@ class Split:
     held_out: Tensor
 
     @classmethod
-    def of(cls, data: Demonstrations, fraction: float) -> Split:
-        """Every n-th episode is held out. ValueError where there are too few of them."""
+    def of(cls, data: Demonstrations, fraction: float, most: int = 0) -> Split:
+        """Every n-th episode is held out. ValueError where there are too few of them.
+
+        most: episodes of each dataset that are trained on, the first ones; 0 for all.
+        """
         every = max(2, round(1 / fraction))
         held_out = torch.from_numpy(data.episode) % every == every - 1
         taught = torch.from_numpy(data.taught)
         if not (held_out & taught).any():
             raise ValueError(f'{data.episodes} episodes are too few to hold out one in {every}')
         dataset = torch.from_numpy(data.dataset)
-        training = [
-            (taught & ~held_out & (dataset == i)).nonzero()[:, 0] for i in range(len(data.sources))
-        ]
+        training = []
+        for index in range(len(data.sources)):
+            rows = (taught & ~held_out & (dataset == index)).nonzero()[:, 0]
+            _, place = torch.from_numpy(data.episode)[rows].unique(return_inverse=True)
+            training.append(rows[place < most] if most else rows)
         for source, rows in zip(data.sources, training, strict=True):
             if not len(rows):
                 raise ValueError(f'{source.root}: held out as a whole, its episodes are too few')

@@ -44,7 +44,7 @@ class Run:
         self._facts = begin.data.source | {'before': begin.before}
         self._model_config = begin.model.config
         self._frozen_folder = begin.model.backbone.frozen_folder
-        self._split = Split.of(begin.data, config.val_fraction)
+        self._split = Split.of(begin.data, config.val_fraction, config.most_episodes)
         self._weights = torch.tensor(begin.data.weights, dtype=torch.float32)
         objective = Objective(config, begin.model, accelerator.num_processes)
         optimizer = torch.optim.AdamW(

@@ -37,7 +37,7 @@ def _corrected(rounds: Rounds, number: int, checkpoint: Path, out: Path) -> list
             episodes=rounds.episodes,
             seed_start=rounds.seed_start + (number - 1) * rounds.episodes,
             latency=rounds.latency,
-            workers=os.cpu_count() or 1,
+            workers=rounds.workers or os.cpu_count() or 1,
             out=out,
         )
     )

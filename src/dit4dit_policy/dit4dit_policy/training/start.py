@@ -17,9 +17,9 @@ from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.shipped import checkpoint_folder
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.config import ModelConfig
-from dit4dit_policy.model.cosmos.config import CosmosConfig
+from dit4dit_policy.model.cosmos.config import CosmosConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
-from dit4dit_policy.model.presets import preset
+from dit4dit_policy.model.presets import changed, preset
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
@@ -128,14 +128,14 @@ def _robot(config: TrainConfig, earlier: Processor | None) -> Embodiment:
     cameras = config.cameras or (earlier.cameras if earlier else robot.model_cameras)
     robot = seen_by(robot, cameras)
     if earlier is None:
-        return encoded_for(preset(config.preset), robot)
+        return encoded_for(changed(preset(config.preset), config.model), robot)
     same = (earlier.state_names, earlier.action_names) == (robot.state_names, robot.action_names)
     return replace(robot, groups=earlier.embodiment.groups) if same else robot
 
 
 def _wanted(config: TrainConfig, views: int) -> ModelConfig:
     """The preset, for that many cameras."""
-    wanted = preset(config.preset)
+    wanted = changed(preset(config.preset), config.model)
     gradient = config.feature_gradient
     return replace(
         wanted,
@@ -186,7 +186,9 @@ def _new_model(
     if not isinstance(wanted.backbone, CosmosConfig):
         return DiT4DiT(wanted)
     path = Path(config.output) / 'autoencoder.pt'
-    if path.is_file():
+    if config.autoencoder_from:
+        saved = _autoencoder_of(checkpoint_folder(config.autoencoder_from), wanted.backbone.vae)
+    elif path.is_file():
         saved = torch.load(path, weights_only=True)
     else:
         vae, statistics, quality = train_autoencoder(
@@ -202,6 +204,19 @@ def _new_model(
     assert vae is not None
     vae.load_state_dict(saved['weights'])
     return model
+
+
+def _autoencoder_of(folder: Path, wanted: VaeConfig) -> dict[str, Any]:
+    """Weights and statistics of a checkpoint's. ValueError where it is built in another way."""
+    backbone = checkpoint.load(folder)[0].backbone
+    there = backbone.config.vae if isinstance(backbone.config, CosmosConfig) else None
+    names = ('latents_mean', 'latents_std')
+    statistics = {name: getattr(there, name) for name in names if there}
+    if there is None or backbone.autoencoder is None or replace(wanted, **statistics) != there:
+        raise ValueError(
+            f'autoencoder_from: expected an autoencoder built as that of the preset, {folder}'
+        )
+    return {'statistics': statistics, 'weights': backbone.autoencoder.state_dict()}
 
 
 def _pictures(data: Demonstrations, log: Console, size: tuple[int, int]) -> NDArray[np.uint8]:
