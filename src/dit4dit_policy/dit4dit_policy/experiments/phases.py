@@ -5,6 +5,7 @@ N moments of demonstrations, D numbers of a feature: its mean over the tokens.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,8 @@ def flattened(features_ND: Array) -> Array:
     """(N, 2) for a picture: t-SNE where scikit-learn is installed, else principal components."""
     centred = features_ND - features_ND.mean(0)
     try:
-        from sklearn.manifold import TSNE
+        manifold = importlib.import_module('sklearn.manifold')
     except ImportError:
         return np.asarray(centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T)
     perplexity = min(30.0, (len(centred) - 1) / 3)
-    return np.asarray(TSNE(perplexity=perplexity, random_state=0).fit_transform(centred))
+    return np.asarray(manifold.TSNE(perplexity=perplexity, random_state=0).fit_transform(centred))
