@@ -63,9 +63,9 @@ def test_what_is_missing_is_named(buffer):
     expect(buffer, 0, 'no image of camera head')
     buffer.image(0, 'image')
     expect(buffer, 0, 'no joint state has come')
-    buffer.add_incomplete_joint_state(['b'])
+    buffer.add_incomplete_joint_state(['b'], 0)
     expect(buffer, 0, 'lack b$')
-    buffer.add_incomplete_joint_state([])
+    buffer.add_incomplete_joint_state([], 0)
     expect(buffer, 0, 'one position per name')
     buffer.joints(0, 0.0, math.nan)
     expect(buffer, 0, 'no number for b$')
@@ -74,7 +74,7 @@ def test_what_is_missing_is_named(buffer):
 def test_a_foreign_joint_state_between_complete_ones_does_not_matter(buffer):
     buffer.image(0, 'image')
     buffer.joints(0, 1.0, 2.0)
-    buffer.add_incomplete_joint_state(['b'])
+    buffer.add_incomplete_joint_state(['b'], 5 * MS)
     assert buffer.match(0).state.tolist() == [1.0, 2.0]
     buffer.image(100, 'image')
     expect(buffer, 110, 'lack b$')
@@ -113,6 +113,19 @@ def test_stamps_of_another_clock_are_told_from_old_ones(buffer, now, text):
     buffer.joints(now // MS, 1.0, 2.0)
     assert buffer.match(now + 1).state.tolist() == [1.0, 2.0]
     expect(buffer, now // MS + 60_000, 'is 60.00 s old')  # a camera that stopped: the right clock
+
+
+def test_what_was_wrong_with_the_last_that_came_gives_way_to_their_silence(buffer):
+    buffer.image(0, 'image', now=DAY)
+    expect(buffer, (DAY // MS) + 900, 'another clock')
+    expect(buffer, (DAY // MS) + 3000, 'no image of camera head has come for 3.0 s$')
+    buffer.image(0, 'image')
+    buffer.add_incomplete_joint_state(['b'], 5 * MS)
+    expect(buffer, 100, 'lack b$')
+    buffer.image(2000, 'image')
+    expect(buffer, 2005, 'no joint state has come for 2.0 s$')
+    buffer.joints(2000, 1.0, 2.0)
+    assert buffer.problem(2010 * MS) == ''
 
 
 def test_each_other_camera_gives_the_image_nearest_to_the_first_ones():

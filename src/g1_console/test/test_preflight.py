@@ -12,7 +12,7 @@ from g1_console import check
 from g1_console.computer import read_checkpoint, read_computer, shipped_checkpoint
 from g1_console.preflight import CHECKS, Level, findings, passed
 from g1_console.snapshot import Checkpoint, Computer, Diagnostic, Picture, Snapshot, Topic, Wire
-from g1_control.safety import SafetyParameters
+from g1_control.safety import SafetyParameters, free_safety, unset
 from g1_description import SIDES, load_robot
 
 ROBOT = load_robot()
@@ -24,10 +24,13 @@ def control_loop(**values):
     return {'control_node: control': Diagnostic('following', values)}
 
 
+WORLD_NOT_SET = SafetyStatus(
+    mode=SafetyStatus.DISARMED, reason=SafetyStatus.WORLD_NOT_SET, text='DISARMED: no table'
+)
 FINE = Snapshot(
     robot='g1',
     machine='both',
-    limits=SafetyParameters(),
+    limits=free_safety(),
     topics=MappingProxyType(
         {
             'lowstate': Topic((), 500.0, 0.002),
@@ -114,7 +117,11 @@ CASES = [
     ('camera', Level.FAIL, 'rgb8', {'picture': Picture(640, 480, '16UC1')}),
     ('camera', Level.WARN, '640x480x30', {'picture': Picture(1280, 720, 'rgb8')}),
     ('image age', Level.FAIL, '200 ms', heard('camera/camera/color/image_raw', offset=0.4)),
+    ('image age', Level.FAIL, 'global_time', heard('camera/camera/color/image_raw', offset=1.8e9)),
     ('camera_info', Level.WARN, 'intrinsics', silent('camera/camera/color/camera_info')),
+    ('world around', Level.FAIL, 'anew', {'limits': SafetyParameters()}),
+    ('world around', Level.FAIL, 'anew', {'limits': SafetyParameters(world_off=['tables'])}),
+    ('world around', Level.FAIL, 'anew', {'safety': WORLD_NOT_SET}),
     ('control_node', Level.FAIL, 'robot.launch.py', {'safety': None}),
     ('control_node', Level.FAIL, 'g1 reset', {'safety': SafetyStatus(mode=SafetyStatus.ESTOP)}),
     (
@@ -227,6 +234,16 @@ def test_nothing_at_all_running_fails_and_says_how_to_start():
 def test_a_simulation_needs_neither_the_robots_network_nor_its_ports():
     checks = {f.check for f in findings(replace(FINE, robot='sim', **computer(addresses={})))}
     assert not checks & {'robot network', 'left gripper port', 'right gripper port'}
+
+
+def test_the_world_around_is_told_as_arming_tells_it():
+    unset_world = SafetyParameters()
+    found = {f.check: f.found for f in findings(replace(FINE, limits=unset_world))}
+    assert found['world around'] == unset(unset_world)
+    assert 'config/safety.yaml' in found['world around']
+    for changes in ({'robot': 'sim'}, {'machine': 'workstation'}):
+        results = findings(replace(FINE, limits=unset_world, **changes))
+        assert 'world around' not in {f.check for f in results}
 
 
 def test_each_machine_answers_for_its_own():

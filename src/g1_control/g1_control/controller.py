@@ -244,10 +244,11 @@ class Controller:
     def status(self) -> Status:
         """As of the last cycle."""
         machine = self._machine
+        told = self.awaited or machine  # what is wrong now, before what was
         return Status(
             mode=machine.mode,
-            reason=machine.reason,
-            text=f'{machine.mode.name}: {machine.text}',
+            reason=told.reason,
+            text=f'{machine.mode.name}: {told.text}',
             limiting_joint=self._limiting_joint,
             weight=machine.weight,
             lowstate_age=self._clocks.elapsed - self._measured.time if self._measured else -1.0,

@@ -207,8 +207,25 @@ def test_a_gripper_fault_holds_as_long_as_it_lasts_and_then_goes_on(facts, text)
     assert not bench.send(lambda _: bench.pose)
     bench.facts = {}
     bench.run(PERIOD)
+    assert bench.status.text.startswith('HOLD: waiting for a chunk; held before: ')
     assert bench.send(lambda _: bench.pose)
     assert bench.status.mode is Mode.ACTIVE
+
+
+def test_a_text_about_an_old_fault_gives_way_to_the_present_one():
+    bench = Bench().armed()
+    bench.facts = broken(20)
+    bench.run(SAFETY.fault_patience + SAFETY.weight_ramp + 0.1)
+    assert bench.status.mode is Mode.DISARMED
+    assert 'motor reports' in bench.status.text
+    bench.facts = {'gripper_age': (0.8, 0.0)}
+    bench.run(PERIOD)
+    assert bench.status.reason is Reason.GRIPPER_FAULT
+    assert bench.status.text.startswith('DISARMED: left gripper: its state is 0.80 s old')
+    bench.facts = {}
+    bench.run(PERIOD)
+    assert bench.status.reason is Reason.MOTOR_ERROR
+    assert bench.status.text.startswith('DISARMED: handed back because of: ')
 
 
 def test_without_a_gripper_the_arms_are_not_armed():

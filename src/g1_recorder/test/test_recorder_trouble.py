@@ -105,6 +105,14 @@ def test_killed_fifty_times_no_finished_episode_is_lost(
     assert aside >= 10
 
 
+def test_the_status_tells_of_a_refusal_for_a_while_only(
+    robot: RecordedRobot, recorder: Program
+) -> None:
+    assert not robot.call('recorder/save').success
+    robot.wait_for(lambda: 'nothing to save' in robot.said.text, 'the refusal')
+    robot.wait_for(lambda: robot.said.text.startswith('ready'), 'how it is')
+
+
 def test_a_camera_unplugged_while_recording_is_told_at_once_and_marked(
     robot: RecordedRobot, recorder: Program, tmp_path: Path
 ) -> None:

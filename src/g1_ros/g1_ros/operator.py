@@ -16,6 +16,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from numpy.typing import NDArray
+from pinocchio import SE3, SE3ToXYZQUAT
 from pinocchio import Quaternion as Rotation
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
@@ -197,8 +198,8 @@ def operator_input(hands: Any, inputs: Any) -> OperatorInput:
 def _pose(pose: NDArray[np.float64] | None) -> Pose:
     if pose is None:
         return Pose(orientation=Quaternion(x=0.0, y=0.0, z=0.0, w=0.0))
-    x, y, z, w = Rotation(pose[:3, :3]).coeffs().tolist()
-    px, py, pz = pose[:3, 3].tolist()
+    # Not by a Quaternion of the matrix: each that pinocchio makes leaves 64 bytes behind.
+    px, py, pz, x, y, z, w = SE3ToXYZQUAT(SE3(pose)).tolist()
     return Pose(position=Point(x=px, y=py, z=pz), orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 

@@ -21,6 +21,8 @@ Image = TypeVar('Image')
 _FUTURE_TOLERANCE = 0.05
 #: A stamp this far from the moment it was received is one of another clock [s].
 _ANOTHER_CLOCK = 10.0
+#: After which what was wrong with the last one that came is no longer what is wrong [s].
+_SILENCE = 1.0
 _JOINT_STATES_KEPT = 128  # one second of 125 Hz
 _IMAGES_KEPT = 4  # of each camera but the first: its neighbours in time
 
@@ -69,6 +71,7 @@ class ObservationBuffer(Generic[Image]):
         )
         self._skew = 0.0  # of the newest joint state's stamp to the clock it was received by [s]
         self._lacks = ''
+        self._heard = 0  # when the newest joint state was received, complete or not [ns]
 
     def add_image(self, camera: str, stamp: int, image: Image, now: int) -> None:
         """An image of `camera`, received at `now`."""
@@ -82,11 +85,12 @@ class ObservationBuffer(Generic[Image]):
                 self._joint_states.clear()  # the clock was set back: the simulation started anew
             self._joint_states.append((stamp, positions))
             self._skew = (now - stamp) * 1e-9
-            self._lacks = ''
+            self._lacks, self._heard = '', now
 
-    def add_incomplete_joint_state(self, missing: Sequence[str]) -> None:
-        """A joint state that can't be used; `missing`: the joints it lacks, if it is that."""
+    def add_incomplete_joint_state(self, missing: Sequence[str], now: int) -> None:
+        """One received at `now` that can't be used; `missing`: the joints it lacks, if any."""
         with self._lock:
+            self._heard = now
             self._lacks = (
                 f'joint states lack {", ".join(missing)}'
                 if missing
@@ -140,8 +144,13 @@ class ObservationBuffer(Generic[Image]):
                     f'the nearest image of camera {name} is {apart:.2f} s from that of '
                     f'{self._first}, at most {self._max_image_age:g} s is allowed'
                 )
+        if not self._joint_states and not self._lacks:
+            return 'no joint state has come yet'
+        useless = bool(self._lacks) or abs(self._skew) > _ANOTHER_CLOCK
+        if useless and (silence := (now - self._heard) * 1e-9) > _SILENCE:
+            return f'no joint state has come for {silence:.1f} s'
         if not self._joint_states:
-            return self._lacks or 'no joint state has come yet'
+            return self._lacks
         if abs(self._skew) > _ANOTHER_CLOCK:
             return _another_clock('joint states are', self._skew, 'the robot')
         gap = min(abs(stamp - self._joint_states[k][0]) for k in self._neighbours(stamp)) * 1e-9
@@ -173,6 +182,7 @@ class _Images(Generic[Image]):
         self._camera = camera
         self._kept: deque[tuple[int, Image]] = deque(maxlen=_IMAGES_KEPT)
         self._skew = 0.0  # of the newest stamp to the clock it was received by [s]
+        self._came = 0  # the newest one [ns]
 
     @property
     def newest(self) -> int | None:
@@ -183,7 +193,7 @@ class _Images(Generic[Image]):
         if self._kept and stamp < self._kept[-1][0]:
             self._kept.clear()  # the clock was set back
         self._kept.append((stamp, image))
-        self._skew = (now - stamp) * 1e-9
+        self._skew, self._came = (now - stamp) * 1e-9, now
 
     def nearest(self, stamp: int) -> tuple[int, Image]:
         return min(self._kept, key=lambda kept: abs(kept[0] - stamp))
@@ -193,6 +203,8 @@ class _Images(Generic[Image]):
         if newest is None:
             return f'no image of camera {self._camera} has come yet'
         if abs(self._skew) > _ANOTHER_CLOCK:
+            if (silence := (now - self._came) * 1e-9) > _SILENCE:
+                return f'no image of camera {self._camera} has come for {silence:.1f} s'
             return _another_clock(
                 f'images of camera {self._camera} are',
                 self._skew,

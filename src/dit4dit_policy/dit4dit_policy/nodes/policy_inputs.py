@@ -99,7 +99,7 @@ class PolicyInputs:
     def _on_joint_state(self, message: JointState) -> None:
         positions = self._joints.positions(message)
         if positions is None:
-            self.observations.add_incomplete_joint_state(self._joints.missing)
+            self.observations.add_incomplete_joint_state(self._joints.missing, self._now())
         else:
             stamp = nanoseconds(message.header.stamp)
             self.observations.add_joint_state(stamp, positions, self._now())

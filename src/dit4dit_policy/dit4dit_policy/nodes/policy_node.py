@@ -207,10 +207,10 @@ class PolicyNode(LifecycleNode):
             return PolicyStatus.IDLE, 'not active'
         if self._run is None:
             return PolicyStatus.IDLE, 'waiting for a task'
+        if problem := self._inputs.problem():  # before a failure that was: nothing is tried now
+            return PolicyStatus.WAITING, problem
         if self._run.failure:
             return PolicyStatus.ERROR, self._run.failure
-        if problem := self._inputs.problem():
-            return PolicyStatus.WAITING, problem
         return PolicyStatus.RUNNING, f'making chunks: {self._run.instruction}'
 
     def _not_ready(self) -> str:

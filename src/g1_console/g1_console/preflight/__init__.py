@@ -13,6 +13,7 @@ from g1_console.preflight.control import (
     joint_states,
     real_time,
     watchdog,
+    world,
 )
 from g1_console.preflight.devices import camera, camera_info, gripper, gripper_port, image_age
 from g1_console.preflight.finding import Check, Finding, Level
@@ -43,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     camera_info,
     *(single_source(name) for name in (IMAGE, JOINT_STATES, CHUNKS)),
     control,
+    world,
     control_loop,
     joint_states,
     arm_sdk,

@@ -6,6 +6,7 @@ from dit4dit_msgs.msg import SafetyStatus
 
 from g1_console.preflight.finding import Finding, Level, grade
 from g1_console.snapshot import ARM_SDK, JOINT_STATES, Snapshot
+from g1_control.safety import unset
 from g1_description import load_robot
 
 _JOINT_STATE_RATE = 60.0  # [Hz]; a policy wants one within 50 ms of its image
@@ -29,6 +30,23 @@ def control(s: Snapshot) -> Finding | None:
         'the arms are commanded already: g1 disarm' if armed else 'e-stop is latched: g1 reset',
         fail=s.safety.mode == SafetyStatus.ESTOP,
         warn=armed,
+    )
+
+
+def world(s: Snapshot) -> Finding | None:
+    """Table, workspace, hand speed and contact are set or switched off, as arming asks for it."""
+    told = s.safety.text if s.safety and s.safety.reason == SafetyStatus.WORLD_NOT_SET else ''
+    if s.robot == 'sim' or (s.machine == 'workstation' and not told):
+        return None  # in simulation sim_world.yaml has them; else the robot's own file counts
+    try:
+        missing = unset(s.limits)
+    except ValueError as error:
+        missing = str(error)
+    return grade(
+        'world around',
+        missing or told or 'set, or switched off by name',
+        'control reads config/safety.yaml at its start and arms no arms before: start it anew',
+        fail=bool(missing or told),
     )
 
 

@@ -9,6 +9,7 @@ from g1_description import load_robot
 _IMAGE_RATE = 10.0  # [Hz]; two for every chunk
 _IMAGE_AGE = 0.2  # [s] the policy takes none older
 _GRIPPER_RATE = 10.0  # [Hz]
+_ANOTHER_CLOCK = 10.0  # [s] beyond which stamps have nothing to do with this clock
 _CLOCKS_AGREE, _CLOCKS_DIFFER = 0.02, 0.05  # [s]; chunks stamped 0.05 s ahead are refused
 
 
@@ -85,6 +86,14 @@ def image_age(s: Snapshot) -> Finding | None:
     offset = s.topic(IMAGE).offset
     if offset is None:
         return None
+    if abs(offset) > _ANOTHER_CLOCK:
+        return Finding(
+            'image age',
+            Level.FAIL,
+            f'stamped by another clock, {abs(offset):.0f} s {"behind" if offset > 0 else "ahead"}',
+            'set that of the camera (realsense2_camera: rgb_camera.global_time_enabled:=true), or '
+            'chrony on the computer that it is plugged into',
+        )
     return grade(
         'image age',
         f'{offset * 1e3:.0f} ms from stamp to arrival',

@@ -92,7 +92,7 @@ class ModeMachine:
         elif self.mode is Mode.DISARMING:
             self.weight = max(0.0, self.weight - dt / self._parameters.weight_ramp)
             if self.weight == 0.0:
-                self._enter(Mode.DISARMED, self.reason, self.text)
+                self._handed_back()
         elif self.mode is Mode.ESTOP:
             self.weight = max(0.0, self.weight - dt / self._parameters.estop_ramp)
 
@@ -109,10 +109,13 @@ class ModeMachine:
             self._enter(Mode.ARMING, Reason.OPERATOR, 'weight ramps up')
 
     def _update_armed(self, fault: RobotFault | None, moving: bool, now: float) -> None:
+        passed = fault is None and self._fault_since is not None
         if self._gives_up(fault, now):
             return
         if fault:
             self._hold(fault.reason, fault.text)
+        elif self.mode is Mode.HOLD and passed:
+            self._enter(Mode.HOLD, self.reason, f'waiting for a chunk; held before: {self.text}')
         elif self.mode is Mode.ACTIVE and not moving:
             self._hold(Reason.CHUNK_EXPIRED, 'the last chunk ran out')
 
@@ -127,6 +130,11 @@ class ModeMachine:
             self.disarm(fault.reason, fault.text)
             return True
         return False
+
+    def _handed_back(self) -> None:
+        asked = self.reason is Reason.OPERATOR
+        text = 'handed back' if asked else f'handed back because of: {self.text}'
+        self._enter(Mode.DISARMED, self.reason, text)
 
     def _hold(self, reason: Reason, text: str) -> None:
         self.holds += self.mode is Mode.ACTIVE

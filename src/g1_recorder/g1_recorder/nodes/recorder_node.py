@@ -22,12 +22,15 @@ from g1_recorder.rows import row_extras
 from g1_ros.config import load_tasks
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
+from g1_ros.memory import return_large_buffers
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import STATUS
 from g1_ros.timers import steady_timer
 
 _POLL = 0.01  # [s] between two looks at what has come
 _STATUS = 0.5  # [s] between two reports when nothing changes
+_TOLD = 5.0  # [s] how long the status tells of a request that was refused
+_READY = 'ready: call recorder/start'
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class RecorderNode(Node):
         self._recording: EpisodeRecording | None = None
         self._started = 0.0  # [s] of the steady clock, as all times that only pass here
         self._state = EpisodeStatus.IDLE
-        self._text = 'ready: call recorder/start'
+        self._text = _READY
+        self._refusal, self._refused = '', -np.inf  # of the newest request, and when [s]
         self._fault = ''
         self._reported = -np.inf
         self._status = self.create_publisher(EpisodeStatus, 'recorder/status', STATUS)
@@ -141,14 +145,14 @@ class RecorderNode(Node):
         self._sources.poll(self._recording)
         missing = self._missing()
         if self._recording is not None:
-            return self._answer(response, False, 'already recording: save or discard it first')
+            return self._refuse(response, 'already recording: save or discard it first')
         if missing:
-            return self._answer(response, False, f'cannot record: {missing}')
+            return self._refuse(response, f'cannot record: {missing}')
         raw = self._sources.raw if self._settings.raw_log else None
         try:
             recording = EpisodeRecording(self._writer, self._instruction, raw)
         except OSError as error:
-            return self._answer(response, False, f'cannot write to {self._writer.root}: {error}')
+            return self._refuse(response, f'cannot write to {self._writer.root}: {error}')
         self._sources.poll(None)  # what came before this moment is of no row
         self._sources.begin(self._settings.fps)
         self._recording, self._state = recording, EpisodeStatus.RECORDING
@@ -159,7 +163,7 @@ class RecorderNode(Node):
 
     def _save(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._recording is None:
-            return self._answer(response, False, 'nothing to save: call recorder/start first')
+            return self._refuse(response, 'nothing to save: call recorder/start first')
         recording = self._recording
         self._sources.poll(recording)
         self._sources.finish(recording)
@@ -182,7 +186,7 @@ class RecorderNode(Node):
 
     def _discard(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._recording is None:
-            return self._answer(response, False, 'nothing to discard: call recorder/start first')
+            return self._refuse(response, 'nothing to discard: call recorder/start first')
         frames = self._recording.frames
         self._abandon()
         return self._answer(response, True, f'discarded {frames} frames')
@@ -197,7 +201,7 @@ class RecorderNode(Node):
         """What the caller, the log and the status are told."""
         if self._recording is None:
             self._state = EpisodeStatus.IDLE
-        self._text = text
+        self._text, self._refused = text, -np.inf
         if success:
             self.get_logger().info(text)
         else:
@@ -205,6 +209,18 @@ class RecorderNode(Node):
         response.success, response.message = success, text
         self._publish_status()
         return response
+
+    def _refuse(self, response: Trigger.Response, text: str) -> Trigger.Response:
+        """As `_answer`, but nothing has changed: the status tells of it for a while only."""
+        self._refusal, self._refused = text, time.monotonic()
+        self.get_logger().error(text)
+        response.success, response.message = False, text
+        self._publish_status()
+        return response
+
+    def _told(self) -> str:
+        """A refusal just now, or else how it is."""
+        return self._refusal if time.monotonic() - self._refused < _TOLD else self._text
 
     # How it goes.
 
@@ -243,7 +259,7 @@ class RecorderNode(Node):
                 frames_dropped=recording.dropped + self._sources.missed if recording else 0,
                 duration=time.monotonic() - self._started if recording else 0.0,
                 healthy=not fault,
-                text=fault or self._text,
+                text=fault or self._told(),
             )
         )
         health, rates = self._sources.health, enumerate(self._sources.rates.items())
@@ -251,7 +267,7 @@ class RecorderNode(Node):
             diagnostic(
                 'recorder_node',
                 not fault,
-                fault or self._text,
+                fault or self._told(),
                 **{
                     f'{image_name(k, camera)}_rate_hz': meter.rate() for k, (camera, meter) in rates
                 },
@@ -277,6 +293,7 @@ def _instruction(task: str) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node until it is stopped."""
+    return_large_buffers()
     return run(RecorderNode, args)
 
 
