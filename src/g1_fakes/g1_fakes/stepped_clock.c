@@ -73,8 +73,13 @@ time_t time(time_t *result)
 int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
                            const struct timespec *restrict until)
 {
-    /* Python's condition variables count in CLOCK_MONOTONIC: such a moment is decades before now. */
-    struct timespec moment = until->tv_sec < 500000000 ? *until : shifted(*until, -1);
+    /* Python's condition variables count in CLOCK_MONOTONIC: a moment is of the clock it is nearer. */
+    struct timespec steady, system;
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    clock_gettime(CLOCK_REALTIME, &system);
+    int of_steady = llabs((long long)until->tv_sec - steady.tv_sec)
+                    < llabs((long long)until->tv_sec - system.tv_sec);
+    struct timespec moment = of_steady ? *until : shifted(*until, -1);
     return NEXT(pthread_cond_timedwait)(condition, mutex, &moment);
 }
 
