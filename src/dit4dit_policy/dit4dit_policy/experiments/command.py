@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     console, results = Console(), []
     for result in run(experiment, out, arguments.workers):
         results.append(result)
-        rows = [report.Row.of(arm, results) for arm in experiment.arms]
+        rows = [report.Answer.of(arm, results) for arm in experiment.arms]
         rows = [row for row in rows if row.error]
         lines = [r.to_dict() for r in results]
         (out / 'results.json').write_text(json.dumps(lines, indent=2) + '\n')

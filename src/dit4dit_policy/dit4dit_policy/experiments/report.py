@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class Answer:
     """An arm, all seeds together. Lists have a number a seed, as far as there are some."""
 
     arm: str
@@ -28,7 +28,7 @@ class Row:
     successes: int
 
     @classmethod
-    def of(cls, arm: str, results: Sequence[Result]) -> Row:
+    def of(cls, arm: str, results: Sequence[Result]) -> Answer:
         """Of the results of all arms, those of `arm`."""
         own = [result for result in results if result.arm == arm]
         return cls(
@@ -53,7 +53,7 @@ class Row:
 COLUMNS = ('seeds', 'held-out error [rad]', 'held-out video loss', 'success', 'silhouette')
 
 
-def report_table(experiment: Experiment, rows: Sequence[Row]) -> Table:
+def report_table(experiment: Experiment, rows: Sequence[Answer]) -> Table:
     """For people at a terminal; empty columns are left out."""
     from rich.markup import escape
     from rich.table import Table
@@ -69,7 +69,7 @@ def report_table(experiment: Experiment, rows: Sequence[Row]) -> Table:
     return table
 
 
-def markdown(experiment: Experiment, rows: Sequence[Row]) -> str:
+def markdown(experiment: Experiment, rows: Sequence[Answer]) -> str:
     """The same table for a document."""
     cells = [row.cells() for row in rows]
     shown = [i for i in range(len(COLUMNS)) if any(line[i + 1] for line in cells)]
@@ -78,7 +78,7 @@ def markdown(experiment: Experiment, rows: Sequence[Row]) -> str:
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
-def draw(experiment: Experiment, rows: Sequence[Row], path: Path) -> None:
+def draw(experiment: Experiment, rows: Sequence[Answer], path: Path) -> None:
     """Error of each seed and its mean, and the rate of success with its 95 % interval."""
     from matplotlib.figure import Figure
 
