@@ -7,7 +7,7 @@ from PIL import Image
 
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.comparison import paired, read_results
-from dit4dit_policy.evaluation.evaluate import summary
+from dit4dit_policy.evaluation.evaluate import refusal_reasons, summary
 from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome
 from dit4dit_policy.evaluation.statistics import sign_test, wilson_interval
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
@@ -21,7 +21,9 @@ def test_any_policy_is_evaluated_in_any_environment(tmp_path, capsys):
     out = tmp_path / 'out'
     arguments = ['--task', 'all', '--episodes', '2', '--seed-start', '10', '--out', str(out)]
     assert main(['eval', *TOYS, *arguments, '--cameras', 'front,side', '--workers', '2']) == 0
-    assert str(out / 'results.json') in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(out / 'results.json') in said
+    assert 'checkpoint: anything' in said
     result = json.loads((out / 'results.json').read_text())
     assert (result['episodes'], result['successes'], result['cameras']) == (4, 2, ['front', 'side'])
     assert {name: row['successes'] for name, row in result['tasks'].items()} == {
@@ -164,3 +166,19 @@ def test_an_untrained_policy_is_evaluated_and_fails_on_video(tmp_path, more):
     assert (result['episodes'], result['successes'], result['trained']) == (1, 0, False)
     video = tmp_path / 'failures' / 'arrange_flower-10000-never-touched-it.mp4'
     assert video.stat().st_size > 0
+
+
+def test_why_chunks_were_refused_is_counted_by_reason():
+    def attempt(seed, text, **counts):
+        return AttemptOutcome(Attempt('reach', seed), False, 'low', 1.0, counts, text)
+
+    episodes = [
+        attempt(0, 'joint_1 asks for 3.2 rad/s', refusals=2),
+        attempt(1, 'joint_1 asks for 4.7 rad/s', refusals=1),
+        attempt(2, 'joint_2 asks for 4.7 rad/s', refusals=1),
+        attempt(3, 'ACTIVE: following', refusals=0),
+    ]
+    assert refusal_reasons(episodes) == {
+        'joint_1 asks for 3.2 rad/s': 2,
+        'joint_2 asks for 4.7 rad/s': 1,
+    }

@@ -20,7 +20,7 @@ from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import presets
-from dit4dit_policy.training import loop
+from dit4dit_policy.training import loop, start
 from dit4dit_policy.training import train as training
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
@@ -88,6 +88,44 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(settings, tmp_path):
         for path in (tmp_path / 'run/metrics.jsonl', tmp_path / 'again/metrics.jsonl')
     )
     assert kept == new
+
+
+def test_a_finished_run_says_so_and_takes_nothing_else(settings, tmp_path, capsys):
+    folder = train(settings)
+    weights = (folder / 'model.safetensors').read_bytes()
+    assert train(replace(settings, threads=2, evaluate_every=4)) == folder
+    assert f'already finished: {settings.output}, 4 steps' in capsys.readouterr().err
+    with pytest.raises(
+        ValueError, match=r'after 4 steps: steps was 4, is 8; action_lr was 0\.001, is'
+    ):
+        train(replace(settings, action_lr=0.5, steps=8))
+    other = toy.record(tmp_path / 'other', episodes=5, seed=1)
+    with pytest.raises(ValueError, match=r'datasets was .*/touch.*, is .*/other.* Choose another'):
+        train(replace(settings, datasets={str(other): 1.0}))
+    changed = replace(settings, output=str(tmp_path / 'changed'), steps=1)
+    shutil.copytree(next(iter(settings.datasets)), tmp_path / 'more')
+    train(replace(changed, datasets={str(tmp_path / 'more'): 1.0}))
+    shutil.rmtree(tmp_path / 'more')
+    toy.record(tmp_path / 'more', episodes=5)
+    with pytest.raises(ValueError, match=r'datasets had 4 episodes and .*, have 5 episodes and'):
+        train(replace(changed, datasets={str(tmp_path / 'more'): 1.0}))
+    assert (folder / 'model.safetensors').read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ({'val_fraction': 0.05}, '4 episodes are too few to hold out one in 20; expected at least'),
+        ({'datasets': {'nowhere': 1.0}}, 'nowhere'),
+        ({'init_from': 'nobody'}, 'nobody'),
+        ({'tasks': 'no.yaml'}, 'no.yaml'),
+    ],
+)
+def test_a_start_that_fails_leaves_no_folder(settings, tmp_path, monkeypatch, change, said):
+    monkeypatch.setattr(start, 'train_autoencoder', lambda *_: pytest.fail('trained for nothing'))
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        train(replace(settings, **change))
+    assert not (tmp_path / 'run').exists()
 
 
 def _train_until_killed(settings):

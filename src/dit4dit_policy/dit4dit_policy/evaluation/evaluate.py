@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -150,6 +151,7 @@ def _evaluate(
         **summary(episodes),
         'tasks': _summaries(episodes, lambda attempt: attempt.task),
         'suites': _summaries(episodes, lambda a: suite_of(a.task)) if arguments.suite else {},
+        'refusal_reasons': refusal_reasons(episodes),
         'results': [_row(episode) for episode in episodes],
     }
     (folder / 'results.json').write_text(json.dumps(result, indent=2) + '\n')
@@ -241,6 +243,20 @@ def summary(episodes: Sequence[AttemptOutcome]) -> dict[str, Any]:
     }
 
 
+def refusal_reasons(episodes: Sequence[AttemptOutcome]) -> dict[str, int]:
+    """Why chunks were refused, and in how many attempts it was the last reason.
+
+    The numbers in a reason are of one chunk; the first attempt's stand for all.
+    """
+    said: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for episode in episodes:
+        if episode.counts.get('refusals') and episode.text:
+            kind = re.sub(r'(?<![\w.])-?\d+(\.\d+)?', '#', episode.text)
+            counts[said.setdefault(kind, episode.text)] += 1
+    return dict(counts.most_common())
+
+
 def _summaries(
     episodes: Sequence[AttemptOutcome], name: Callable[[Attempt], str]
 ) -> dict[str, dict[str, Any]]:
@@ -284,7 +300,9 @@ def _table(result: Mapping[str, Any]) -> Table:
         counts,
         successes('all', result),
     )
-    lines = [f'{count} x {stage}' for stage, count in result['failures'].items()]
+    lines = [f'checkpoint: {result["checkpoint"] or "the shipped one"}']
+    lines += [f'{count} x {stage}' for stage, count in result['failures'].items()]
+    lines += [f'{n} x chunks refused: {text}' for text, n in result['refusal_reasons'].items()]
     if not result['trained']:
         lines.append('UNTRAINED: the weights are random')
     table.caption = '\n'.join(lines)

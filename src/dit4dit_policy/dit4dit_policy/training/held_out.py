@@ -37,7 +37,10 @@ class Split:
         held_out = torch.from_numpy(data.episode) % every == every - 1
         taught = torch.from_numpy(data.taught)
         if not (held_out & taught).any():
-            raise ValueError(f'{data.episodes} episodes are too few to hold out one in {every}')
+            raise ValueError(
+                f'{data.episodes} episodes are too few to hold out one in {every}; expected at '
+                f'least {every}: record more, or set val_fraction in the config, up to 0.5 for 2'
+            )
         dataset = torch.from_numpy(data.dataset)
         training = []
         for index in range(len(data.sources)):
@@ -46,7 +49,10 @@ class Split:
             training.append(rows[place < most] if most else rows)
         for source, rows in zip(data.sources, training, strict=True):
             if not len(rows):
-                raise ValueError(f'{source.root}: held out as a whole, its episodes are too few')
+                raise ValueError(
+                    f'{source.root}: held out as a whole; expected at least 2 episodes of it, got '
+                    f'{len(source.episodes)}'
+                )
         return cls(training, (held_out & taught).nonzero()[:, 0])
 
     def draw(self, dataset_B: Tensor) -> Tensor:

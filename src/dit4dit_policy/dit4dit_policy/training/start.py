@@ -42,18 +42,24 @@ class Start:
     pictures: Callable[[tuple[int, int]], NDArray[np.uint8]]
 
 
-def start(config: TrainConfig, device: torch.device, log: Console) -> Start:
-    """Reads the demonstrations and makes the model, as `init_from` and `preset` say.
+def demonstrations(config: TrainConfig) -> Demonstrations:
+    """Those of the datasets, for the robot that is trained for.
+
+    FileNotFoundError or ValueError says what is missing or does not fit.
+    """
+    robot = _robot(config, _earlier(config)[1])
+    return Demonstrations.read(config.datasets, robot, config.evaluation_worlds)
+
+
+def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: Console) -> Start:
+    """Makes the model, as `init_from` and `preset` say, for these demonstrations.
 
     FileNotFoundError or ValueError says what is missing or does not fit.
     """
     torch.manual_seed(config.seed)
-    folder = checkpoint_folder(config.init_from) if config.init_from else None
-    earlier = None
-    if folder is not None and (folder / 'processor.json').is_file():
-        earlier = Processor.load(folder / 'processor.json')
+    tasks = config.task_table()
+    folder, earlier = _earlier(config)
     robot = _robot(config, earlier)
-    data = Demonstrations.read(config.datasets, robot, config.evaluation_worlds)
     wanted = _wanted(config, len(robot.cameras))
     before = None
     pictures = cache(partial(_pictures, data, log))
@@ -63,7 +69,7 @@ def start(config: TrainConfig, device: torch.device, log: Console) -> Start:
         model = checkpoint.from_pretrained(folder, wanted)
     else:
         model, before = _continued(folder, wanted, log)
-    processor = data.processor(model.config, config.task_table())
+    processor = data.processor(model.config, tasks)
     if earlier is not None:
         processor = replace(processor, embodiment=robot)
         if not config.recompute_bounds:
@@ -120,6 +126,14 @@ def _bounds_by_name(
     )
     bounds = (getattr(processor, f'{kind}_{side}') for side in ('lower', 'upper'))
     return list(zip(names, zip(how, *bounds, strict=True), strict=True))
+
+
+def _earlier(config: TrainConfig) -> tuple[Path | None, Processor | None]:
+    """The folder that `init_from` names, and its processor, where there are such."""
+    folder = checkpoint_folder(config.init_from) if config.init_from else None
+    if folder is None or not (folder / 'processor.json').is_file():
+        return folder, None
+    return folder, Processor.load(folder / 'processor.json')
 
 
 def _robot(config: TrainConfig, earlier: Processor | None) -> Embodiment:

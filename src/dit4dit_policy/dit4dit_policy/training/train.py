@@ -7,11 +7,9 @@ among many, with DDP or, for large models, FSDP (config/accelerate_fsdp.yaml).
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from rich.console import Console
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -20,17 +18,22 @@ from dit4dit_policy.inference import prompt_cache
 from dit4dit_policy.training.clips import CachedClips, Clips, FreshClips
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.examples import Examples
+from dit4dit_policy.training.held_out import Split
 from dit4dit_policy.training.latent_cache import LatentCache
 from dit4dit_policy.training.linear import choose_linear, use_onednn
 from dit4dit_policy.training.loop import Run
-from dit4dit_policy.training.start import Start, start
+from dit4dit_policy.training.output import check_output, output_folder
+from dit4dit_policy.training.start import Start, demonstrations, start
 from dit4dit_policy.training.terminal import losses_line, progress_bar, tracker
 
 _SHOWN_EVERY = 10  # steps
 
 
 def train(config: TrainConfig) -> Path:
-    """Trains, or goes on where a killed run left off. Returns the checkpoint's folder."""
+    """Trains, or goes on where a killed run left off. Returns the checkpoint's folder.
+
+    ValueError, before anything is written, says what of data or output does not fit.
+    """
     if config.processes > 1 and 'WORLD_SIZE' not in os.environ:
         return train_together(config)
     torch.set_num_threads(config.threads)
@@ -39,13 +42,16 @@ def train(config: TrainConfig) -> Path:
     if accelerator.num_processes > 1:
         kind = accelerator.distributed_type.value
         log.print(f'{accelerator.num_processes} processes share each batch ({kind})')
-    output = Path(config.output)
-    with accelerator.main_process_first():  # the others then find its autoencoder and latents
-        output.mkdir(parents=True, exist_ok=True)
-        if accelerator.is_main_process:
-            entries = asdict(config) | {'cameras': list(config.cameras)}
-            (output / 'config.yaml').write_text(yaml.safe_dump(entries, sort_keys=False))
-        begin = start(config, accelerator.device, log)
+    data = demonstrations(config)
+    Split.of(data, config.val_fraction)
+    if check_output(config, data.source) >= config.steps:
+        log.print(f'already finished: {config.output}, {config.steps} steps', soft_wrap=True)
+        return Path(config.output) / 'checkpoint'
+    with (
+        accelerator.main_process_first(),  # the others then find its autoencoder and latents
+        output_folder(config, data.source, accelerator.is_main_process) as output,
+    ):
+        begin = start(config, data, accelerator.device, log)
         if accelerator.device.type == 'cpu' and not config.bf16:
             linear = choose_linear(output)
             log.print(f'linear layers by {linear}')
