@@ -58,6 +58,7 @@ class Limiter:
         position = np.clip(position, self._limits.lower, self._limits.upper)
         #: (3, J) position, velocity and acceleration `lookahead` s ahead of the command.
         self.ahead = np.array((position, np.zeros_like(position), np.zeros_like(position)))
+        self._range: Array | None = None  # of velocities from there
         self._window[:] = self.ahead[:2]
         self._oldest = 0
         self._command = self.ahead[:2].copy()
@@ -97,6 +98,11 @@ class Limiter:
 
     def velocity_range(self) -> Array:
         """(2, J) lowest and highest velocity of the next cycle within all limits."""
+        if self._range is None:
+            self._range = self._velocity_range()
+        return self._range
+
+    def _velocity_range(self) -> Array:
         limits, step = self._limits, self._step
         position, velocity, _ = self.ahead
         room = np.maximum((position - limits.lower, limits.upper - position), 0.0)
@@ -124,6 +130,11 @@ class Limiter:
         way = cycles * speed - step * cycles * (cycles + 1) / 2
         return state[0] + np.sign(state[1]) * way * self._period, (1 + cycles) * self._period
 
+    def sway(self, velocity: Array, braking: Array) -> Array:
+        """(J,) how far the ways to rest from two next velocities (J,) are apart at most."""
+        cycles = np.floor(np.maximum(np.abs(velocity), np.abs(braking)) / self._step)
+        return np.asarray(np.abs(velocity - braking) * (1 + cycles) * self._period)
+
     def braking(self) -> Array:
         """(3, J) as `ahead` would be next, braking to rest."""
         before = self.ahead[1]
@@ -131,7 +142,7 @@ class Limiter:
 
     def advance(self, ahead: Array) -> None:
         """One cycle to `ahead`, a `candidate` or `braking`."""
-        self.ahead = ahead
+        self.ahead, self._range = ahead, None
         self._window[self._oldest] = ahead[:2]
         self._oldest = (self._oldest + 1) % len(self._window)
         self._command = np.add.reduce(self._window) / len(self._window)

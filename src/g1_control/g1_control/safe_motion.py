@@ -34,6 +34,6 @@ class SafeMotion:
         """The nearest to a candidate that brings too near: along the margin, no hand too fast."""
         slid = self._slide.nearest(limiter, candidate)
         slower = self._hand_speed.limited(limiter, slid)
-        if slower is slid or self._slide.good(limiter, slower):
+        if slower is slid or self._slide.good(slower):
             return slower
         return limiter.braking()

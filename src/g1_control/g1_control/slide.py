@@ -31,16 +31,12 @@ from numpy.typing import NDArray
 
 from g1_control.clearance import Clearance
 from g1_control.limiter import Limiter
+from g1_control.ways_to_rest import Way, WaysToRest
 from g1_description.capsules import Approach
 
 Array = NDArray[np.float64]
 
-# [rad] of all joints together between postures that are looked at: between two of them, an arm
-# moves 0.3 m times that, and a corner of r = 0.02 m may be (0.3 apart)^2 / 8r nearer than both.
-_APART, _APART_NEAR = 0.06, 0.02
-_NEAR = 0.01  # [m] beyond the margin, from where on they are closer together
-_POSTURES = 3  # of a way to rest that the program knows, those with the least distances
-_REACH = 0.03  # [m] beyond the margin: pairs that one cycle may bring to it
+_REACH = 0.03  # [m] beyond what has to be kept: pairs that one cycle may bring to it
 #: [m] kept beyond the margin.
 ROOM = 0.0005
 # The command is an average over 40 ms, which cuts corners: by (0.04 u)^2 / (24 r) where a part goes
@@ -58,6 +54,7 @@ class Slide:
     def __init__(self, clearance: Clearance, margin: float, arms: int) -> None:
         self._clearance, self._arms = clearance, arms
         self._least = margin + ROOM
+        self._ways = WaysToRest(clearance, self._least + _MOST_CURVE, arms)
         self._margin = self._least  # in this cycle
         self._weights = np.eye(arms)
         self._within = False  # the margin now, or when braking
@@ -75,24 +72,16 @@ class Slide:
         velocities = np.abs((candidate[1, : self._arms], limiter.ahead[1, : self._arms]))
         speed = velocities.reshape(2, 2, -1).sum(axis=2).max()  # what was is in the average too
         self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
-        if self._far(limiter.braking_path(candidate, _APART)[0]):
+        self._ways.begin(limiter)
+        way = self._ways.of(candidate)
+        if way.distances.min(initial=np.inf) >= self._margin:
             return None
-        path = self._path(limiter, candidate)
-        distances = list(map(self._clearance.nearest, path))
-        if min(distances) >= self._margin:
+        self._look_at_braking()
+        if self.good(candidate):
             return None
-        worst = self._clearance.distances(path[int(np.argmin(distances))], self._margin)
-        known = self._distances(self._path(limiter, limiter.ahead))
-        self._allowed = np.minimum(known.min(axis=0), self._margin)
-        self._within = bool(self._allowed.min() < self._least - _ROUNDING)
-        if self._within:
-            self._start = np.minimum(known[0], self._least)
-            gained = _highest(known, self._start, self._least)
-            self._lost = (gained - known).max(axis=0, initial=0.0)
-        if self.good(limiter, candidate):
-            return None
-        pair = int(np.argmin(worst - self._allowed))
-        return self._clearance.approach(pair, float(worst[pair]))
+        worst = way.distances[int(np.argmin(way.distances.min(axis=1)))]
+        nearest = int(np.argmin(worst - self._allowed[way.pairs]))
+        return self._clearance.approach(int(way.pairs[nearest]), float(worst[nearest]))
 
     def nearest(self, limiter: Limiter, candidate: Array) -> Array:
         """(3, J) the state to advance to instead of `candidate`, (3, J), for the arms' sake.
@@ -108,88 +97,90 @@ class Slide:
             whole[:arms] = velocity
             return limiter.moved(whole)
 
-        state, velocity, most = at(reference), reference, _RECOVERY
+        way, velocity, most = self._after_braking(), reference, _RECOVERY
         for _ in range(3):
-            normals, least = self._barriers(limiter, state, most)
+            normals, least = self._barriers(way, most)
             found = self._solve(asked, (low, high), normals, normals @ velocity + least)
             if found is not None:
                 state, velocity = at(found), found
-                if self.good(limiter, state):
+                if self.good(state):
                     return state
-                most = np.inf  # once more, linearised where this leads
+                way, most = self._ways.of(state), np.inf  # once more, where this leads
             elif most != _RECOVERY:
                 break
             else:
                 most = 0.0
         for share in _SHARES:
             state = at(reference + share * (velocity - reference))
-            if self.good(limiter, state):
+            if self.good(state):
                 return state
         return at(reference)
 
-    def good(self, limiter: Limiter, state: Array) -> bool:
+    def good(self, state: Array) -> bool:
         """Whether the way to rest from `state` (3, J) keeps what the last `towards` asks for."""
-        path = self._path(limiter, state)
+        way = self._ways.of(state)
+        return bool((way.distances >= self._kept(way) - _ROUNDING).all())
+
+    def _look_at_braking(self) -> None:
+        """What is allowed follows from where braking at once would lead."""
+        self._braking = self._ways.braking()
+        pairs, known = self._braking.pairs, self._braking.distances
+        self._allowed = np.full(len(self._clearance.pairs), self._margin)
+        self._allowed[pairs] = np.minimum(known.min(axis=0), self._margin)
+        self._within = bool(self._allowed.min() < self._least - _ROUNDING)
         if self._within:
-            distances = self._distances(path)
-            return bool((distances >= self._kept(distances) - _ROUNDING).all())
-        return all(
-            self._clearance.nearest(posture) >= self._margin or self._keeps(posture)
-            for posture in path
-        )
+            self._start = np.full(len(self._allowed), self._least)
+            self._start[pairs] = np.minimum(known[0], self._least)
+            gained = _highest(known, self._start[pairs], self._least)
+            self._lost = np.zeros(len(self._allowed))
+            self._lost[pairs] = (gained - known).max(axis=0, initial=0.0)
 
-    def _keeps(self, posture: Array) -> bool:
-        distances = self._clearance.distances(posture, self._margin)
-        return bool((distances >= self._allowed - _ROUNDING).all())
-
-    def _distances(self, path: Array) -> Array:
-        """(K, P) of each pair at postures (K, 14), as `Clearance.distances` below the margin."""
-        return np.array([self._clearance.distances(posture, self._margin) for posture in path])
-
-    def _kept(self, distances: Array) -> Array:
-        """(K, P) which distances have to be kept where those on a way to rest are (K, P).
+    def _kept(self, way: Way) -> Array:
+        """Which distances of its pairs have to be kept on a way to rest, (W,) or (N, W).
 
         Where arms were put too near, they may not go back on the way out, as they could at speed
         while still farther than where they began.
         """
-        kept = _highest(distances, self._start, self._least) - self._lost
-        return np.maximum(kept, self._allowed)
+        allowed = self._allowed[way.pairs]
+        if not self._within:
+            return allowed
+        kept = _highest(way.distances, self._start[way.pairs], self._least) - self._lost[way.pairs]
+        return np.maximum(kept, allowed)
 
-    def _far(self, path: Array) -> bool:
-        """Whether nothing can come below the margin between these postures (K, J) either."""
-        least = self._margin + _NEAR
-        return all(self._clearance.nearest(posture[: self._arms]) >= least for posture in path)
+    def _after_braking(self) -> Way:
+        """From the state in which one cycle of braking leaves the arms."""
+        way = self._braking
+        cycle = way.gains[0]  # [s]; the first posture is where the arms are now
+        return way._replace(
+            postures=way.postures[1:],
+            gains=np.maximum(way.gains[1:] - cycle, cycle),
+            distances=way.distances[1:],
+        )
 
-    def _path(self, limiter: Limiter, state: Array) -> Array:
-        return limiter.braking_path(state, _APART_NEAR)[0][:, : self._arms]
-
-    def _barriers(self, limiter: Limiter, state: Array, most: float) -> tuple[Array, Array]:
+    def _barriers(self, way: Way, most: float) -> tuple[Array, Array]:
         """(R, 14) change of distances with the velocity, and the least change wanted (R,).
 
-        Distances are linearised where they are least on the way from `state` (3, J) to rest. most:
-        no more than that is wanted [m].
+        Distances are linearised where they are least on the way. most: no more than that is wanted
+        [m].
         """
-        path, gains = limiter.braking_path(state, _APART_NEAR)
-        path, gains = path[:, : self._arms], gains[:, : self._arms]
-        if self._within:
-            distances = self._distances(path)
-            order, kept = np.argsort(distances.min(axis=1)), self._kept(distances)
-        else:
-            order = np.argsort([self._clearance.nearest(posture) for posture in path])
-            kept = np.broadcast_to(self._allowed, (len(path), len(self._allowed)))
-        normals, least = [], []
-        for k in order[:_POSTURES]:
-            near, distances, gradients = self._clearance.gradients(path[k], self._margin + _REACH)
-            allowed = kept[k, near]
-            normals.append(gradients * gains[k])
-            least.append(allowed + _LEEWAY * (allowed >= self._margin) - distances)
-        return np.concatenate(normals), np.minimum(np.concatenate(least), most)
+        kept = np.broadcast_to(self._kept(way), way.distances.shape)
+        spare = way.distances - kept
+        least_spare = spare.min(axis=0)
+        near = least_spare <= max(least_spare.min(), _REACH)
+        nearest = np.unique(spare.argmin(axis=0)[near])
+        distances, gradients = self._ways.gradients(way, nearest)
+        allowed = kept[nearest]
+        least = allowed + _LEEWAY * (allowed >= self._margin) - distances
+        normals = gradients * way.gains[nearest, None]
+        return normals.reshape(-1, self._arms), np.minimum(least, most).ravel()
 
     def _solve(
         self, asked: Array, bounds: tuple[Array, Array], normals: Array, least: Array
     ) -> Array | None:
         """The velocity nearest to `asked` (14,) with normals @ velocity >= least; None for none."""
         low, high = bounds
+        matters = np.where(normals > 0.0, normals * low, normals * high).sum(axis=1) < least
+        normals, least = normals[matters], least[matters]
         count = len(least)
         solution, _, flag, _ = daqp.solve(
             self._weights,

@@ -9,8 +9,10 @@ from controller_bench import OUTWARD, PERIOD, ROBOT, SAFETY, TIMES, Bench, still
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from g1_control.clearance import Clearance
 from g1_control.collision import SelfCollision
-from g1_control.safety import Limits, Mode, Reason
+from g1_control.path_distances import PathDistances
+from g1_control.safety import Limits, Mode, Reason, walls
 from g1_description import SIDES
 from g1_description.kinematics import ArmKinematics
 from g1_description.urdf import urdf
@@ -185,18 +187,39 @@ def test_arms_put_too_near_keep_what_they_gain_on_their_way_out(seed):
     assert (distances > gained - corners).all(), f'{(gained - distances).max() * 1e3:.3f} mm lost'
 
 
+def near_postures(count):
+    random = np.random.default_rng(3)
+    return [HOME + random.normal(0.0, 0.5, 14) for _ in range(count)]
+
+
 def test_gradients_are_those_of_the_distances():
+    clearance = Clearance(ROBOT, walls(SAFETY))
     q = HOME.copy()
     q[[2, 9]] -= 0.7, -0.6
-    near, distances, gradients = COLLISION.gradients(q, 0.2)
-    assert len(near) > 5
+    pairs = np.flatnonzero(clearance.distances(q) < 0.2)
+    assert len(pairs) > 5
+    path_distances = PathDistances(clearance.model, clearance.geometry)
+    distances, gradients = path_distances.gradients(np.array((HOME, q)), pairs)
     step = 1e-6
     for joint in range(14):
-        ahead, behind = (COLLISION.distances(q + s * np.eye(14)[joint]) for s in (step, -step))
+        ahead, behind = (clearance.distances(q + s * np.eye(14)[joint]) for s in (step, -step))
         np.testing.assert_allclose(
-            gradients[:, joint], (ahead - behind)[near] / (2 * step), atol=1e-6
+            gradients[1, :, joint], (ahead - behind)[pairs] / (2 * step), atol=1e-6
         )
-    np.testing.assert_allclose(distances, COLLISION.distances(q)[near])
+    np.testing.assert_allclose(distances[1], clearance.distances(q)[pairs])
+
+
+def test_no_distance_changes_by_more_than_the_reach_of_the_joints_that_move():
+    clearance = Clearance(ROBOT, walls(SAFETY))
+    path_distances = PathDistances(clearance.model, clearance.geometry)
+    everything = np.arange(len(clearance.pairs))
+    for first, second in zip(near_postures(40), near_postures(41)[1:], strict=True):
+        path = first + np.linspace(0.0, 1.0, 30)[:, None] * (second - first)
+        distances, low = path_distances.along(path, everything)
+        change = np.abs(second - first) @ path_distances.reach.T
+        assert (np.abs(distances[-1] - distances[0]) <= change + 1e-9).all()
+        assert (path_distances.along(path[[0, -1]], everything)[1] <= distances.min(axis=0)).all()
+        assert (low <= distances.min(axis=0)).all()
 
 
 def test_capsules_cover_the_forearm_and_the_wrist():

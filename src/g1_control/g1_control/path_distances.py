@@ -1,0 +1,100 @@
+"""How near some pairs of parts come along a path of the arms. No ROS.
+
+When each joint j moves by dq_j, the distance of a pair changes by sum_j r_j |dq_j| at most. r_j is
+the reach: the length of the stretched arm from the joint to the far end of the part that it moves,
+0 if it moves both parts or none. Along a path on which each joint goes one way, from a to b,
+
+  d >= (d(a) + d(b) - sum_j r_j |b_j - a_j|) / 2
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pinocchio
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Pairs = NDArray[np.intp]
+
+_NEXT, _LAST = [1, 2, 0], [2, 0, 1]  # of a cross product
+
+
+class PathDistances:
+    """Distances of pairs of a geometry at postures of both arms. One object serves one thread.
+
+    reach: (P, 14) by how much each joint can change each distance, at most [m/rad].
+    """
+
+    def __init__(self, model: pinocchio.Model, geometry: pinocchio.GeometryModel) -> None:
+        self._model, self._geometry = model, geometry
+        self._data, self._distances = model.createData(), geometry.createData()
+        self._distances.deactivateAllCollisionPairs()
+        self._results = list(self._distances.distanceResults)  # each stays where it is
+        self._active: frozenset[int] = frozenset()
+        parts = [_part_reach(model, part) for part in geometry.geometryObjects]
+        ends = [(parts[pair.first], parts[pair.second]) for pair in geometry.collisionPairs]
+        first, second = np.array(ends).transpose(1, 0, 2)
+        self._moves = (second > 0) * 1.0 - (first > 0)  # which of both each joint moves, with sign
+        self.reach = np.abs(self._moves) * (first + second)
+
+    def along(self, path: Array, pairs: Pairs) -> tuple[Array, Array]:
+        """Of those pairs (W,), along a path (K, 14) on which each joint goes one way.
+
+        Returns distances (K, W), and what none goes below anywhere on the path (W,) [m].
+        """
+        results, rows = self._activate(pairs), []
+        for posture in path:
+            self._compute(posture)
+            rows.append([result.min_distance for result in results])
+        distances = np.array(rows)
+        change = np.abs(path[1:] - path[:-1]) @ self.reach[pairs].T
+        return distances, (distances[1:] + distances[:-1] - change).min(axis=0) / 2
+
+    def gradients(self, postures: Array, pairs: Pairs) -> tuple[Array, Array]:
+        """(K, W) distances of pairs (W,) at postures (K, 14), how they change (K, W, 14) [m/rad].
+
+        For points p1 and p2 where the parts are nearest, and n the direction from the first to the
+        second, d' = n . (J2 - J1) q'; with p2 = p1 + d n, the moment of n is the same at both.
+        """
+        results, rows, jacobians = self._activate(pairs), [], []
+        for posture in postures:
+            self._compute(posture)
+            rows += [(r.min_distance, *r.normal, *r.getNearestPoint1()) for r in results]
+            jacobians.append(
+                pinocchio.computeJointJacobians(self._model, self._data, posture).copy()
+            )
+        found = np.array(rows).reshape(len(postures), len(pairs), 7)
+        normal, point = found[:, :, 1:4], found[:, :, 4:]
+        moment = point[..., _NEXT] * normal[..., _LAST] - point[..., _LAST] * normal[..., _NEXT]
+        wrench = np.concatenate((normal, moment), axis=2)
+        return found[:, :, 0], self._moves[pairs] * (wrench @ np.array(jacobians))
+
+    def _activate(self, pairs: Pairs) -> list[pinocchio.DistanceResult]:
+        """Only those pairs are computed from now on; where their distances are found."""
+        numbers = pairs.tolist()
+        wanted = frozenset(numbers)
+        for pair in self._active - wanted:
+            self._distances.deactivateCollisionPair(pair)
+        for pair in wanted - self._active:
+            self._distances.activateCollisionPair(pair)
+        self._active = wanted
+        return [self._results[number] for number in numbers]
+
+    def _compute(self, posture: Array) -> None:
+        pinocchio.computeDistances(
+            self._model, self._data, self._geometry, self._distances, posture
+        )
+
+
+def _part_reach(model: pinocchio.Model, part: pinocchio.GeometryObject) -> Array:
+    """(14,) length of the stretched arm from each joint that moves a part to its far end [m]."""
+    lengths, joint = np.zeros(model.nq), part.parentJoint
+    if joint == 0:
+        return lengths
+    half = np.array([0.0, 0.0, part.geometry.halfLength])
+    length = max(float(np.linalg.norm(part.placement.act(end))) for end in (half, -half))
+    while joint > 0:
+        lengths[joint - 1] = length
+        length += float(np.linalg.norm(model.jointPlacements[joint].translation))
+        joint = model.parents[joint]
+    return lengths
