@@ -36,12 +36,22 @@ _TILTS = (TILT, np.radians(40), np.radians(52), np.radians(18))
 _LYING_TILTS = tuple(np.radians((50, 62, 75, 40, 30)))
 _STEEP = tuple(np.radians((64, 76, 86)))  # of hands that close across what lies sideways
 _ABOVE_AXIS = 0.012  # [m] at most between the middle of what lies and where it is taken
-_YAWS = (0.0, 0.35, -0.35)  # [rad] off the straight way from the shoulder
+_YAWS = (0.0, 0.35, -0.35, 0.7, -0.7)  # [rad] off the straight way from the shoulder
 _FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
 _CLEAR = 0.003  # [m] between fingertips and table
-_FAR, _NEAR = 0.44, 0.21  # [m] from the shoulder, before the pelvis: beyond, nothing is taken
+_NEAR = 0.21  # [m] before the pelvis: nearer, nothing is taken
+# How far hands reach, by inverse kinematics in steps of 8 mm, pointing 15 to 60 degrees downwards:
+# [m] from the shoulder, at three heights over the table [m], in directions outward from it [rad].
+_HEIGHTS, _DIRECTIONS = (0.03, 0.08, 0.15), np.linspace(-1.0, 1.0, 9)
+_FURTHEST = (
+    (0.303, 0.340, 0.378, 0.408, 0.423, 0.430, 0.438, 0.445, 0.453),
+    (0.325, 0.370, 0.415, 0.438, 0.453, 0.468, 0.475, 0.482, 0.482),
+    (0.355, 0.400, 0.445, 0.468, 0.482, 0.497, 0.505, 0.512, 0.512),
+)
+_SLACK = 0.01  # [m]
 LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.12  # [m]
+_SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
 _APART = 0.09  # [m] between things that are put down
 
 
@@ -147,6 +157,8 @@ def bring_nearer(
     ]
     free = [s for s in spots if all(np.linalg.norm(s[:2] - a[:2]) > _APART for a in avoid)]
     for spot, turn in product(free or spots, (0.0, 0.8, -0.8, 1.5, -1.5)):
+        if not turn and np.linalg.norm(spot[:2] - grasp[:2, 3]) < _SAME:
+            continue
         goal = turned(grasp, turn)
         goal[:3, 3] = spot
         yield [
@@ -157,15 +169,38 @@ def bring_nearer(
         ]
 
 
-def refuse_lost(scene: Scene, *bodies: str, far: float = _FAR) -> None:
-    """Raises LostError when one of the bodies is off the table, or further than `far` [m]."""
+def furthest(hand: Side, point: ArrayLike) -> float:
+    """Distance [m] from its shoulder, seen from above, at which a hand still gets at something.
+
+    In the direction and at the height of `point` (3,), whatever its own orientation.
+    """
+    outward = direction(hand, point) * (1.0 if hand == 'left' else -1.0)
+    rows = [np.interp(outward, _DIRECTIONS, row) for row in _FURTHEST]
+    return float(np.interp(np.asarray(point, float)[2] - TABLE_TOP, _HEIGHTS, rows))
+
+
+def refuse_lost(
+    scene: Scene, *bodies: str, nearer: float = 0.0, along: Sequence[float] | None = None
+) -> None:
+    """Raises LostError when one of the bodies is off the table, or no hand gets at it any more.
+
+    nearer: than its origin, parts of it can be taken [m]. along: where it is taken, along its z
+    axis from its origin [m]; None: there, as high as hands reach far.
+    """
     for body in bodies:
-        place = scene.position(body)
+        place, axis = scene.position(body), scene.axis(body)
         if place[2] < TABLE_TOP - 0.05:
             raise LostError(f'the {body} fell off the table')
         if scene.holder(body):
             continue
-        if min(reach(hand, place) for hand in HANDS) > far or place[0] < _NEAR:
+        points = [place + off * axis for off in along or (0.0,)]
+        if along is None:
+            points[0][2] = max(points[0][2], TABLE_TOP + _HEIGHTS[1])
+        if not any(
+            p[0] > _NEAR and reach(hand, p) < furthest(hand, p) + nearer + _SLACK
+            for p in points
+            for hand in HANDS
+        ):
             raise LostError(f'the {body} is out of reach')
 
 

@@ -26,10 +26,10 @@ Array = NDArray[np.float64]
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _ITERATIONS = 30  # of inverse kinematics: nine in ten goals within reach take 16 or fewer
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
-_TRIED, _LOOKED_AT = 250, 8000  # alternatives of a task, at most
+_LOOKED_AT, _TRIED, _TOUCHED = 8000, 500, 60  # alternatives of a task, at most
 
 _BRUSHED = 0.010  # [m] that hands get into things where there is no way around them
-_WAYS_OUT = ((0.0, 0.12), (0.06, 0.03), (0.06, 0.12))  # back, up [m]
+_WAYS_OUT = ((0.0, 0.12), (0.06, 0.05))  # back, up [m]
 
 #: A hand's way from one pose (b'': any) to the next, after so many meetings (-1: any number).
 _Way = tuple[str, bytes, bytes, int]
@@ -149,7 +149,7 @@ class Planner:
                 search.first = search.first or str(error)
                 search.touched |= touch
                 search.hemmed_in |= touch and any(way[1] == b'start' for way in met)
-                if len(search.hopeless) + len(touched) > _TRIED:
+                if len(search.hopeless) > _TRIED or len(touched) > _TOUCHED:
                     break
         return None
 

@@ -24,8 +24,9 @@ from g1_sim.waypoints import Waypoint, direction, hand_pose, turned
 Array = NDArray[np.float64]
 
 PLAYED = (1.0, 10.0)  # [s] for which the random policy has the robot
-_ATTEMPTS = 6  # plans of the expert, each from what the one before has left
+_ATTEMPTS = 8  # plans of the expert, each from what the one before has left
 _REST = 0.6  # [s] after a plan before its outcome is judged
+_FALL = 2.0  # [s] that it waits at most for what the random policy has set moving
 _LONGEST = 40.0  # [s] of one plan
 
 
@@ -105,6 +106,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     rollout = Rollout(simulation, time_limit=limit, linger=limit)
     random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
+    _await_rest(rollout, scene)
     attempt, retreated = 0, False
 
     def outcome(text: str, lost: bool = False) -> Recovery:
@@ -127,6 +129,17 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
         if rollout.success:
             return outcome('')
     return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
+
+
+def _await_rest(rollout: Rollout, scene: Scene) -> None:
+    """Lets what falls or rolls come to rest first, unless a hand has it."""
+    motion, begun = Trajectory(scene.posture, scene.velocity), rollout.time
+
+    def at_rest() -> bool:
+        moving = [thing for thing in scene.things if not scene.settled(thing)]
+        return rollout.time > begun + _FALL or all(scene.held(thing) for thing in moving)
+
+    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), at_rest)
 
 
 def _follow(rollout: Rollout, motion: Trajectory) -> None:

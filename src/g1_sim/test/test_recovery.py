@@ -61,6 +61,19 @@ def test_what_fell_off_the_table_is_told(planner):
     assert told.value.lost
 
 
+def test_what_no_hand_reaches_is_told(planner):
+    simulation = laid('stack_cups', 'cup_0', (0.50, 0.0, TABLE_TOP))
+    with pytest.raises(NoWayError, match='the cup_0 is out of reach') as told:
+        planner.plan(simulation.task, simulation.scene)
+    assert told.value.lost
+
+
+def test_a_cup_that_lies_is_put_up_or_nearer(planner):
+    over = (np.cos(np.pi / 4), np.sin(np.pi / 4), 0.0, 0.0)
+    simulation = laid('stack_cups', 'cup_1', (0.33, -0.20, TABLE_TOP + 0.033), over)
+    assert planner.plan(simulation.task, simulation.scene).duration > 5.0
+
+
 def test_the_command_prints_what_was_finished_and_what_was_lost(capsys):
     words = ['move_spoon', '--from-anywhere', '--episodes', '1', '--workers', '1']
     assert main([*words, '--seed-start', '30000']) == 0

@@ -14,7 +14,7 @@ from g1_sim import grasps, scenery
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
-from g1_sim.waypoints import HANDS, LostError, Plan, Waypoint, moved, put, take
+from g1_sim.waypoints import HANDS, LostError, Plan, Waypoint, moved, put, take, turned
 
 _STEM_RADIUS, _STEM_LENGTH = 0.007, 0.17
 _HEAD = 0.028  # radius
@@ -28,8 +28,12 @@ _HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
 _HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
 
 _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
-_LYING_GRASPS = (0.11, 0.085, 0.13)  # where it lies: clear of the table, as its head is thick [m]
-_NEAREST_GRASP, _TOO_NEAR = 0.06, 0.22  # [m] along the stem, before the pelvis
+_LYING_GRASPS = (
+    0.11,
+    0.085,
+    0.13,
+    0.06,
+)  # where it lies: clear of the table, as its head is thick [m]
 _OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
 _LEANING = 0.87  # how far the stem points up at least where the flower goes in as it leans
 _ABOVE = 0.075  # [m] that it is carried over where it goes
@@ -125,14 +129,12 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        grasps.refuse_lost(scene, 'flower', 'vase')
+        grasps.refuse_lost(scene, 'vase')
+        grasps.refuse_lost(scene, 'flower', along=_LYING_GRASPS)
         if not scene.upright('vase', 0.5):
             raise LostError('the vase lies on the table')
         flower = scene.pose('flower')
         holder = scene.holder('flower')
-        middle = scene.pose('flower') @ (0.0, 0.0, _NEAREST_GRASP, 1.0)
-        if not holder and middle[0] < _TOO_NEAR:
-            raise LostError('the flower lies too near to the robot')
         stood = [scene.position(body) for body in ('vase', 'stand')]
         if holder:
             grasp = scene.hand(holder)
@@ -156,8 +158,11 @@ class Task(SimTask):
             ]
             for grasp, taken in starts:
                 yield from self._put(scene, hand, grasp, flower, taken)
-            for grasp, taken in starts:
-                yield from grasps.bring_nearer(hand, grasp, taken, _OPEN, _CLOSED, stood)
+            # Askew its fingers get further out, and turn the stem as they close.
+            for turn, (grasp, _) in product((0.0, 0.5, -0.5), starts):
+                askew = turned(grasp, turn)
+                taken = [*start, *take(askew, _OPEN, _CLOSED, hand=hand, way=moved)]
+                yield from grasps.bring_nearer(hand, askew, taken, _OPEN, _CLOSED, stood)
 
     def _put(
         self,

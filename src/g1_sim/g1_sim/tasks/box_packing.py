@@ -146,7 +146,7 @@ class Task(SimTask):
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
         grasps.refuse_lost(scene, 'item')
-        grasps.refuse_lost(scene, 'carton', far=0.47)
+        grasps.refuse_lost(scene, 'carton', nearer=0.03)
         if not scene.upright('carton', 0.4):
             raise LostError('the carton is turned over')
         if np.hypot(*(scene.position('carton')[:2] - _FLAP_SHOULDER)) > _FLAP_REACH:

@@ -142,7 +142,7 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        grasps.refuse_lost(scene, 'plate', 'rack', far=0.49)
+        grasps.refuse_lost(scene, 'plate', 'rack', nearer=0.05)
         if not scene.upright('rack', 0.4):
             raise LostError('the rack is turned over')
         plate = scene.pose('plate')

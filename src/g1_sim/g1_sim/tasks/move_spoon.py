@@ -161,7 +161,7 @@ class Task(SimTask):
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
         grasps.refuse_lost(scene, 'spoon')
-        grasps.refuse_lost(scene, 'dish', far=0.52)
+        grasps.refuse_lost(scene, 'dish', nearer=0.05)
         if not scene.upright('dish', 0.4):
             raise LostError('the dish is turned over')
         spoon = scene.pose('spoon')

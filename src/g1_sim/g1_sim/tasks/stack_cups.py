@@ -22,7 +22,8 @@ _STEP = 0.035  # a nested cup stands this much above the one it is in [m]
 _SEGMENTS = 10
 _GRASP = 0.070  # above a cup's foot: over the rim of the one it goes into [m]
 _CLOSED = 0.022  # [m a finger]
-_FOOT_GRASP, _FOOT_CLOSED = 0.035, 0.018  # of what lies, to bring it nearer
+_MIDDLE, _FOOT_GRASP = 0.05, 0.035  # of what lies, as its rim may be out of reach
+_FOOT_OPEN, _FOOT_CLOSED = 0.034, 0.018
 _TILTS = tuple(np.radians((20, 12, 28)))
 _STANDING_TILTS = tuple(np.radians((20, 35, 8, 50)))
 _LYING_TILTS = tuple(np.radians((40, 55, 28, 68, 80, 92)))
@@ -126,7 +127,7 @@ class Task(SimTask):
         return 'touched' if any(scene.held(cup) for cup in self.cups) else 'begun'
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        grasps.refuse_lost(scene, *self.cups)
+        grasps.refuse_lost(scene, *self.cups, along=(_FOOT_GRASP, _GRASP))
         stack = self._stack(scene)
         rest = [cup for cup in self.cups if cup not in stack]
         # What is in a hand first, then what stands, from the right to the left.
@@ -159,60 +160,79 @@ class Task(SimTask):
             yield plan
 
     def _one(self, scene: Scene, stack: Sequence[str], cup: str) -> Iterator[Plan]:
-        """A single cup, however it lies, onto the stack, or to where a stack may begin."""
+        """A single cup, however it lies: onto the stack, else upright, else nearer or turned."""
         pose, holder = scene.pose(cup), scene.holder(cup)
         by_side = self._hand(scene, cup, False)
-        for hand in (holder,) if holder else (by_side, grasps.other(by_side)):
-            starts: list[tuple[Array, list[Waypoint]]] = []
-            if holder:
-                starts.append((scene.hand(hand), []))
-            else:
-                point = pose[:3, 3] + _GRASP * pose[:3, 2]
-                candidates = (
-                    grasps.standing(hand, point, _STANDING_TILTS)
-                    if scene.upright(cup, 0.5)
-                    else grasps.lying(hand, point, pose[:3, 2], _LYING_TILTS)
-                )
-                for grasp in candidates:
-                    taken = take(grasp, OPEN, _CLOSED, hand=hand, back=0.03, up=0.06)
-                    starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
-            for (grasp, start), goal, off in product(
-                starts, self._places(scene, stack, cup, hand), (0.0, 0.4, -0.4, 0.8, -0.8)
-            ):
-                aim = grasps.upright(pose)
-                aim[:3, 3] = goal
-                over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim, off)
-                yield [
-                    *grasps.park(scene, grasps.other(hand)),
-                    *start,
-                    grasps.lift(hand, grasp, _GRASP + 0.04, _CLOSED),
-                    *put(
-                        over,
-                        OPEN,
-                        _CLOSED,
-                        hand=hand,
-                        above=_ABOVE,
-                        back=0.06,
-                        up=0.03,
-                        straight=False,
-                    ),
-                    *grasps.leave(hand, over),
-                ]
-            others = [scene.position(other) for other in self.cups if other != cup]
-            if not holder:  # by its foot, as its rim may be out of reach
-                foot = pose[:3, 3] + _FOOT_GRASP * pose[:3, 2]
-                for grasp in grasps.lying(hand, foot, pose[:3, 2], _LYING_TILTS):
-                    taken = take(grasp, OPEN, _FOOT_CLOSED, hand=hand, back=0.03, up=0.06)
-                    starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
-            for grasp, start in starts:
+        hands = (holder,) if holder else (by_side, grasps.other(by_side))
+        if stack:
+            x, y, z = scene.position(stack[0])
+            top = [np.array((x, y, z + _STEP * len(stack) + 0.004))]
+            for hand in hands:
+                starts = self._taken(scene, cup, hand, (_GRASP,))
+                yield from self._stand(scene, pose, hand, starts, top)
+        for hand in hands if not stack or not scene.upright(cup, 0.3) else ():
+            starts = self._taken(scene, cup, hand, (_GRASP, _MIDDLE))
+            yield from self._stand(scene, pose, hand, starts, self._spots(scene, cup, hand))
+        others = [scene.position(other) for other in self.cups if other != cup]
+        for hand in hands:
+            for grasp, start in self._taken(scene, cup, hand, (_GRASP, _FOOT_GRASP)):
                 clear = [*grasps.park(scene, grasps.other(hand)), *start]
                 yield from grasps.bring_nearer(hand, grasp, clear, OPEN, _FOOT_CLOSED, others)
 
-    def _places(self, scene: Scene, stack: Sequence[str], cup: str, hand: Side) -> list[Array]:
-        """Where a cup's foot goes (3,): into the stack, else to a free place on the table."""
-        if stack:
-            x, y, z = scene.position(stack[0])
-            return [np.array((x, y, z + _STEP * len(stack) + 0.004))]
+    def _taken(
+        self, scene: Scene, cup: str, hand: Side, heights: Sequence[float]
+    ) -> list[tuple[Array, list[Waypoint]]]:
+        """Grasps (4, 4) of a cup at heights over its foot [m], each with the way there."""
+        if scene.holder(cup):
+            return [(scene.hand(hand), [])]
+        pose, found = scene.pose(cup), []
+        for height in heights:
+            point = pose[:3, 3] + height * pose[:3, 2]
+            candidates = (
+                grasps.standing(hand, point, _STANDING_TILTS)
+                if scene.upright(cup, 0.5)
+                else grasps.lying(hand, point, pose[:3, 2], _LYING_TILTS)
+            )
+            closed = _CLOSED if height == _GRASP else _FOOT_CLOSED
+            opened = OPEN if height == _GRASP else _FOOT_OPEN
+            for grasp in candidates:
+                taken = take(grasp, opened, closed, hand=hand, back=0.03, up=0.06)
+                found.append((grasp, [*grasps.clear(scene, hand), *taken]))
+        return found
+
+    def _stand(
+        self,
+        scene: Scene,
+        pose: Array,
+        hand: Side,
+        starts: Sequence[tuple[Array, list[Waypoint]]],
+        goals: Sequence[Array],
+    ) -> Iterator[Plan]:
+        """The cup at `pose` (4, 4), taken in one of many ways, upright to one of `goals` (3,)."""
+        for (grasp, start), goal, off in product(starts, goals, (0.0, 0.4, -0.4, 0.8, -0.8)):
+            aim = grasps.upright(pose)
+            aim[:3, 3] = goal
+            over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim, off)
+            closed = start[-1].gripper if start else _CLOSED
+            yield [
+                *grasps.park(scene, grasps.other(hand)),
+                *start,
+                grasps.lift(hand, grasp, _GRASP + 0.04, closed),
+                *put(
+                    over,
+                    OPEN,
+                    closed,
+                    hand=hand,
+                    above=_ABOVE,
+                    back=0.06,
+                    up=0.03,
+                    straight=False,
+                ),
+                *grasps.leave(hand, over),
+            ]
+
+    def _spots(self, scene: Scene, cup: str, hand: Side) -> list[Array]:
+        """Free places (3,) on the table for a cup's foot, the freest first."""
         others = [scene.position(other)[:2] for other in self.cups if other != cup]
         outward = 1.0 if hand == 'left' else -1.0
         spots = [np.array((x, outward * y)) for x in (0.34, 0.30, 0.38) for y in (0.02, 0.1, 0.18)]
