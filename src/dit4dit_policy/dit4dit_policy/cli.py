@@ -12,6 +12,7 @@ from dit4dit_policy.evaluation import evaluate, imagine
 from dit4dit_policy.experiments import command as experiment
 from dit4dit_policy.serving import server
 from dit4dit_policy.training import correct
+from g1_data.disk import explained, says_full_disk
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,8 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'error: {explained(error)}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -73,7 +77,8 @@ def _train(options: argparse.Namespace) -> int:
         config = replace(config, cameras=tuple(options.cameras.split(',')))
     if options.rounds is not None:
         config = replace(config, rounds=replace(config.rounds, count=options.rounds))
-    folder = train_in_rounds(config)
+    with says_full_disk(Path(config.output)):
+        folder = train_in_rounds(config)
     print(f'checkpoint: {folder}')
     return 0
 
@@ -121,6 +126,11 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "A golden folder holds inputs and outputs recorded from tiny networks of the authors' own "
+        'code; it does not ship with this suite. docs/model.md tells its format, and '
+        'src/dit4dit_policy/test/test_verify.py makes one.'
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         '--golden', type=Path, metavar='DIR', help='recorded outputs of the published networks'

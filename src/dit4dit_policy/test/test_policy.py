@@ -10,6 +10,7 @@ from dit4dit_policy import cli
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
+from dit4dit_policy.inference.shipped import described
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_description import Camera, load_embodiment
@@ -105,6 +106,12 @@ def test_a_robot_with_other_joints_is_refused(folder):
         DiT4DiTPolicy.load(folder, other)
     with pytest.raises(ValueError, match=r'sees head; toy has no head, it has wrist'):
         DiT4DiTPolicy.load(folder, replace(toy.embodiment(), cameras=WRIST))
+
+
+def test_a_checkpoint_says_how_large_it_is(tmp_path):
+    assert described() == 'nano (3.6 M)'
+    (tmp_path / 'model.safetensors').write_bytes(b'cut short')
+    assert described(tmp_path) == str(tmp_path)
 
 
 def test_the_shipped_policy_is_found_by_name_for_a_robot():

@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import signal
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +27,7 @@ from rich.progress import track
 
 from g1_bench.demo_session import Session, demo_node
 from g1_bench.demo_tables import run_table, success_table
-from g1_bench.launched import DemoError, launched
+from g1_bench.launched import DemoError, launched, run_folder
 from g1_bench.report import report
 from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
 from g1_bringup.arguments import check
@@ -66,8 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = given.duration or load_task(given.task).time_limit + _SLOWER
 
     console = Console()
-    folder = given.out / f'{datetime.now():%Y%m%d-%H%M%S}-{given.task}'
-    folder.mkdir(parents=True)
+    folder = run_folder(given.out, given.task)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         if given.episodes == 1:

@@ -29,6 +29,7 @@ READY_SECONDS, ARM_SECONDS = 180.0, 15.0
 #: The weight ramps up within this [s], with time to spare.
 ARMING_SECONDS = 4.0
 _POLL_SECONDS = 0.05
+_LINE_SECONDS = 5.0  # between two lines of a file or pipe
 _MODES = {
     getattr(SafetyStatus, name): name
     for name in ('DISARMED', 'ARMING', 'ACTIVE', 'HOLD', 'DISARMING', 'ESTOP')
@@ -49,6 +50,7 @@ class Session:
         self._monitor = Monitor(self._listener, images)
         self.record = self._monitor.record
         self._console, self._phase = console, 'starting'
+        self._printed = time.monotonic()
         self._live = Live(
             console=console, get_renderable=self._line, auto_refresh=False, transient=True
         )
@@ -171,13 +173,21 @@ class Session:
         self._check_policy()
         for _ in range(3):  # the answers of services and action, and the action's feedback
             self._executor.spin_once(timeout_sec=0.0)
-        self._live.refresh()
+        self._show()
         time.sleep(seconds)
 
     def _enter(self, phase: str) -> None:
-        """Begins a phase; a file or pipe, where no line can be renewed, gets one for each."""
+        """Begins a phase."""
         self._phase = phase
-        if not self._console.is_terminal:
+        self._printed -= _LINE_SECONDS
+        self._show()
+
+    def _show(self) -> None:
+        """Renews the line; a file or pipe gets one for each phase and every few seconds."""
+        if self._console.is_terminal:
+            self._live.refresh()
+        elif time.monotonic() - self._printed >= _LINE_SECONDS:
+            self._printed = time.monotonic()
             self._console.print(self._line(), soft_wrap=True)
 
     def _policy_is_ready(self) -> bool:

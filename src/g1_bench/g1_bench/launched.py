@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 _STOP_SECONDS = 10.0
@@ -48,6 +50,17 @@ def launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def run_folder(out: Path, name: str) -> Path:
+    """A new folder `<time>-name` in `out`; with a number behind it where that is taken."""
+    stem = f'{datetime.now():%Y%m%d-%H%M%S}-{name}'
+    for number in itertools.count(1):
+        folder = out / (stem if number == 1 else f'{stem}-{number}')
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError
 
 
 def end_with_parent() -> None:

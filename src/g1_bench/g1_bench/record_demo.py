@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from g1_bench.launched import DemoError, launched
+from g1_bench.launched import DemoError, launched, run_folder
 from g1_bringup.arguments import check
 from g1_bringup.systems import find
 from g1_console.computer import shipped_checkpoint
@@ -53,18 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.episodes < 2:
         parser.error(f'--episodes: expected at least 2, got {given.episodes}')
-    folder = given.out / f'{datetime.now():%Y%m%d-%H%M%S}-record-{given.task}'
     settings = {
         'task': given.task,
         'seed': given.seed,
         'device': 'scripted',
         'episodes': str(given.episodes),
-        'dataset': str((folder / 'dataset').resolve()),
     }
     values = check(find('teleop_record.launch.py'), settings)
 
     console, began = Console(), time.monotonic()
-    folder.mkdir(parents=True)
+    folder = run_folder(given.out, f'record-{given.task}')
+    settings['dataset'] = str((folder / 'dataset').resolve())
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
     os.environ.update(environment(values))

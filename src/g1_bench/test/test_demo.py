@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from g1_bench.launched import run_folder
 from g1_data.video import decode
 from g1_test_support.waiting import DEADLINE, wait_until
 
@@ -31,15 +33,17 @@ def nodes_in(domain: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_a_run_of_four_seconds_leaves_report_plot_and_videos(tmp_path, ros_domain):
+def test_a_run_of_six_seconds_leaves_report_plot_and_videos(tmp_path, ros_domain):
     ran = subprocess.run(
-        command('--duration', '4', '--seed', '5', '--out', str(tmp_path)),
+        command('--duration', '6', '--seed', '5', '--out', str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=550,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = [line for line in ran.stdout.splitlines() if line.startswith('running')]
+    assert re.search(r'[1-9]\.\d chunks/s', lines[-1]), lines  # as it was then, no terminal here
     (folder,) = tmp_path.iterdir()
     assert folder.name.endswith('-arrange_flower')
     assert {path.name for path in folder.iterdir()} == {
@@ -51,7 +55,7 @@ def test_a_run_of_four_seconds_leaves_report_plot_and_videos(tmp_path, ros_domai
     }
     content = json.loads((folder / 'report.json').read_text())
     assert (content['task'], content['seed']) == ('arrange_flower', 5)
-    assert content['duration_s'] == pytest.approx(4, abs=2)
+    assert content['duration_s'] == pytest.approx(6, abs=2)
     assert content['chunks']['count'] > 0
     assert content['measured']['largest_velocity_rad_s']['value'] > 0
     assert all(rate > 0 for rate in content['rates_hz'].values())
@@ -108,3 +112,23 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(tmp_path, words):
     assert ran.returncode == 2
     assert words[1] in ran.stderr
     assert not (tmp_path / 'runs').exists()
+
+
+def test_two_runs_in_one_second_have_folders_of_their_own(tmp_path):
+    folders = {run_folder(tmp_path, 'task') for _ in range(4)}
+    assert len(folders) == 4 and all(folder.is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize('program', ['demo', 'record-demo'])
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, program):
+    (tmp_path / 'file').touch()
+    ran = subprocess.run(
+        ['g1', program, '--out', str(tmp_path / 'file' / 'runs')],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert 'file/runs' in ran.stderr and 'not a directory' in ran.stderr
+    assert ran.stderr.count('\n') == 1

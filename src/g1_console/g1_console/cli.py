@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
+from g1_data.disk import explained
 from g1_ros.starting import prepare
 
 USAGE = """usage: g1 COMMAND ...
@@ -47,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, rest = 'replay', rest[1:]
         for entry in entry_points(group='g1.commands', name=name):
             return int(entry.load()(rest))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f'error: {explained(error)}', file=sys.stderr)
         return 2
     if name in ('-h', '--help'):
         print(USAGE, end='')

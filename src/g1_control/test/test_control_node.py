@@ -241,7 +241,7 @@ def test_the_log_says_what_is_awaited_and_has_a_line_for_each_change(ros_domain:
         control.wait_for('waiting: no /lowstate yet; is the robot on the network?')
         robot = FakeRobot(ros_domain)
         try:
-            control.wait_for('all is there')
+            control.wait_for('all is there; ready: g1 arm')
             robot.arm()
             control.wait_for('HOLD: armed, waiting for a chunk')
             robot.send(still)

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from g1_data import assemble, version3
 from g1_data.contact_sheet import contact_sheet
 from g1_data.dataset import Dataset
+from g1_data.disk import explained
 from g1_data.mapping import ColumnMap
 from g1_data.repair import rewrite_statistics
 from g1_data.schema import ACTION_KEY, STATE_KEY
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         mapping = ColumnMap.read(arguments.map) if getattr(arguments, 'map', None) else None
         return int(arguments.run(arguments, mapping))
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        said = explained(error) if isinstance(error, OSError) else error
+        print(f'error: {said}', file=sys.stderr)
         return 2
 
 

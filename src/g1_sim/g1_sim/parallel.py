@@ -6,14 +6,22 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from queue import Empty
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar('Result')
 
 #: Made in a process of its own, from its number; is then given one seed after the other.
 Worker = Callable[[int], Result]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What an OSError in a process was made of."""
+
+    error: tuple[Any, ...]
 
 
 class EachSeed(Generic[Result]):
@@ -30,7 +38,7 @@ class EachSeed(Generic[Result]):
         os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
         context = multiprocessing.get_context('spawn')
         self._count = len(seeds)
-        self._queue: multiprocessing.Queue[Result] = context.Queue()
+        self._queue: multiprocessing.Queue[Result | _Failure] = context.Queue()
         bounds = [k * len(seeds) // workers for k in range(workers + 1)]
         self._processes = [
             context.Process(
@@ -56,7 +64,10 @@ class EachSeed(Generic[Result]):
     def _next(self) -> Result:
         while True:
             try:
-                return self._queue.get(timeout=1.0)
+                result = self._queue.get(timeout=1.0)
+                if isinstance(result, _Failure):
+                    raise OSError(*result.error)
+                return result
             except Empty:
                 if any(process.exitcode not in (None, 0) for process in self._processes):
                     raise RuntimeError('a process ended early; its error is above') from None
@@ -66,9 +77,13 @@ def _work(
     make: Callable[[int], Worker[Result]],
     number: int,
     seeds: Sequence[int],
-    queue: multiprocessing.Queue[Result],
+    queue: multiprocessing.Queue[Result | _Failure],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    worker = make(number)
-    for seed in seeds:
-        queue.put(worker(seed))
+    try:
+        worker = make(number)
+        for seed in seeds:
+            queue.put(worker(seed))
+    except OSError as error:  # a full disk, as a rule; not all of these can be pickled
+        numbered = (error.errno, error.strerror, error.filename)
+        queue.put(_Failure((str(error),) if error.errno is None else numbered))

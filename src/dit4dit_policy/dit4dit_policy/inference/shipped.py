@@ -5,6 +5,8 @@ Torch is imported when one is loaded, not before.
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,3 +54,20 @@ def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
 def shipped_names() -> tuple[str, ...]:
     """Names of the checkpoints that ship with the suite."""
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))
+
+
+def described(checkpoint: str | Path | None = None) -> str:
+    """Its name, and how many parameters its files hold, where they can be read; without torch."""
+    folder = checkpoint_folder(checkpoint)
+    try:
+        count = sum(_parameters(path) for path in folder.glob('*.safetensors'))
+    except (OSError, ValueError):
+        count = 0
+    return f'{folder.name} ({count / 1e6:.1f} M)' if count else str(folder)
+
+
+def _parameters(path: Path) -> int:
+    """By the header of a safetensors file: its length in 8 bytes, then JSON."""
+    with path.open('rb') as file:
+        tensors = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
+    return sum(math.prod(t['shape']) for name, t in tensors.items() if name != '__metadata__')

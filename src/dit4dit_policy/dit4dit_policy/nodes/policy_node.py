@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_msgs.msg import Header, String
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
+from dit4dit_policy.inference.shipped import described
 from dit4dit_policy.nodes.inference_thread import InferenceThread, Inferred, TaskRun
 from dit4dit_policy.nodes.policy_inputs import PolicyInputs
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters, load_policy, robot_of
@@ -69,6 +70,7 @@ class PolicyNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the policy."""
+        self.get_logger().info(f'loading {_named(self.parameters)}')
         try:
             self._policy = load_policy(self.parameters, self._embodiment)
         except ValueError as error:
@@ -217,6 +219,13 @@ class PolicyNode(LifecycleNode):
         if self._inputs is not None:
             return ''
         return f'the policy node is not active; {self._problem or "activate it first"}'
+
+
+def _named(given: PolicyParameters) -> str:
+    """The policy as a person knows it."""
+    if given.policy == 'dit4dit':
+        return described(given.checkpoint)
+    return ' '.join(filter(None, (given.policy, given.checkpoint or given.server)))
 
 
 def _start() -> PolicyNode:

@@ -74,7 +74,7 @@ class ChangeLog:
         """What keeps the arms from being armed; said once it has done so for two seconds."""
         if fault is None:
             if self._said:
-                self._logger.info('all is there, the arms can be armed')
+                self._logger.info('all is there; ready: g1 arm')
             self._awaits, self._said = None, set()
             return
         if fault.reason is not self._awaits:

@@ -210,6 +210,8 @@ class SimNode(Node):
         if success != self._success:
             self._success = success
             self._success_publisher.publish(Bool(data=success))
+            if success:
+                self.get_logger().info(f'{self._given.task}, seed {self._seed}: done')
 
     def _tell_scene(self) -> None:
         """Its seed, and what it asks for where that is its own."""
