@@ -132,12 +132,7 @@ def _check(picks: Sequence[Pick], out: Path) -> None:
 def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
     """Adds an episode as it is; statistics of its numbers are those that they have."""
     episode = dataset.episodes[index]
-    columns = dataset.read_finite(index)
-    if len(columns['task_index']) != episode.length:
-        raise ValueError(
-            f'{dataset.data_path(index)}: expected the {episode.length} rows of episodes.jsonl, '
-            f'got {len(columns["task_index"])}'
-        )
+    columns = rows_of(dataset, index)
     videos = {}
     for number, video in enumerate(writer.schema.videos.values()):
         source = dataset.video_path(index, video.key)
@@ -152,6 +147,17 @@ def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
     statistics = complete_statistics(dataset, index, columns)
     tasks = dataset.frame_tasks(index, columns['task_index'])
     writer.commit(columns, videos, tasks, statistics, episode.health)
+
+
+def rows_of(dataset: Dataset, index: int) -> dict[str, np.ndarray]:
+    """All columns of an episode. ValueError: no or other rows than it has, or one is not finite."""
+    columns, length = dataset.read_finite(index), dataset.episodes[index].length
+    path, rows = dataset.data_path(index), len(columns['task_index'])
+    if rows != length:
+        raise ValueError(f'{path}: expected the {length} rows of episodes.jsonl, got {rows}')
+    if not rows:
+        raise ValueError(f'{path}: expected rows, got none; leave this episode out')
+    return columns
 
 
 def as_stored(dataset: Dataset, index: int) -> Schema:

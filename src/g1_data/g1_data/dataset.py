@@ -72,7 +72,8 @@ class Dataset:
         path = self.root / 'meta' / 'episodes.jsonl'
         lines = json_lines.read(path, self._totals['total_episodes'])
         self.episodes: tuple[Episode, ...] = tuple(
-            _episode(line, f'{path}, line {number}') for number, line in enumerate(lines, 1)
+            _episode(line, number, f'{path}, line {number + 1}')
+            for number, line in enumerate(lines)
         )
 
     @property
@@ -288,7 +289,12 @@ class Dataset:
 _COMPUTE = '`g1 dataset stats` computes them from the data'
 
 
-def _episode(line: Mapping[str, Any], where: str) -> Episode:
+def _episode(line: Mapping[str, Any], number: int, where: str) -> Episode:
+    index = _count(line.get('episode_index'), f'{where}: episode_index')
+    if index != number:
+        raise ValueError(
+            f'{where}: episode_index: expected {number}, got {index}; each is listed once, in order'
+        )
     tasks = expect(line.get('tasks'), list, f'{where}: tasks', 'a list of instructions')
     if not tasks:
         raise ValueError(f'{where}: tasks: expected an instruction or several, got an empty list')
@@ -298,7 +304,7 @@ def _episode(line: Mapping[str, Any], where: str) -> Episode:
     if health is not None:
         expect(health, dict, f'{where}: health', 'a mapping')
     return Episode(
-        _count(line.get('episode_index'), f'{where}: episode_index'),
+        index,
         _count(line.get('length'), f'{where}: length'),
         tuple(tasks),
         health,

@@ -115,7 +115,7 @@ def _check_lists(root: Path) -> Iterator[str]:
         except ValueError as error:
             yield str(error)
             continue
-        if indices != list(range(info[total])):
+        if len(indices) != info[total] or indices != list(range(info[total])):
             yield (
                 f'meta/{name}: expected the {key.split("_")[0]}s 0 to {info[total] - 1} of '
                 f'info.json in order, got {len(indices)} lines: {_shortened(indices)}'
@@ -159,6 +159,9 @@ def _check_totals(dataset: Dataset) -> Iterator[str]:
     known = set(dataset.tasks)
     if len(known) != len(dataset.tasks):
         yield 'meta/tasks.jsonl: expected every task once'
+    for number, task in enumerate(dataset.tasks):
+        if not task.strip():
+            yield f'meta/tasks.jsonl: task {number}: expected an instruction, got {task!r}'
     for episode in dataset.episodes:
         for task in episode.tasks:
             if task not in known:

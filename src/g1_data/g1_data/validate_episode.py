@@ -147,7 +147,8 @@ def _check_statistics(
         if name not in statistics:
             yield f'{where}: {name}: missing: {", ".join(KEYS)}'
         elif name in columns:
-            expected = column_statistics(columns[name])
+            with np.errstate(all='ignore'):  # NaN and Inf are told of already
+                expected = column_statistics(columns[name])
             for key in KEYS:
                 value, wanted = statistics[name][key], expected[key]
                 if value.shape != wanted.shape or not np.allclose(

@@ -13,6 +13,7 @@ moving packets (`packets`).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,13 +26,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from g1_data import layout
-from g1_data.assemble import as_stored, check_video
+from g1_data.assemble import as_stored, check_video, rows_of
 from g1_data.columns import arrow_table, read_column, read_columns, refuse_nan
 from g1_data.dataset import Dataset, Episode
 from g1_data.mapping import ColumnMap, Mapped
 from g1_data.packets import VideoFacts, VideoJoiner, probe
 from g1_data.repair import complete_statistics, computed_statistics
-from g1_data.schema import Schema
+from g1_data.schema import INDEX_COLUMNS, Schema
 from g1_data.statistics import aggregate, to_json
 from g1_data.video import decode
 from g1_data.writer import DatasetWriter
@@ -60,12 +61,15 @@ def to_version3(
     with layout.appearing(out) as new:
         rows: list[dict[str, Any]] = []
         statistics: list[dict[str, Any]] = []
-        start = 0
+        start = first_row = 0
         for number, group in enumerate(_groups(dataset)):
             place = {'chunk_index': number // layout.CHUNK_SIZE}
             place['file_index'] = number % layout.CHUNK_SIZE
             data = _folder_of(new / DATA_PATH.format(**place))
-            columns = {episode.index: dataset.read_finite(episode.index) for episode in group}
+            columns = {}
+            for episode in group:
+                columns[episode.index] = _numbered(dataset, episode, first_row)
+                first_row += episode.length
             pq.write_table(pa.concat_tables(map(arrow_table, columns.values())), data)
             first_frame = 0
             with ExitStack() as files:
@@ -188,6 +192,31 @@ def _source(root: Path, row: Mapping[str, Any], key: str) -> Path:
     return root / VIDEO_PATH.format(video_key=key, **place)
 
 
+def _numbered(dataset: Dataset, episode: Episode, start: int) -> dict[str, np.ndarray]:
+    """Columns of an episode, with bookkeeping as the rest of the dataset has it.
+
+    `start`: its first row in the whole dataset. ValueError where its task is none of the dataset.
+    """
+    columns = rows_of(dataset, episode.index)
+    numbers = {task: number for number, task in reversed(list(enumerate(dataset.tasks)))}
+    tasks = dataset.frame_tasks(episode.index, columns['task_index'])
+    if unknown := sorted(set(tasks) - numbers.keys()):
+        raise ValueError(
+            f'{dataset.root}/meta/tasks.jsonl: has no task {unknown[0]!r}, which episode '
+            f'{episode.index} is of; `g1 dataset merge` writes a set that has it'
+        )
+    frames = np.arange(episode.length)
+    task_index = np.array([numbers[task] for task in tasks], np.int64)
+    own = {
+        'timestamp': frames / dataset.fps,
+        'frame_index': frames,
+        'episode_index': np.full(episode.length, episode.index),
+        'index': start + frames,
+        'task_index': np.broadcast_to(task_index, episode.length),
+    }
+    return columns | {name: own[name].astype(kind) for name, kind in INDEX_COLUMNS.items()}
+
+
 def _groups(dataset: Dataset) -> Iterator[list[Episode]]:
     """Episodes that share a file: as many as fit below the sizes of LeRobot's files.
 
@@ -259,8 +288,11 @@ def _episode_rows(root: Path, mapped: Mapped) -> list[dict[str, Any]]:
             raise ValueError(f'{path}: missing columns: {", ".join(missing)}')
         for row in table.select(list(kinds)).to_pylist():
             for name, kind in kinds.items():
-                if not isinstance(row[name], kind) or row[name] < 0:
-                    raise ValueError(f'{path}: {name}: expected a number of 0 or more')
+                value, least = row[name], int(name == 'length')
+                if not isinstance(value, kind) or not least <= value < math.inf:
+                    raise ValueError(
+                        f'{path}: {name}: expected a number of {least} or more, got {value}'
+                    )
             rows.append(row)
     if not rows:
         raise FileNotFoundError(f'{root}/meta/episodes: no episodes are listed there')
@@ -294,6 +326,9 @@ def _read_tasks(path: Path) -> dict[int, str]:
     listed = list(pairs)
     if not all(type(k) is int and isinstance(task, str) for k, task in listed):
         raise ValueError(f'{path}: expected whole numbers and instructions')
+    numbers = sorted(number for number, _ in listed)
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f'{path}: expected every task_index once, got {numbers}')
     return dict(listed)
 
 

@@ -153,6 +153,14 @@ def change_line(root: Path, name: str, change: Callable[[dict], object]) -> None
             lambda r: edit_info(r, lambda info: info['features'][VIDEO].pop('info')),
             f"features: {VIDEO}: info: expected a mapping with the video's codec, got nothing",
         ),
+        (
+            lambda r: edit_info(r, lambda info: info.update(total_episodes=10**12)),
+            'meta/episodes.jsonl: expected the episodes 0 to 999999999999 of info.json in order',
+        ),
+        (
+            lambda r: change_line(r, 'tasks.jsonl', lambda line: line.update(task=' ')),
+            "meta/tasks.jsonl: task 0: expected an instruction, got ' '",
+        ),
         (drop_statistics, 'meta/episodes_stats.jsonl: missing; `g1 dataset stats` computes it'),
         (
             lambda r: edit_info(
@@ -168,3 +176,59 @@ def test_what_is_missing_is_named(
     damage(root)
     assert main(['validate', str(root)]) == 1
     assert message in capsys.readouterr().out
+
+
+def change_rows(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def numbered(name: str, number: int) -> Callable[[pa.Table], pa.Table]:
+    """A change: the same number in all of a column of bookkeeping."""
+
+    def change(table: pa.Table) -> pa.Table:
+        numbers = pa.array([number] * len(table), pa.int64())
+        return table.set_column(table.column_names.index(name), name, numbers)
+
+    return change
+
+
+@pytest.mark.parametrize('name', ['episode_index', 'frame_index', 'index', 'task_index'])
+def test_wrong_bookkeeping_is_right_in_what_is_converted(root: Path, name: str) -> None:
+    change_rows(root / PARQUET, numbered(name, 99))
+    assert main(['validate', str(root)]) == 1
+    back = convert(convert(root, 'v3.0'), 'v2.1')
+    assert main(['validate', str(back)]) == 0
+    assert Dataset(back).frame_tasks(1) == ['Wave.']
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (
+            lambda r: change_line(r, 'episodes.jsonl', lambda line: line.update(episode_index=0)),
+            'episodes.jsonl, line 2: episode_index: expected 1, got 0; each is listed once',
+        ),
+        (
+            lambda r: change_rows(r / PARQUET, lambda table: table.slice(3)),
+            f'{PARQUET}: expected the 12 rows of episodes.jsonl, got 9',
+        ),
+        (
+            lambda r: (
+                change_line(r, 'episodes.jsonl', lambda line: line.update(length=0)),
+                change_rows(r / PARQUET, lambda table: table.slice(0, 0)),
+            ),
+            f'{PARQUET}: expected rows, got none; leave this episode out',
+        ),
+        (
+            lambda r: change_line(r, 'tasks.jsonl', lambda line: line.update(task='Sit.')),
+            "meta/tasks.jsonl: has no task 'Wave.', which episode 0 is of",
+        ),
+    ],
+)
+def test_what_would_make_a_wrong_set_is_not_converted(
+    root: Path, damage: Callable[[Path], object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(root)
+    out = root.with_name('out')
+    assert message in error_of(capsys, 'convert', root, '--to', 'v3.0', '--out', out)
+    assert not out.exists()

@@ -1,10 +1,12 @@
 """Conversion to LeRobot v3.0 and back: read by the format's rules, nothing lost on the way."""
 
 import json
+import math
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -86,3 +88,44 @@ def test_the_wrong_version_is_named(root: Path, capsys: pytest.CaptureFixture[st
     assert main(['convert', str(root), '--to', 'v2.1', '--out', str(root) + '-new']) == 2
     assert 'expected v3.0, got v2.1' in capsys.readouterr().err
     assert not Path(str(root) + '-new').exists()
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'name', 'value', 'message'),
+    [
+        (
+            'meta/episodes',
+            f'videos/{VIDEO}/from_timestamp',
+            math.nan,
+            'number of 0 or more, got na',
+        ),
+        (
+            'meta/episodes',
+            f'videos/{VIDEO}/from_timestamp',
+            math.inf,
+            'number of 0 or more, got in',
+        ),
+        ('meta/episodes', 'length', 0, 'length: expected a number of 1 or more, got 0'),
+        ('meta', 'task_index', 0, 'tasks.parquet: expected every task_index once, got [0, 0]'),
+    ],
+)
+def test_lists_that_make_no_sense_are_named(
+    root: Path,
+    pattern: str,
+    name: str,
+    value: float,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    third = convert(root, 'v3.0')
+    (path,) = (path for path in (third / pattern).rglob('*.parquet') if name in columns_of(path))
+    table = pq.read_table(path)
+    values = pa.array([value] * len(table), table[name].type)
+    pq.write_table(table.set_column(table.column_names.index(name), name, values), path)
+    capsys.readouterr()
+    assert main(['convert', str(third), '--to', 'v2.1', '--out', str(root) + '-new']) == 2
+    assert message in capsys.readouterr().err
+
+
+def columns_of(path: Path) -> list[str]:
+    return list(pq.read_schema(path).names)
