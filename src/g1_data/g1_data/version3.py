@@ -288,7 +288,8 @@ def _episode_rows(root: Path, mapped: Mapped) -> list[dict[str, Any]]:
             raise ValueError(f'{path}: missing columns: {", ".join(missing)}')
         for row in table.select(list(kinds)).to_pylist():
             for name, kind in kinds.items():
-                value, least = row[name], int(name == 'length')
+                value: Any = row[name]
+                least = int(name == 'length')
                 if not isinstance(value, kind) or not least <= value < math.inf:
                     raise ValueError(
                         f'{path}: {name}: expected a number of {least} or more, got {value}'

@@ -74,7 +74,13 @@ def decode(path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.n
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise ValueError(f'{path}: no video stream')
-            yield from _decode(path, container, start, stop)
+            frames = _decode(path, container, start, stop)
+            first = next(frames, None)
+            if first is None and start == 0 and stop != 0:
+                raise ValueError(f'{path}: cannot be decoded: no picture in it')
+            if first is not None:
+                yield first
+                yield from frames
     except av.FFmpegError as error:
         raise ValueError(f'{path}: cannot be decoded: {error}') from None
 

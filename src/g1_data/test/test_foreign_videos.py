@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from foreign_datasets import (
     LENGTHS,
+    SHAPE,
     VIDEO,
     convert,
     encode,
@@ -100,3 +102,12 @@ def test_an_episode_that_begins_between_key_frames_is_named(
     pq.write_table(table.set_column(table.schema.get_field_index(name), name, starts), path)
     said = error_of(capsys, 'convert', third, '--to', 'v2.1', '--out', root.with_name('new'))
     assert 'frame 2 begins an episode but is no key frame' in said
+
+
+def test_a_video_without_pictures_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Dataset(root).video_path(1)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=10)
+        stream.height, stream.width = SHAPE
+        stream.pix_fmt = 'yuv420p'
+    assert f'{path}: cannot be ' in error_of(capsys, 'stats', root)
