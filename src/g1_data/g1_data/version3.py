@@ -288,11 +288,10 @@ def _episode_rows(root: Path, mapped: Mapped) -> list[dict[str, Any]]:
             raise ValueError(f'{path}: missing columns: {", ".join(missing)}')
         for row in table.select(list(kinds)).to_pylist():
             for name, kind in kinds.items():
-                value: Any = row[name]
                 least = int(name == 'length')
-                if not isinstance(value, kind) or not least <= value < math.inf:
+                if not isinstance(row[name], kind) or not least <= row[name] < math.inf:
                     raise ValueError(
-                        f'{path}: {name}: expected a number of {least} or more, got {value}'
+                        f'{path}: {name}: expected a number of {least} or more, got {row[name]}'
                     )
             rows.append(row)
     if not rows:

@@ -110,4 +110,5 @@ def test_a_video_without_pictures_is_named(root: Path, capsys: pytest.CaptureFix
         stream = container.add_stream('libx264', rate=10)
         stream.height, stream.width = SHAPE
         stream.pix_fmt = 'yuv420p'
+        container.start_encoding()
     assert f'{path}: cannot be ' in error_of(capsys, 'stats', root)
