@@ -50,7 +50,7 @@ _FURTHEST = (
 )
 _SLACK = 0.01  # [m]
 LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
-_NEAR_HOME = 0.12  # [m]
+_NEAR_HOME = 0.06  # [m]
 _SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
 _APART = 0.09  # [m] between things that are put down
 

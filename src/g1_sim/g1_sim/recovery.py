@@ -26,7 +26,8 @@ Array = NDArray[np.float64]
 PLAYED = (1.0, 10.0)  # [s] for which the random policy has the robot
 _ATTEMPTS = 8  # plans of the expert, each from what the one before has left
 _REST = 0.6  # [s] after a plan before its outcome is judged
-_FALL = 2.0  # [s] that it waits at most for what the random policy has set moving
+_FALL = 4.0  # [s] that it waits at most for what the random policy has set moving
+_AT_REST = 0.2  # of the speed at which a task counts as done: what rocks is slow at times
 _LONGEST = 40.0  # [s] of one plan
 
 
@@ -107,6 +108,9 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
     _await_rest(rollout, scene)
+    acted = _in_touch(scene)
+    if acted:  # what a hand props up or pins down is not yet where it will be
+        _follow(rollout, planner.retreat(scene))
     attempt, retreated = 0, False
 
     def outcome(text: str, lost: bool = False) -> Recovery:
@@ -115,20 +119,28 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
 
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
-            return outcome(rollout.status.text, lost=attempt == 0)
+            return outcome(rollout.status.text, lost=not acted)
         try:
             motion = planner.plan(task, scene)
         except NoWayError as error:
             if error.lost or retreated:
-                return outcome(str(error), lost=error.lost and not attempt and not retreated)
+                return outcome(str(error), lost=error.lost and not acted)
             _follow(rollout, planner.retreat(scene))
-            retreated = True
+            retreated = acted = True
             continue
         _follow(rollout, motion)
-        attempt, retreated = attempt + 1, False
+        attempt, retreated, acted = attempt + 1, False, True
+        if not rollout.success and _in_touch(scene):
+            _follow(rollout, planner.retreat(scene))
         if rollout.success:
             return outcome('')
     return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
+
+
+def _in_touch(scene: Scene) -> bool:
+    """Whether hands touch something, and hold nothing."""
+    touched = [thing for thing in scene.things if scene.held(thing)]
+    return bool(touched) and not any(scene.holder(thing) for thing in touched)
 
 
 def _await_rest(rollout: Rollout, scene: Scene) -> None:
@@ -136,7 +148,7 @@ def _await_rest(rollout: Rollout, scene: Scene) -> None:
     motion, begun = Trajectory(scene.posture, scene.velocity), rollout.time
 
     def at_rest() -> bool:
-        moving = [thing for thing in scene.things if not scene.settled(thing)]
+        moving = [thing for thing in scene.things if not scene.settled(thing, _AT_REST)]
         return rollout.time > begun + _FALL or all(scene.held(thing) for thing in moving)
 
     _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), at_rest)

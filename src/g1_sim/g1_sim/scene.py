@@ -126,11 +126,12 @@ class Scene:
         """Whether two bodies touch."""
         return self.model.body(other).id in self._touched_by(body)
 
-    def settled(self, body: str) -> bool:
-        """Whether a free body has come to rest."""
+    def settled(self, body: str, share: float = 1.0) -> bool:
+        """Whether a free body has come to rest, to a share of the speed that is allowed."""
         velocity = self.data.joint(body).qvel
         return bool(
-            np.linalg.norm(velocity[:3]) < _STILL and np.linalg.norm(velocity[3:]) < _STILL_TURNING
+            np.linalg.norm(velocity[:3]) < share * _STILL
+            and np.linalg.norm(velocity[3:]) < share * _STILL_TURNING
         )
 
     def upright(self, body: str, within: float = 0.3) -> bool:

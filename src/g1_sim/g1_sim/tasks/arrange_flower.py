@@ -132,7 +132,7 @@ class Task(SimTask):
         grasps.refuse_lost(scene, 'vase')
         grasps.refuse_lost(scene, 'flower', along=_LYING_GRASPS)
         if not scene.upright('vase', 0.5):
-            raise LostError('the vase lies on the table')
+            raise LostError('the vase lies on the table, as wide as a hand opens')
         flower = scene.pose('flower')
         holder = scene.holder('flower')
         stood = [scene.position(body) for body in ('vase', 'stand')]

@@ -38,11 +38,12 @@ _BAR = 0.012  # height of the two bars on which plates stand, at +-_BAR_X
 _BAR_X = 0.026
 _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's centre in the rack
 
-_GRIPPED = _RADIUS - 0.012  # from the centre to between the fingers [m]
+_GRIPPED = _RADIUS - 0.014  # from the centre to between the fingers [m]
 _CLOSED = 0.0
 _FLAT, _UNDER = np.radians(12), 0.016  # [rad, m] a plate that cannot be taken lies within
 _LEVEL, _UPRIGHT = 0.97, 0.3  # of the plate's axis, how far it points up
 _ALONG, _LOWEST = 0.4, 0.03  # share of a reach that lies in the plate's plane; [m] over the table
+_LEAVING = ((0.07, 0.0), (0.045, 0.0), (0.036, 0.02), (0.0, 0.09))  # back, up [m]
 _ROLLS = (-np.pi / 2, np.pi / 2)
 _ABOVE = 0.07
 
@@ -155,11 +156,11 @@ class Task(SimTask):
             return
         for hand in HANDS:
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
-            for grasp in _rim(hand, plate):
+            for grasp, above in product(_rim(hand, plate), (0.06, 0.0)):
                 before = grasp.copy()
                 before[:3, 3] -= 0.06 * grasp[:3, 0]
                 taken = [
-                    Waypoint(moved(before, up=0.06), 0.03, 1.6, hand=hand),
+                    Waypoint(moved(before, up=above), 0.03, 1.6, hand=hand),
                     Waypoint(before, 0.03, 0.6, True, hand),
                     *take(grasp, 0.03, _CLOSED, hand=hand)[1:],
                 ]
@@ -176,7 +177,7 @@ class Task(SimTask):
             along += np.pi
         centre = rack[:3, 3] + (0.0, 0.0, _STANDS + 0.004)
         slots, tilts = (0.0, -0.028, 0.028), np.radians((5, 18, 30, -8))
-        for back, slot, tilt in product((0.07, 0.045), slots, tilts):
+        for (back, up), slot, tilt in product(_LEAVING, slots, tilts):
             over = hand_pose((0, 0, 0), tilt, along, _level(grip))
             over[:3, 3] = centre + slot * rack[:3, 1] - over[:3, :3] @ grip[:3, 3]
             yield [
@@ -189,7 +190,7 @@ class Task(SimTask):
                     hand=hand,
                     above=_ABOVE,
                     back=back,
-                    up=0.0,
+                    up=up,
                     precise=True,
                 ),
             ]
@@ -221,7 +222,8 @@ def _rim(hand: Side, plate: Array) -> Iterator[Array]:
 def _leaning(hand: Side, plate: Array) -> Iterator[Array]:
     """Grasps of the rim in the plane of a plate that leans on something, or over."""
     middle, normal = plate[:3, 3], plate[:3, 2]
-    for tilt, off in product(np.radians((0, 20, 40, 60)), (0.0, 0.3, -0.3, 0.6)):
+    offs = (0.0, 0.3, -0.3, 0.6, -0.6, 1.2, -1.2)
+    for tilt, off in product(np.radians((0, 20, 40, 60, 80)), offs):
         straight = hand_pose(middle, tilt, direction(hand, middle) + off)[:3, 0]
         approach = straight - (straight @ normal) * normal
         length = float(np.linalg.norm(approach))
