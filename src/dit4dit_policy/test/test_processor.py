@@ -27,6 +27,12 @@ def test_decoded_actions_stay_within_what_was_demonstrated(processor):
     np.testing.assert_allclose(targets, 1.5)
 
 
+def test_a_target_beyond_its_bounds_is_cut_there(processor):
+    narrow = replace(processor, action_lower=(0.04 - 1e-5,) * 16, action_upper=(0.04,) * 16)
+    assert narrow.encode_action(np.full((2, 16), 0.03)).min() == -1  # not 2000 times as far out
+    assert narrow.encode_action(np.full((2, 16), 0.05)).max() == 1
+
+
 def test_padding_is_zero_and_dropped_again(processor):
     wide = replace(processor, state_dim=64, action_dim=32)
     unit = wide.encode_action(np.zeros((2, 16)))

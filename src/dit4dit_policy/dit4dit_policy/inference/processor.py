@@ -180,12 +180,15 @@ class Processor:
     def encode_action(self, targets: Array, state: Array | None = None) -> Tensor:
         """(..., action_dim) of targets (..., A) [rad, m], zero-padded; [-1, 1] where scaled.
 
+        A target beyond its bounds is cut there, as `decode_action` would: where it hardly moves at
+        all, its bounds are so near each other that it would be many times as far out.
         `state` (..., S), of the observation, broadcasts against the targets; needed where actions
         are relative to it.
         """
         targets = self.relative_to(_checked('targets', targets, self.action_names), state)
         low, high = self._action_bounds
-        unit = np.where(self._scaled_action, 2 * (targets - low) / (high - low) - 1, targets)
+        unit = (2 * (targets - low) / (high - low) - 1).clip(-1, 1)
+        unit = np.where(self._scaled_action, unit, targets)
         return _padded(unit, self.action_dim)
 
     def decode_action(self, actions: Tensor, state: Array | None = None) -> Array:
