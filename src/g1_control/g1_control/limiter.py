@@ -117,18 +117,20 @@ class Limiter:
         dt = self._period
         return np.array((position + velocity * dt, velocity, (velocity - before) / dt))
 
-    def braking_path(self, state: Array, apart: float) -> tuple[Array, Array]:
-        """Postures (K, J) on the way from `state`, as `ahead`, to rest, both ends included.
+    def braking_path(self, state: Array) -> tuple[Array, Array]:
+        """Postures (K, J) of each cycle from `state`, as `ahead`, to rest, both ends included.
 
-        The joints together move `apart` [rad, m] or less between them. Also (K, J) how far each
-        posture moves per change of the velocity of `state` [s], that being the next cycle's.
+        Also (K, J) how far each posture moves per change of the velocity of `state` [s], that being
+        the next cycle's.
         """
-        speed, step = np.abs(state[1]), self._step
-        full = np.floor(speed / step)
-        count = 1 + int((full * speed / 2).sum() * self._period / apart)
-        cycles = np.minimum(full, np.ceil(full.max() * np.arange(count + 1) / count)[:, None])
-        way = cycles * speed - step * cycles * (cycles + 1) / 2
-        return state[0] + np.sign(state[1]) * way * self._period, (1 + cycles) * self._period
+        position, velocity, _ = state
+        speed = np.abs(velocity)
+        full = np.floor(speed / self._step)
+        cycles = np.arange(max(float(full.max()), 1.0) + 1)[:, None]
+        slower = np.maximum(speed - self._step * cycles, 0.0)
+        slower[0] = 0.0
+        way = np.copysign(self._period, velocity) * np.add.accumulate(slower)
+        return position + way, (1 + np.minimum(full, cycles)) * self._period
 
     def sway(self, velocity: Array, braking: Array) -> Array:
         """(J,) how far the ways to rest from two next velocities (J,) are apart at most."""

@@ -5,6 +5,10 @@ the reach: the length of the stretched arm from the joint to the far end of the 
 0 if it moves both parts or none. Along a path on which each joint goes one way, from a to b,
 
   d >= (d(a) + d(b) - sum_j r_j |b_j - a_j|) / 2
+
+That is for parts that are far. Of near ones, postures in between are looked at. Between two where a
+part has moved by h, it may be nearer by h^2 (1 / D + 1 / R) / 8 than at both: it goes straight past
+what is round, D between their middles, or itself in a bow of R about a joint.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Pairs = NDArray[np.intp]
 
+_DIP = 0.0004  # [m] that parts may be nearer between two postures that are looked at
+_NEAR = 0.01  # [m] between parts for which that holds
+_BOW = 0.15  # [m]
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]  # of a cross product
 
 
@@ -31,24 +38,47 @@ class PathDistances:
         self._distances.deactivateAllCollisionPairs()
         self._results = list(self._distances.distanceResults)  # each stays where it is
         self._active: frozenset[int] = frozenset()
-        parts = [_part_reach(model, part) for part in geometry.geometryObjects]
-        ends = [(parts[pair.first], parts[pair.second]) for pair in geometry.collisionPairs]
+        parts = geometry.geometryObjects
+        reaches = [_part_reach(model, part) for part in parts]
+        ends = [(reaches[pair.first], reaches[pair.second]) for pair in geometry.collisionPairs]
         first, second = np.array(ends).transpose(1, 0, 2)
         self._moves = (second > 0) * 1.0 - (first > 0)  # which of both each joint moves, with sign
         self.reach = np.abs(self._moves) * (first + second)
+        radii = np.array([getattr(part.geometry, 'radius', np.inf) for part in parts])
+        middles = [radii[pair.first] + radii[pair.second] for pair in geometry.collisionPairs]
+        bend = 1 / (np.array(middles) + _NEAR) + 1 / _BOW
+        self._steps = (self.reach / np.sqrt(8 * _DIP / bend)[:, None]).T
 
-    def along(self, path: Array, pairs: Pairs) -> tuple[Array, Array]:
-        """Of those pairs (W,), along a path (K, 14) on which each joint goes one way.
+    def looked_at(self, path: Array, pairs: Pairs) -> list[int]:
+        """Which postures of a path (K, 14) tell how near those pairs (W,) come, near as they are.
 
-        Returns distances (K, W), and what none goes below anywhere on the path (W,) [m].
+        Both ends are among them, and as many as there have to be, but not between neighbours.
         """
+        steps = (np.abs(path[1:] - path[:-1]) @ self._steps[:, pairs]).max(axis=1).tolist()
+        chosen, passed = [0], 0.0
+        for k in range(1, len(steps)):
+            passed += steps[k - 1]
+            if passed + steps[k] > 1.0:
+                chosen.append(k)
+                passed = 0.0
+        return [*chosen, len(steps)]
+
+    def along(self, path: Array, pairs: Pairs) -> Array:
+        """(K, W) distances of those pairs (W,) at postures (K, 14) [m]."""
         results, rows = self._activate(pairs), []
         for posture in path:
             self._compute(posture)
-            rows.append([result.min_distance for result in results])
-        distances = np.array(rows)
+            rows += [result.min_distance for result in results]
+        return np.array(rows).reshape(len(path), len(results))
+
+    def lowest(self, path: Array, pairs: Pairs, distances: Array) -> Array:
+        """(W,) below what none of those pairs goes anywhere on a path, by `distances` along it [m].
+
+        Each joint goes one way on the path.
+        """
         change = np.abs(path[1:] - path[:-1]) @ self.reach[pairs].T
-        return distances, (distances[1:] + distances[:-1] - change).min(axis=0) / 2
+        lowest: Array = (distances[1:] + distances[:-1] - change).min(axis=0) / 2
+        return lowest
 
     def gradients(self, postures: Array, pairs: Pairs) -> tuple[Array, Array]:
         """(K, W) distances of pairs (W,) at postures (K, 14), how they change (K, W, 14) [m/rad].

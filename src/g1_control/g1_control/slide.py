@@ -54,7 +54,7 @@ class Slide:
     def __init__(self, clearance: Clearance, margin: float, arms: int) -> None:
         self._clearance, self._arms = clearance, arms
         self._least = margin + ROOM
-        self._ways = WaysToRest(clearance, self._least + _MOST_CURVE, arms)
+        self._ways = WaysToRest(clearance, arms)
         self._margin = self._least  # in this cycle
         self._weights = np.eye(arms)
         self._within = False  # the margin now, or when braking
@@ -72,7 +72,7 @@ class Slide:
         velocities = np.abs((candidate[1, : self._arms], limiter.ahead[1, : self._arms]))
         speed = velocities.reshape(2, 2, -1).sum(axis=2).max()  # what was is in the average too
         self._margin = self._least + min(_CURVE * speed**2, _MOST_CURVE)
-        self._ways.begin(limiter)
+        self._ways.begin(limiter, self._margin + _LEEWAY)
         way = self._ways.of(candidate)
         if way.distances.min(initial=np.inf) >= self._margin:
             return None
@@ -167,7 +167,7 @@ class Slide:
         spare = way.distances - kept
         least_spare = spare.min(axis=0)
         near = least_spare <= max(least_spare.min(), _REACH)
-        nearest = np.unique(spare.argmin(axis=0)[near])
+        nearest = sorted(set(spare.argmin(axis=0)[near].tolist()))
         distances, gradients = self._ways.gradients(way, nearest)
         allowed = kept[nearest]
         least = allowed + _LEEWAY * (allowed >= self._margin) - distances

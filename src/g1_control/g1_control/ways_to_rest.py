@@ -24,60 +24,60 @@ from g1_control.path_distances import Pairs, PathDistances
 
 Array = NDArray[np.float64]
 
-# [rad] of all joints together between postures that are looked at: between two of them, an arm
-# moves 0.3 m times that, and a corner of r = 0.02 m may be (0.3 apart)^2 / 8r nearer than both.
-_APART = 0.02
-
 
 class Way(NamedTuple):
     """Postures (K, 14) on a way to rest, and pairs (W,) that may come near on it.
 
     gains: (K, 14) how far each posture moves per change of the velocity at the start [s];
-    distances: (K, W) of those pairs [m]; room: (P,) what each of all pairs has at least on the way.
+    distances: (K, W) of those pairs [m]; bounds: (P,) what all others have at least.
     """
 
     postures: Array
     gains: Array
     pairs: Pairs
     distances: Array
-    room: Array
+    bounds: Array
 
 
 class WaysToRest:
-    """In each cycle, `begin` first. `least` [m]: pairs that stay farther apart are left out."""
+    """In each cycle, `begin` first."""
 
-    def __init__(self, clearance: Clearance, least: float, arms: int) -> None:
+    def __init__(self, clearance: Clearance, arms: int) -> None:
         self._path_distances = PathDistances(clearance.model, clearance.geometry)
-        self._least, self._arms = least, arms
+        self._least, self._arms = 0.0, arms
         self._ways: dict[bytes, Way] = {}  # by the state where they start
 
-    def begin(self, limiter: Limiter) -> None:
-        """A cycle from `limiter.ahead` on."""
-        ahead = self._key(limiter.ahead)
-        known = self._ways.get(ahead)
-        self._limiter = limiter
+    def begin(self, limiter: Limiter, least: float) -> None:
+        """A cycle from `limiter.ahead` on; pairs that stay `least` [m] apart are left out."""
+        known = self._ways.get(self._key(limiter.ahead))
+        self._limiter, self._least = limiter, least
         if known is None:
             pairs = len(self._path_distances.reach)
             known = self._look(limiter.ahead, np.ones(pairs, bool), np.zeros(pairs))
-        self._room, self._ways = known.room, {}
+        self._bounds = self._lowest(known)
+        self._ways = {}
         self._reference = limiter.braking()
 
     def of(self, state: Array) -> Way:
         """From a state (3, J) that may be next."""
         key = self._key(state)
         if key not in self._ways:
-            room = self._room - self._path_distances.reach @ self._sway(state[1])
-            self._ways[key] = self._look(state, room < self._least, room)
+            bounds = self._bounds - self._path_distances.reach @ self._sway(state[1])
+            self._ways[key] = self._look(state, bounds < self._least, bounds)
         return self._ways[key]
 
     def braking(self) -> Way:
         """From where the arms are, with all pairs that the next cycle may bring near."""
         low, high = self._limiter.velocity_range()
         sway = np.maximum(self._sway(low), self._sway(high))
-        room = self._room - self._path_distances.reach @ sway
-        way = self._look(self._limiter.ahead, room < self._least, self._room)
+        bounds = self._bounds - self._path_distances.reach @ sway
+        way = self._look(self._limiter.ahead, bounds < self._least, self._bounds)
         self._ways[self._key(self._reference)] = way
         return way
+
+    def gradients(self, way: Way, postures: list[int]) -> tuple[Array, Array]:
+        """As `PathDistances.gradients`, of the pairs of a way at some of its postures."""
+        return self._path_distances.gradients(way.postures[postures], way.pairs)
 
     def _sway(self, velocity: Array) -> Array:
         return self._limiter.sway(velocity, self._reference[1])[: self._arms]
@@ -85,18 +85,21 @@ class WaysToRest:
     def _key(self, state: Array) -> bytes:
         return state[:2, : self._arms].tobytes()
 
-    def gradients(self, way: Way, postures: NDArray[np.intp]) -> tuple[Array, Array]:
-        """As `PathDistances.gradients`, of the pairs of a way at some of its postures."""
-        return self._path_distances.gradients(way.postures[postures], way.pairs)
-
-    def _look(self, state: Array, near: NDArray[np.bool_], room: Array) -> Way:
+    def _look(self, state: Array, near: NDArray[np.bool_], bounds: Array) -> Way:
         pairs = near.nonzero()[0]
         if not len(pairs):
             none = np.zeros((0, self._arms))
-            return Way(none, none, pairs, none[:, :0], room)
-        path, gains = self._limiter.braking_path(state, _APART)
-        path, gains = path[:, : self._arms], gains[:, : self._arms]
-        distances, low = self._path_distances.along(path, pairs)
-        room = room.copy()
-        room[pairs] = low
-        return Way(path, gains, pairs, distances, room)
+            return Way(none, none, pairs, none[:, :0], bounds)
+        path, gains = self._limiter.braking_path(state)
+        path = path[:, : self._arms]
+        chosen = self._path_distances.looked_at(path, pairs)
+        path, gains = path[chosen], gains[chosen, : self._arms]
+        return Way(path, gains, pairs, self._path_distances.along(path, pairs), bounds)
+
+    def _lowest(self, way: Way) -> Array:
+        """(P,) what each of all pairs has at least on a way."""
+        if not len(way.pairs):
+            return way.bounds
+        bounds = way.bounds.copy()
+        bounds[way.pairs] = self._path_distances.lowest(way.postures, way.pairs, way.distances)
+        return bounds
