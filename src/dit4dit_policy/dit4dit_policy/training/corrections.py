@@ -26,8 +26,9 @@ from g1_description import Embodiment
 
 #: (H, W) of recorded pictures.
 SIZE = (240, 320)
-_SOONEST = 1.0  # [s] for which the policy drives at least,
-_MEAN = 9.0  # and on average thereafter
+_EARLY = (1.0, 6.0)  # [s] the policy drives at least and at most, in most attempts;
+_LATE = 0.25  # in this share of them until it stands still, or for
+_LATEST = 25.0  # [s]: long after it would have been done, as after a grasp that missed
 _STALL = 2.0  # [s] without a motion are a stall: the expert takes over,
 _MOVED = 0.02  # [rad, m] and this is a motion
 _PLANS = 3  # of the expert, each from what the one before has left
@@ -85,7 +86,7 @@ class Corrector:
     def correct(self, attempt: Attempt, writer: DatasetWriter) -> Correction:
         """One attempt; it is written where the expert has brought it to its end."""
         rng = np.random.default_rng((attempt.seed, 3))
-        until = _SOONEST + rng.exponential(_MEAN)
+        until = _LATEST if rng.uniform() < _LATE else rng.uniform(*_EARLY)
         self._rows, self._plan, self._driver = [], 0, _Driver(self._policy)
         observation = self._environment.reset(attempt.task, attempt.seed, attempt.variant)
         if not self._rows:
