@@ -4,7 +4,8 @@
 
 listens where the service does, 127.0.0.1:60061, and sends the poses of somebody who draws circles
 of 10 cm with both hands, until Ctrl-C. `g1 launch teleop_record.launch.py` and `g1 arm` beside it:
-the arms of the simulated robot follow.
+the arms of the simulated robot follow. With --keys the keys of the terminal move the hands and
+press the buttons, so that an episode can be recorded without a headset.
 
 The protocol is gRPC, service PXREAService.EAService of XRoboToolkit-PC-Service: the SDK sends a
 SendBeat every half second, and reads ServerFeedback messages from WatchServerFeedback. One of them
@@ -174,16 +175,26 @@ def _varint(number: int) -> bytes:
 
 
 def main() -> int:
-    """Draws circles until Ctrl-C."""
+    """Draws circles, or follows the keys, until Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog='python -m g1_fakes.xr_service',
         description='A PICO headset and its PC service, for the real XRoboToolkit SDK.',
     )
     parser.add_argument('--port', type=int, default=PORT, help='default: %(default)s')
-    service = XrService(circling, parser.parse_args().port)
-    print('both hands draw circles, until Ctrl-C', flush=True)
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    parser.add_argument('--keys', action='store_true', help='keys of this terminal move the hands')
+    given = parser.parse_args()
+    if given.keys:
+        from g1_fakes.hand_keys import HandKeys, follow
+
+        hands = HandKeys()
+        service = XrService(hands.measure, given.port)
+        with suppress(KeyboardInterrupt):
+            follow(hands)
+    else:
+        service = XrService(circling, given.port)
+        print('both hands draw circles, until Ctrl-C', flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
     service.close()
     return 0
 
