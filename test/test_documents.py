@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from g1_data.validate import validate
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path
@@ -31,3 +33,9 @@ def test_files_that_commands_name_are_there(document):
 def test_readme_can_be_read_in_five_minutes():
     """About 150 words a minute, read aloud."""
     assert len((ROOT / 'README.md').read_text().split()) <= 800
+
+
+def test_the_first_motion_that_ships_is_a_small_valid_dataset():
+    root = ROOT / 'docs' / 'first-motion'
+    assert validate(root) == []
+    assert sum(path.stat().st_size for path in root.rglob('*') if path.is_file()) < 300_000

@@ -27,6 +27,7 @@ setup(
             'g1 = g1_sim.environment:make',
         ],
         'g1.commands': [
+            'camera = g1_sim.nodes.camera_command:main',
             'expert = g1_sim.expert_command:main',
             'tasks = g1_sim.contact_sheet:main',
         ],

@@ -20,6 +20,7 @@ USAGE = """usage: g1 COMMAND ...
   recorder start | save | discard  an episode, without a headset             (g1 recorder --help)
   grippers [--calibrate]          motor angles of the grippers; their calibration
                                                                               (g1 grippers --help)
+  camera overlay                  the camera's picture over the simulated one   (g1 camera --help)
   bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
   demo                            run a task in simulation and write a report   (g1 demo --help)
   record-demo                     record a scripted operator in simulation (... --help)

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from g1_data import assemble, version3
+from g1_data import assemble, layout, version3
 from g1_data.contact_sheet import contact_sheet
 from g1_data.dataset import Dataset
-from g1_data.disk import explained
+from g1_data.disk import explained, new_file
 from g1_data.mapping import ColumnMap
 from g1_data.repair import rewrite_statistics
 from g1_data.schema import ACTION_KEY, STATE_KEY
@@ -79,6 +79,7 @@ def _command(
 def _info(arguments: Any, mapping: ColumnMap | None) -> int:
     root: Path = arguments.root
     dataset = Dataset(root, mapping)
+    picture = new_file(arguments.picture) if arguments.picture else None
     frames = sum(episode.length for episode in dataset.episodes)
     size = sum(path.stat().st_size for path in root.rglob('*') if path.is_file())
     table = Table(title=str(root), show_header=False)
@@ -107,9 +108,9 @@ def _info(arguments: Any, mapping: ColumnMap | None) -> int:
             console.print(_joints(dataset))
         except ValueError as error:
             console.print(str(error), style='yellow', markup=False, soft_wrap=True)
-    if arguments.picture is not None:
-        contact_sheet(dataset, arguments.picture, lambda episodes: _track(episodes, 'drawing'))
-        console.print(f'contact sheet: {arguments.picture}')
+    if picture is not None:
+        contact_sheet(dataset, picture, lambda episodes: _track(episodes, 'drawing'))
+        console.print(f'contact sheet: {picture}', soft_wrap=True)
     return 0
 
 
@@ -155,7 +156,8 @@ def _validate(arguments: Any, mapping: ColumnMap | None) -> int:
         console.print(f'[red]{root}: {many}', soft_wrap=True)
         return 1
     episodes = len(Dataset(root, mapping).episodes)
-    console.print(f'[green]{root}: valid, {episodes} episodes', soft_wrap=True)
+    many = '1 episode' if episodes == 1 else f'{episodes} episodes'
+    console.print(f'[green]{root}: valid, {many}', soft_wrap=True)
     return 0
 
 
@@ -189,6 +191,10 @@ def _stats(arguments: Any, _mapping: ColumnMap | None) -> int:
 
 def _convert(arguments: Any, mapping: ColumnMap | None) -> int:
     to_version3 = arguments.to == version3.VERSION
+    if layout.version(arguments.root) == arguments.to:
+        raise ValueError(
+            f'{arguments.root} is LeRobot {arguments.to} already, there is nothing to convert'
+        )
     convert = version3.to_version3 if to_version3 else version3.from_version3
     convert(arguments.root, arguments.out, lambda rows: _track(rows, 'converting'), mapping)
     print(f'{arguments.out}: written as LeRobot {arguments.to}')

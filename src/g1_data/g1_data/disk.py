@@ -25,6 +25,14 @@ def explained(error: OSError) -> str:
     return f'{place}{said}'
 
 
+def new_file(path: Path) -> Path:
+    """The path, its folder made. ValueError where there is a file already: none is overwritten."""
+    if path.exists():
+        raise ValueError(f'{path} exists and is kept; choose another name')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @contextmanager
 def says_full_disk(folder: Path) -> Iterator[None]:
     """Turns an error of a library that does not say so into the OSError of a full disk."""

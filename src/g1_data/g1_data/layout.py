@@ -84,11 +84,18 @@ def read_info(root: Path, versions: Sequence[str] = (VERSION,)) -> dict[str, Any
         raise ValueError(f'{path}: expected a mapping, got {str(info)[:100]}')
     found = info.get('codebase_version')
     if found not in versions:
-        remedy = '`g1 dataset convert` writes v2.1 of v3.0 and the other way'
+        remedy = f'g1 dataset convert {root} --to {versions[0]} --out DIR writes it as that'
         if found in READABLE:
             remedy = '`g1 dataset merge` writes it as v2.1'
         raise ValueError(f'{path}: codebase_version: expected {versions[0]}, got {found}; {remedy}')
     return info
+
+
+def version(root: Path) -> str:
+    """What a dataset says that it is, as v2.1; '' where it does not say."""
+    path = root / 'meta' / 'info.json'
+    info = read_json(path) if path.is_file() else None
+    return str(info.get('codebase_version', '')) if isinstance(info, dict) else ''
 
 
 def read_modality(root: Path) -> Any:

@@ -201,3 +201,29 @@ def test_each_fault_is_named(
     output = capsys.readouterr().out
     assert message in output
     assert output.splitlines()[-1].endswith(('1 fault', 'faults'))
+
+
+def test_a_dataset_of_that_format_already_needs_no_conversion(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['convert', str(root), '--to', 'v2.1', '--out', str(tmp_path / 'x')]) == 2
+    assert 'is LeRobot v2.1 already, there is nothing to convert' in capsys.readouterr().err
+    three = tmp_path / 'three'
+    assert main(['convert', str(root), '--to', 'v3.0', '--out', str(three)]) == 0
+    assert main(['convert', str(three), '--to', 'v3.0', '--out', str(tmp_path / 'x')]) == 2
+    assert 'is LeRobot v3.0 already' in capsys.readouterr().err
+    assert main(['validate', str(three)]) == 1
+    said = ' '.join(capsys.readouterr().out.split())
+    assert f'g1 dataset convert {three} --to v2.1 --out DIR' in said
+    assert said.endswith('1 fault')
+    assert not (tmp_path / 'x').exists()
+
+
+def test_a_picture_that_is_there_is_kept(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / 'sheet.png'
+    picture.write_text('mine')
+    assert main(['info', str(root), '--picture', str(picture)]) == 2
+    assert 'sheet.png exists and is kept' in capsys.readouterr().err
+    assert picture.read_text() == 'mine'

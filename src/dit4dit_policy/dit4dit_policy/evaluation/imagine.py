@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from g1_data.disk import new_file
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.policy import DiT4DiTPolicy
@@ -70,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the noise (default: 0)')
     parser.add_argument(
         '--out', type=Path, metavar='FILE',
-        help='the video (default: future.mp4), or some of the moments measured (default: '
-        'imagined.png)',
+        help='the video (default: runs/<time>-future.mp4), or some of the moments measured '
+        '(default: runs/<time>-imagined.png)',
     )  # fmt: skip
 
 
@@ -91,6 +94,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from dit4dit_policy.inference.shipped import load_policy
 
+    out = new_file(arguments.out or _in_runs('future.mp4'))
     clip = _Clip(arguments.clip, arguments.at) if arguments.clip else None
     image = clip.frame(0.0) if clip else _read_image(arguments.image)
     assert image is not None
@@ -109,11 +113,13 @@ def main(arguments: argparse.Namespace) -> int:
             on_step=lambda: progress.advance(bar),
         )
     real = [clip.frame(time) for time in imagined.times] if clip else None
-    out = arguments.out or Path('future.mp4')
-    out.parent.mkdir(parents=True, exist_ok=True)
     _write(out, f'{policy.model_id}: {arguments.task}', imagined, real)
     print(f'{out}: {imagined.times[-1]:.1f} s ahead')
     return 0
+
+
+def _in_runs(name: str) -> Path:
+    return Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-{name}'
 
 
 def _measure(arguments: argparse.Namespace) -> int:
@@ -123,7 +129,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     from dit4dit_policy.evaluation import imagination
     from dit4dit_policy.inference.shipped import load_policy
 
-    policy, out = load_policy(arguments.checkpoint), arguments.out or Path('imagined.png')
+    out = new_file(arguments.out or _in_runs('imagined.png'))
+    policy = load_policy(arguments.checkpoint)
     _check_generates(policy)
     seen = imagination.moments(policy, arguments.measure, arguments.examples)
     with Progress() as progress:
