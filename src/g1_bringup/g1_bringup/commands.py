@@ -7,11 +7,20 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from g1_bringup.arguments import check
 from g1_bringup.launcher import start
 from g1_bringup.system import ArgumentError, System
 from g1_bringup.systems import find, systems
+
+RUN_HELP = """usage: g1 run PACKAGE EXECUTABLE [--ros-args ...]
+
+Runs one node in this terminal until Ctrl-C, as ros2 run does where that is installed:
+  g1 run g1_control watchdog
+  g1 run g1_sim sim_node --ros-args --params-file config/sim.yaml -p task:=stack_cups"""
 
 
 def launch(words: list[str]) -> int:
@@ -41,6 +50,26 @@ def launch(words: list[str]) -> int:
         sys.stdout.flush()
         os.execvp('ros2', ['ros2', 'launch', 'g1_bringup', file, *given_words])
     return start(system, values)
+
+
+def run_node(words: list[str]) -> int:
+    """`g1 run PACKAGE EXECUTABLE ...`: one node in this terminal, as `ros2 run` would."""
+    if not words or words[0] in ('-h', '--help'):
+        print(RUN_HELP)
+        return 0
+    package, *rest = words
+    try:
+        folder = Path(get_package_prefix(package), 'lib', package)
+    except (PackageNotFoundError, ValueError):
+        raise ArgumentError(f'no package {package}; g1 run --help shows an example') from None
+    there = sorted(path.name for path in folder.glob('*') if os.access(path, os.X_OK))
+    if rest and rest[0] in there:
+        sys.stdout.flush()
+        os.execv(folder / rest[0], [str(folder / rest[0]), *rest[1:]])
+    asked = f' {rest[0]}' if rest else ''
+    raise ArgumentError(
+        f'{package} has no executable{asked}; choose one of: {", ".join(there) or "none"}'
+    )
 
 
 def help_text() -> str:

@@ -13,6 +13,7 @@ USAGE = """usage: g1 COMMAND ...
 
   launch FILE [name:=value ...]   start a system                                (g1 launch --help)
   launch FILE --show-args         the arguments it takes
+  run PACKAGE EXECUTABLE          one node                                         (g1 run --help)
   check                           is everything ready for the arms to move?     (g1 check --help)
   status                          how the running system and its recording are  (g1 status --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done

@@ -88,3 +88,15 @@ def test_fingers_that_were_not_moved_are_told(robot):
         program.say('')
         assert program.ended() == 1
     assert 'left: expected shut and open at least 0.3 rad apart' in program.output
+
+
+def test_one_node_runs_in_a_terminal_until_ctrl_c(robot):
+    with g1('run', 'g1_control', 'watchdog') as program:
+        robot.wait_for(lambda: 'watchdog' in robot.node.get_node_names(), 'the node')
+        assert program.interrupt() == 0
+
+
+def test_a_node_that_is_not_there_is_told_with_those_that_are():
+    with g1('run', 'g1_control', 'nobody') as program:
+        assert program.ended() == 2
+    assert 'g1_control has no executable nobody; choose one of: control_node' in program.output

@@ -40,7 +40,7 @@ def main() -> int:
     log = given.log or sys.stdout
     ports: dict[str, Port] = {side: Port(folder / side, [Servo(9)], log) for side in SIDES}
     arguments = ' '.join(f'-p {side}_port:={port.path}' for side, port in ports.items())
-    print(f'ros2 run g1_control gripper_node --ros-args {arguments}', flush=True)
+    print(f'g1 run g1_control gripper_node --ros-args {arguments}', flush=True)
     with suppress(KeyboardInterrupt):
         for text in sys.stdin:
             if text.strip():

@@ -108,7 +108,7 @@ def watchdog(s: Snapshot) -> Finding | None:
         'watchdog',
         f'heard {age * 1e3:.0f} ms ago' if age >= 0.0 else 'never heard',
         'every launch file starts it beside control_node, which does not arm without it: '
-        'ros2 run g1_control watchdog',
+        'g1 run g1_control watchdog',
         fail=not 0.0 <= age < 0.5,
     )
 

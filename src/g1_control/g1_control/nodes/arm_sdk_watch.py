@@ -41,7 +41,7 @@ class ArmSdkWatch:
     def watchdog_fault(self) -> str:
         """What is wrong with the watchdog, and what to do; empty if nothing."""
         if self._heard_at is None:
-            return 'no watchdog yet; start it: ros2 run g1_control watchdog'
+            return 'no watchdog yet; start it: g1 run g1_control watchdog'
         if self.age > _LOST:
             return f'the watchdog is silent for {self.age:.1f} s; has it died? start it again'
         return ''

@@ -1,6 +1,6 @@
 """Stands in for the head camera on a robot without one: recorded pictures on the camera's topics.
 
-ros2 run g1_fakes camera_replay --ros-args -p path:=episode_000000.mp4
+g1 run g1_fakes camera_replay --ros-args -p path:=episode_000000.mp4
 """
 
 from __future__ import annotations
