@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo record-demo test test-slow lint docs bench faults libero clean
+.PHONY: help setup demo record-demo test test-slow lint docs bench faults libero robocasa clean
 
 TASK ?= arrange_flower
 SEED ?= 0
@@ -42,5 +42,8 @@ faults: setup  ## injects every fault of the safety table into the running syste
 libero:  ## the simulator of LIBERO in .venv-libero, for `dit4dit eval --env libero --suite libero_spatial`
 	@scripts/benchmark_venv.sh libero
 
+robocasa:  ## the simulator of RoboCasa-GR1 in .venv-robocasa, without the meshes of its objects, for `dit4dit eval --env gr1`
+	@scripts/benchmark_venv.sh robocasa
+
 clean:  ## removes what set-up made (not runs/)
-	rm -rf .venv .venv-libero build install log setup.bash
+	rm -rf .venv .venv-libero .venv-robocasa build install log setup.bash

@@ -20,6 +20,7 @@ setup(
     license='Apache-2.0',
     entry_points={
         'dit4dit.environments': [
+            'gr1 = dit4dit_benchmarks.robocasa_gr1.environment:make',
             'libero = dit4dit_benchmarks.libero.environment:make',
         ],
     },

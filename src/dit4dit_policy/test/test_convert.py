@@ -121,6 +121,23 @@ def test_a_released_checkpoint_becomes_ours_and_infers(file, cosmos_folder, caps
     assert 'steps_1_pytorch_model.pt' in capsys.readouterr().out
 
 
+def test_one_for_libero_keeps_the_pairs_of_its_states_and_its_gripper_as_it_is(file):
+    """The training interleaves sine and cosine of each number there."""
+    bounds = {'min': [-0.5] * 6 + [0.0], 'max': [0.5] * 6 + [1.0]}
+    states = {'min': [-1.0] * 8, 'max': [1.0] * 8}
+    path = file.parents[1] / 'dataset_statistics.json'
+    path.write_text(json.dumps({'franka': {'state': states, 'action': bounds}}))
+    code, out = _convert(file, '--step', 0.05, '--robot', 'libero_panda')
+    assert code == 0
+    policy = DiT4DiTPolicy.load(out, load_embodiment('libero_panda'))
+    assert policy.cameras == ('agentview', 'wrist')
+    encoded = policy.processor.encode_state(np.arange(8.0))
+    np.testing.assert_allclose(encoded[:16:2], np.sin(np.arange(8.0)), atol=1e-6)
+    np.testing.assert_allclose(encoded[1:16:2], np.cos(np.arange(8.0)), atol=1e-6)
+    action = policy.processor.decode_action(torch.tensor([0.0, 2.0, -1.0, 0.0, 0.0, 0.0, 0.6]))
+    np.testing.assert_allclose(action, [0.0, 0.5, -0.5, 0.0, 0.0, 0.0, 1.0])
+
+
 def test_without_a_cosmos_folder_the_vae_is_included(file):
     code, out = _convert(file, '--step', 0.05)
     assert code == 0
