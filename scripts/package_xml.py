@@ -81,7 +81,7 @@ FROM_PYPI = {
         'rosbags',
     ),
     *('safetensors', 'setuptools', 'tokenizers', 'torch', 'transformers', 'unitree_sdk2py'),
-    *('xrobotoolkit_sdk',),
+    *('viser', 'xrobotoolkit_sdk'),
 }
 #: Packages whose nodes or launch files g1_bringup starts, beside those its descriptions name.
 _STARTED = {'g1_bringup': {'ros2launch'}}

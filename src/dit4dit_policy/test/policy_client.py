@@ -16,6 +16,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
@@ -52,6 +53,7 @@ class PolicyClient(Node):
         self.success = self.create_publisher(Bool, 'sim/success', STATUS)
         self.scene = self.create_publisher(String, 'sim/instruction', STATUS)
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
+        self.stopping = self.create_client(Trigger, 'policy/stop')
         self.change_state = self.create_client(ChangeState, 'policy_node/change_state')
         self.pixels = np.random.default_rng(0).integers(0, 255, 640 * 480 * 3, np.uint8).tobytes()
         self.create_timer(1 / 15, self._publish_image)
@@ -108,6 +110,11 @@ class PolicyClient(Node):
         future = self.change_state.call_async(request)
         wait_until(future.done, f'lifecycle transition {number}')
         return future.result().success
+
+    def stop(self) -> tuple[bool, str]:
+        future = self.stopping.call_async(Trigger.Request())
+        wait_until(future.done, 'the answer of policy/stop')
+        return future.result().success, future.result().message
 
 
 def start(*parameters):

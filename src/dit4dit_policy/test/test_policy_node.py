@@ -154,6 +154,17 @@ def test_the_newest_goal_takes_over(outside, process):
     assert outside.result(second).result.error_code == RunTask.Result.CANCELED
 
 
+def test_stop_ends_whatever_is_run(outside, process):
+    handle = outside.goal('arrange_flower')
+    wait_until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
+    assert outside.stop() == (True, 'stopped: arrange_flower')
+    result = outside.result(handle)
+    assert result.status == GoalStatus.STATUS_ABORTED
+    assert result.result.error_code == RunTask.Result.CANCELED
+    wait_until(lambda: outside.status().state == PolicyStatus.IDLE, 'the status to tell')
+    assert outside.stop() == (False, 'no task to stop')
+
+
 def test_deactivated_it_refuses_goals_and_activated_it_works_again(outside, process):
     handle = outside.goal('arrange_flower')
     assert outside.transition(Transition.TRANSITION_DEACTIVATE)

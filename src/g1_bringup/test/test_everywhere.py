@@ -1,4 +1,4 @@
-"""What every launch file takes: a namespace and a log level."""
+"""What every launch file takes: a console, a namespace and a log level."""
 
 import pytest
 
@@ -20,6 +20,16 @@ def test_every_launch_file_takes_a_namespace_and_a_log_level(name):
             assert '__ns:=/lab/g1' in words
             assert words[words.index('--log-level') + 1] == 'warn'
     assert not any('__ns' in word for n in system.nodes for word in command_or_none(n, system))
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_every_launch_file_can_add_the_console_whose_end_stops_nothing(name):
+    system = systems()[name]
+    consoles = [n for n in system.nodes if n.executable == 'console_node']
+    assert not set(consoles) & set(system.started(check(system, {})))
+    (console,) = consoles
+    assert console in system.started(check(system, {'console': 'true'}))
+    assert not console.required
 
 
 def command_or_none(node, system):

@@ -16,6 +16,8 @@ USAGE = """usage: g1 COMMAND ...
   run PACKAGE EXECUTABLE          one node                                         (g1 run --help)
   check                           is everything ready for the arms to move?     (g1 check --help)
   status                          how the running system and its recording are  (g1 status --help)
+  console                         a page in the browser that shows and asks all this
+                                                                               (g1 console --help)
   arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
                                                                                    (g1 arm --help)
   recorder start | save | discard  an episode, without a headset             (g1 recorder --help)

@@ -21,10 +21,14 @@ class PolledSubscription:
     """
 
     def __init__(self, node: Node, kind: Any, topic: str, qos: QoSProfile) -> None:
-        self._kind = kind
+        self._node, self._kind = node, kind
         self._subscription = node.create_subscription(
             kind, topic, never_served, qos, callback_group=Unserved(), raw=True
         )
+
+    def close(self) -> None:
+        """Hears no more: what is sent goes past this computer's network too."""
+        self._node.destroy_subscription(self._subscription)
 
     def take(self) -> Iterator[tuple[bytes, dict[str, int]]]:
         """Messages since the last call, oldest first, each with its source_timestamp and

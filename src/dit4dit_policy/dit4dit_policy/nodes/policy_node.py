@@ -14,6 +14,7 @@ from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
 from dit4dit_policy.inference.shipped import described
@@ -57,6 +58,7 @@ class PolicyNode(LifecycleNode):
         self._server = RunTaskServer(
             self, self._tasks, not_ready=self._not_ready, start=self._start
         )
+        self.create_service(Trigger, 'policy/stop', self._on_stop)
         self.create_subscription(String, 'sim/instruction', self._take_instruction, STATUS)
         # On a steady clock: the status has to come also where simulated time stands still.
         steady_timer(self, _TICK, self._tick)
@@ -158,6 +160,15 @@ class PolicyNode(LifecycleNode):
         self._scene_instruction = message.data
         if self._run is not None and not self._server.busy:
             self._run.instruction = self._instruction()
+
+    def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Ends whatever is run: somebody's goal, or the task of the parameter."""
+        task = self._run.task if self._run is not None else ''
+        self._server.end(RunTask.Result.CANCELED, 'stopped by policy/stop')
+        self._start(None)
+        response.success = bool(task)
+        response.message = f'stopped: {task}' if task else 'no task to stop'
+        return response
 
     # --- chunks ---
 

@@ -164,7 +164,7 @@ class RunTaskServer:
         error_code, text = await goal.ended
         if error_code == RunTask.Result.NONE:
             handle.succeed()
-        elif error_code == RunTask.Result.CANCELED:
+        elif error_code == RunTask.Result.CANCELED and handle.is_cancel_requested:
             handle.canceled()
         else:
             handle.abort()

@@ -1,4 +1,4 @@
-"""What every launch file takes: where its names are, and how much its nodes say."""
+"""What every launch file takes: a console, where its names are, and how much its nodes say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from g1_bringup.system import Argument, ArgumentError, System, Value
+from g1_bringup.system import Argument, ArgumentError, Node, System, Value
 
 _NAME = r'[A-Za-z][A-Za-z0-9_]*'
 NAMESPACE = Argument(
@@ -17,13 +17,29 @@ NAMESPACE = Argument(
 LOG_LEVEL = Argument(
     'log_level', 'info', 'Least severe lines that are logged.', ('debug', 'info', 'warn', 'error')
 )
+CONSOLE = Argument(
+    'console',
+    False,
+    'Serve a page at http://127.0.0.1:8088 that shows robot, cameras and safety state, and asks to '
+    'arm, stop and record; with another address, by console.yaml, it needs a token.',
+)
+#: Its end stops nothing else.
+_CONSOLE_NODE = Node(
+    'g1_console',
+    'console_node',
+    config=('console.yaml',),
+    when=(('console', 'true'),),
+    required=False,
+    nice=5,
+)
 
 
 def with_common_arguments(system: System) -> System:
     """The system, which takes these arguments too."""
     return replace(
         system,
-        arguments=(*system.arguments, NAMESPACE, LOG_LEVEL),
+        arguments=(*system.arguments, CONSOLE, NAMESPACE, LOG_LEVEL),
+        nodes=(*system.nodes, _CONSOLE_NODE),
         checks=(*system.checks, _check_namespace),
     )
 

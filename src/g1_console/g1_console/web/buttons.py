@@ -1,0 +1,55 @@
+"""What can be pressed, beside the emergency stop in the bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import viser
+
+from g1_console.web.requests import Requests
+
+_LONGEST = 3600.0  # [s] of a task
+
+
+class ControlButtons:
+    """Arm, disarm, reset; made within viser's current folder."""
+
+    def __init__(self, gui: viser.GuiApi, requests: Requests) -> None:
+        _group(gui, 'Arms', ('arm', 'disarm', 'reset'), requests)
+
+
+class TaskButtons:
+    """A task or a sentence, and run or stop."""
+
+    def __init__(self, gui: viser.GuiApi, requests: Requests, tasks: Mapping[str, str]) -> None:
+        self._task = gui.add_dropdown('Task', tuple(tasks))
+        self._sentence = gui.add_text(
+            'or a sentence', '', hint='What the robot is to do, in words, in place of the task'
+        )
+        self._seconds = gui.add_number(
+            'for at most', 60.0, min=1.0, max=_LONGEST, step=1.0, hint='seconds'
+        )
+        group = gui.add_button_group('Policy', ('run', 'stop'))
+
+        @group.on_click
+        def _(event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
+            if event.target.value == 'stop':
+                requests.ask('stop')
+            else:
+                words = self._sentence.value.strip() or self._task.value
+                requests.run(words, self._seconds.value)
+
+
+class EpisodeButtons:
+    """Start, save, discard."""
+
+    def __init__(self, gui: viser.GuiApi, requests: Requests) -> None:
+        _group(gui, 'Episode', ('start', 'save', 'discard'), requests)
+
+
+def _group(gui: viser.GuiApi, label: str, names: tuple[str, ...], requests: Requests) -> None:
+    group = gui.add_button_group(label, names)
+
+    @group.on_click
+    def _(event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
+        requests.ask(event.target.value)
