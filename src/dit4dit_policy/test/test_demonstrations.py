@@ -1,5 +1,6 @@
 """Demonstrations as training reads them from datasets."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +46,20 @@ def test_each_frame_of_an_episode_of_two_tasks_is_of_its_own(tmp_path: Path) -> 
     data = Demonstrations.read({str(root): 1.0, str(tmp_path / 'two'): 1.0}, toy.embodiment())
     named = [data.instructions[task] for task in data.task]
     assert named == [toy.INSTRUCTION] * length + tasks
+
+
+def test_lists_that_lie_about_rate_or_length_are_refused(tmp_path: Path) -> None:
+    root = toy.record(tmp_path / 'set', 2)
+    path = root / 'meta' / 'episodes.jsonl'
+    lines = path.read_text()
+    path.write_text(lines.replace('"length": ', '"length": 1000000000000', 1))
+    with pytest.raises(ValueError, match='rows of episodes.jsonl, got'):
+        Demonstrations.read({str(root): 1.0}, toy.embodiment())
+    path.write_text(lines)
+    info = json.loads((root / 'meta/info.json').read_text())
+    info['fps'] *= 2
+    (root / 'meta/info.json').write_text(json.dumps(info))
+    with pytest.raises(
+        ValueError, match=r'mp4: expected the \d+ frames a second of info.json, got'
+    ):
+        Demonstrations.read({str(root): 1.0}, toy.embodiment())

@@ -5,6 +5,7 @@ Shapes: N frames of all datasets one after the other, S numbers of a state, A of
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.processor import Processor, encoded_for, side_by_side, view
 from dit4dit_policy.model.config import ModelConfig
 from g1_data.dataset import Dataset, Episode
+from g1_data.packets import probe
 from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
 
@@ -89,9 +91,14 @@ class Demonstrations:
                 'action': _places(source, 'action', source.action_names, embodiment.action_names),
             }
             for camera in embodiment.cameras.values():
-                source.video_key(camera)  # a missing one is told before anything is read
+                _check_rate(source, camera)  # before anything is read
             for episode in source.episodes:
                 read = source.read_finite(episode.index, (STATE_KEY, ACTION_KEY))
+                if (rows := len(read[STATE_KEY])) != episode.length:
+                    raise ValueError(
+                        f'{source.data_path(episode.index)}: expected the {episode.length} rows of '
+                        f'episodes.jsonl, got {rows}'
+                    )
                 length = len(read[STATE_KEY][::stride])
                 count += length
                 for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
@@ -222,6 +229,18 @@ def _stride(source: Dataset, step: float) -> int:
             f'{source.root}: {source.fps} frames per second do not divide into steps of {step:g} s'
         )
     return stride
+
+
+def _check_rate(source: Dataset, camera: Camera) -> None:
+    """ValueError: there is no such camera, or its videos are of another rate than the dataset."""
+    key = source.video_key(camera)
+    if not source.episodes or not (path := source.video_path(0, key)).is_file():
+        return  # that is told by who reads it
+    rate = probe(path).rate
+    if rate is None or not math.isclose(rate, source.fps, rel_tol=1e-3):
+        raise ValueError(
+            f'{path}: expected the {source.fps} frames a second of info.json, got {rate}'
+        )
 
 
 def _taught(source: Dataset, episode: int) -> NDArray[np.bool_]:
