@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import pinocchio
@@ -29,12 +30,13 @@ from g1_sim.waypoints import (
 )
 
 Array = NDArray[np.float64]
+Way = TypeVar('Way')
 
 OPEN = 0.040  # [m a finger]
 TILT = np.radians(28)  # of the approach to what stands, downwards
 _TILTS = (TILT, np.radians(40), np.radians(52), np.radians(18))
 _LYING_TILTS = tuple(np.radians((50, 62, 75, 40, 30)))
-_STEEP = tuple(np.radians((64, 76, 86)))  # of hands that close across what lies sideways
+_STEEP = tuple(np.radians((64, 76, 86, 52, 40)))  # of hands that close across what lies sideways
 _ABOVE_AXIS = 0.012  # [m] at most between the middle of what lies and where it is taken
 _YAWS = (0.0, 0.35, -0.35, 0.7, -0.7)  # [rad] off the straight way from the shoulder
 _FINGERTIP, _FINGER_WIDTH = 0.02, 0.02  # [m] beyond the grasp frame, and of a finger
@@ -49,7 +51,7 @@ _FURTHEST = (
     (0.355, 0.400, 0.445, 0.468, 0.482, 0.497, 0.505, 0.512, 0.512),
 )
 _SLACK = 0.01  # [m]
-LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
+_LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.06  # [m]
 _SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
 _APART = 0.09  # [m] between things that are put down
@@ -73,9 +75,16 @@ def standing(hand: Side, point: ArrayLike, tilts: Sequence[float] = _TILTS) -> I
 
 
 def lying(
-    hand: Side, point: ArrayLike, axis: Array, tilts: Sequence[float] = _LYING_TILTS
+    hand: Side,
+    point: ArrayLike,
+    axis: Array,
+    tilts: Sequence[float] = _LYING_TILTS,
+    above: float = _ABOVE_AXIS,
 ) -> Iterator[Array]:
-    """Grasps (4, 4) across something long that lies along `axis` (3,), at `point` of it."""
+    """Grasps (4, 4) across something long that lies along `axis` (3,), at `point` of it.
+
+    above: at most between its middle and where a hand that is turned takes it [m].
+    """
     x, y, z = np.asarray(point, float)
     yaw, straight = float(np.arctan2(axis[1], axis[0])), direction(hand, point)
     if np.cos(yaw - straight) < 0:
@@ -84,10 +93,10 @@ def lying(
         for tilt in tilts:
             yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn)
     for tilt, off in product(_STEEP, _YAWS):
-        yield from _rolled(hand_pose((x, y, z), tilt, straight + off), axis)
+        yield from _rolled(hand_pose((x, y, z), tilt, straight + off), axis, above)
 
 
-def _rolled(pose: Array, axis: Array) -> Iterator[Array]:
+def _rolled(pose: Array, axis: Array, above: float) -> Iterator[Array]:
     """The hand turned about its approach until its fingers close across `axis` (3,)."""
     roll = float(np.arctan2(-pose[:3, 1] @ axis, pose[:3, 2] @ axis))
     for angle in (roll, roll + np.pi if roll < 0 else roll - np.pi):
@@ -97,7 +106,7 @@ def _rolled(pose: Array, axis: Array) -> Iterator[Array]:
         wide = OPEN + _FINGER_WIDTH / 2
         low = _FINGERTIP * approach + wide * closing + _FINGER_WIDTH / 2 * across + _CLEAR
         up = max(0.0, TABLE_TOP + low - turn[2, 3])
-        if up < _ABOVE_AXIS:
+        if up < above:
             turn[2, 3] += up
             yield turn
 
@@ -169,6 +178,17 @@ def bring_nearer(
         ]
 
 
+def in_turn(ways: Iterable[Iterator[Way]]) -> Iterator[Way]:
+    """The first of each, then the second of each, and so on."""
+    left = list(ways)
+    while left:
+        for way in tuple(left):
+            try:
+                yield next(way)
+            except StopIteration:
+                left.remove(way)
+
+
 def furthest(hand: Side, point: ArrayLike) -> float:
     """Distance [m] from its shoulder, seen from above, at which a hand still gets at something.
 
@@ -208,7 +228,7 @@ def clear(scene: Scene, hand: Side) -> list[Waypoint]:
     """Lets go of what the hand may hold and gets it out from between things, if it is low."""
     pose = scene.hand(hand)
     height = pose[2, 3] - TABLE_TOP
-    if height > LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
+    if height > _LOW or _homely(scene, hand) or not scene.near(pose[:3, 3]):
         return []
     yaw, distance = direction(hand, pose[:3, 3]), reach(hand, pose[:3, 3])
     distance = float(np.clip(distance - 0.03, 0.27, 0.34))

@@ -16,7 +16,6 @@ from g1_sim import grasps
 from g1_sim.grasps import OPEN
 from g1_sim.obstacles import Obstacles, TouchError
 from g1_sim.scene import Scene
-from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
 from g1_sim.trajectory import NoMotionError, Trajectory
 from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved
@@ -81,7 +80,7 @@ class _Search:
     hopeless: set[frozenset[_Way]] = field(default_factory=set)  # what no plan may have together
     first: str = ''  # why the first plan cannot be followed
     touched: bool = False  # a plan would knock against something,
-    hemmed_in: bool = False  # and on the first piece of its way
+    hemmed_in: set[Side] = field(default_factory=set)  # and these hands so at once
 
 
 class Planner:
@@ -111,7 +110,7 @@ class Planner:
         try:
             found = self._first(search, [], obstacles)
             if found is None and search.hemmed_in and not given:
-                for before in _ways_out(scene):
+                for before in _ways_out(scene, search.hemmed_in):
                     found = found or self._first(search, before, obstacles)
             if found is None and search.touched:  # rather brush, or knock, against something
                 obstacles.slack = _BRUSHED
@@ -148,7 +147,9 @@ class Planner:
                 found.add(frozenset(_hopeless(met, error.always)))
                 search.first = search.first or str(error)
                 search.touched |= touch
-                search.hemmed_in |= touch and any(way[1] == b'start' for way in met)
+                search.hemmed_in |= {
+                    hand for hand in HANDS if touch and (hand, b'start') in {way[:2] for way in met}
+                }
                 if len(search.hopeless) > _TRIED or len(touched) > _TOUCHED:
                     break
         return None
@@ -205,19 +206,16 @@ class Planner:
             wanted = max(wanted, min(MARGIN, distance - 0.003))
 
 
-def _ways_out(scene: Scene) -> Iterator[list[Waypoint]]:
-    """Of hands that are low, from between things: straight up, or back and up."""
-    holding = {scene.holder(body) for body in scene.things}
-    low = [
-        hand
-        for hand in HANDS
-        if scene.hand(hand)[2, 3] - TABLE_TOP < grasps.LOW and hand not in holding
-    ]
-    for back, up in _WAYS_OUT if low else ():
+def _ways_out(scene: Scene, hands: set[Side]) -> Iterator[list[Waypoint]]:
+    """Of hands that hold nothing, from between things: up, back, or high over their own side."""
+    free = hands - {scene.holder(body) for body in scene.things}
+    for back, up in _WAYS_OUT if free else ():
         yield [
             Waypoint(moved(scene.hand(hand), back, up), scene.opening(hand), 0.8, True, hand)
-            for hand in low
+            for hand in free
         ]
+    if free:
+        yield [Waypoint(grasps.ready(hand), OPEN, 1.2, True, hand) for hand in free]
 
 
 def _ways(plan: Plan) -> list[_Way]:

@@ -159,10 +159,18 @@ class Task(SimTask):
             for grasp, taken in starts:
                 yield from self._put(scene, hand, grasp, flower, taken)
             # Askew its fingers get further out, and turn the stem as they close.
-            for turn, (grasp, _) in product((0.0, 0.5, -0.5), starts):
-                askew = turned(grasp, turn)
-                taken = [*start, *take(askew, _OPEN, _CLOSED, hand=hand, way=moved)]
-                yield from grasps.bring_nearer(hand, askew, taken, _OPEN, _CLOSED, stood)
+            askew = [turned(grasp, turn) for turn in (0.0, 0.5, -0.5) for grasp, _ in starts]
+            yield from grasps.in_turn(
+                grasps.bring_nearer(
+                    hand,
+                    grasp,
+                    [*start, *take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)],
+                    _OPEN,
+                    _CLOSED,
+                    stood,
+                )
+                for grasp in askew
+            )
 
     def _put(
         self,

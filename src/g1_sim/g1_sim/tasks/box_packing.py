@@ -48,6 +48,7 @@ _HOLD_X = -_LENGTH / 2 + 0.018  # in the carton's frame: near the flap's front e
 _WIDE = 2.05  # [rad] to which it is pulled, so that the other hand has room
 _RELEASE = np.radians(64)  # from here the flap falls shut by itself
 _FLAP_SHOULDER, _FLAP_REACH = (0.0, -0.07), 0.455  # how far off the carton may stand [m]
+_LEAVING = (0.045, 0.032)  # [m] back from the flap
 _FLAP_TILTS = tuple(np.radians((0, 12, 25)))
 
 Array = NDArray[np.float64]
@@ -156,18 +157,19 @@ class Task(SimTask):
             raise LostError('the flap lies shut and flush with the carton, the item outside')
         inside = self._inside(scene) and scene.holder('item') is None
         holding = scene.holder('lid') == 'left'
-        for wide, tilt, from_left in product((_WIDE, angle), _FLAP_TILTS, (True, False)):
+        ways = product((_WIDE, angle), _FLAP_TILTS, (True, False), _LEAVING)
+        for wide, tilt, from_left, back in ways:
             hold: list[Waypoint | Meeting] = []
             if not holding:
                 hold += grasps.clear(scene, 'left')
                 hold += self._take_flap(scene, angle, tilt, from_left)
             if inside:
-                yield [*grasps.park(scene, 'right'), *hold, *self._shut(scene, angle, tilt)]
+                yield [*grasps.park(scene, 'right'), *hold, *self._shut(scene, angle, tilt, back)]
                 continue
             if wide > angle:
                 there = self._flap(scene, wide, tilt)
                 hold.append(Waypoint(there, _GRIPPED, 0.7, True, 'left', precise=True))
-            shut = self._shut(scene, wide, tilt)
+            shut = self._shut(scene, wide, tilt, back)
             for work in self._insert(scene):
                 yield [*hold, *work, Meeting(), *shut]
 
@@ -194,15 +196,15 @@ class Task(SimTask):
             Waypoint(None, _GRIPPED, 0.5, hand='left'),
         ]
 
-    def _shut(self, scene: Scene, angle: float, tilt: float) -> list[Waypoint]:
-        """Along its arc to where it falls shut, and away."""
+    def _shut(self, scene: Scene, angle: float, tilt: float, back: float) -> list[Waypoint]:
+        """Along its arc to where it falls shut, and `back` [m] away."""
         steps = max(1, round((angle - _RELEASE) / 0.35))
         angles = np.linspace(angle, min(angle, _RELEASE), steps + 1)[1:]
         way = [self._flap(scene, float(a), tilt) for a in angles]
         return [
             *(Waypoint(pose, _GRIPPED, 0.5, True, 'left', precise=True) for pose in way),
             Waypoint(None, 0.012, 0.3, hand='left'),
-            Waypoint(moved(way[-1], back=0.045), 0.012, 0.6, True, 'left', precise=True),
+            Waypoint(moved(way[-1], back=back), 0.012, 0.6, True, 'left', precise=True),
             Waypoint(grasps.home('left'), OPEN, 1.5, hand='left'),
         ]
 

@@ -22,7 +22,8 @@ _STEP = 0.035  # a nested cup stands this much above the one it is in [m]
 _SEGMENTS = 10
 _GRASP = 0.070  # above a cup's foot: over the rim of the one it goes into [m]
 _CLOSED = 0.022  # [m a finger]
-_MIDDLE, _FOOT_GRASP = 0.05, 0.035  # of what lies, as its rim may be out of reach
+_MIDDLE, _FOOT_GRASP, _EDGE = 0.05, 0.035, 0.018  # of what lies, as its rim may be out of reach
+_ABOVE_AXIS = 0.02  # [m] that it is taken above its middle at most
 _FOOT_OPEN, _FOOT_CLOSED = 0.034, 0.018
 _TILTS = tuple(np.radians((20, 12, 28)))
 _STANDING_TILTS = tuple(np.radians((20, 35, 8, 50)))
@@ -127,7 +128,7 @@ class Task(SimTask):
         return 'touched' if any(scene.held(cup) for cup in self.cups) else 'begun'
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        grasps.refuse_lost(scene, *self.cups, along=(_FOOT_GRASP, _GRASP))
+        grasps.refuse_lost(scene, *self.cups, along=(_EDGE, _GRASP))
         stack = self._stack(scene)
         rest = [cup for cup in self.cups if cup not in stack]
         # What is in a hand first, then what stands, from the right to the left.
@@ -175,9 +176,12 @@ class Task(SimTask):
             yield from self._stand(scene, pose, hand, starts, self._spots(scene, cup, hand))
         others = [scene.position(other) for other in self.cups if other != cup]
         for hand in hands:
-            for grasp, start in self._taken(scene, cup, hand, (_GRASP, _FOOT_GRASP)):
-                clear = [*grasps.park(scene, grasps.other(hand)), *start]
-                yield from grasps.bring_nearer(hand, grasp, clear, OPEN, _FOOT_CLOSED, others)
+            starts = self._taken(scene, cup, hand, (_GRASP, _FOOT_GRASP, _EDGE))
+            parked = grasps.park(scene, grasps.other(hand))
+            yield from grasps.in_turn(
+                grasps.bring_nearer(hand, grasp, [*parked, *start], OPEN, _FOOT_CLOSED, others)
+                for grasp, start in starts
+            )
 
     def _taken(
         self, scene: Scene, cup: str, hand: Side, heights: Sequence[float]
@@ -191,7 +195,7 @@ class Task(SimTask):
             candidates = (
                 grasps.standing(hand, point, _STANDING_TILTS)
                 if scene.upright(cup, 0.5)
-                else grasps.lying(hand, point, pose[:3, 2], _LYING_TILTS)
+                else grasps.lying(hand, point, pose[:3, 2], _LYING_TILTS, _ABOVE_AXIS)
             )
             closed = _CLOSED if height == _GRASP else _FOOT_CLOSED
             opened = OPEN if height == _GRASP else _FOOT_OPEN
@@ -209,7 +213,7 @@ class Task(SimTask):
         goals: Sequence[Array],
     ) -> Iterator[Plan]:
         """The cup at `pose` (4, 4), taken in one of many ways, upright to one of `goals` (3,)."""
-        for (grasp, start), goal, off in product(starts, goals, (0.0, 0.4, -0.4, 0.8, -0.8)):
+        for goal, off, (grasp, start) in product(goals, (0.0, 0.4, -0.4, 0.8, -0.8), starts):
             aim = grasps.upright(pose)
             aim[:3, 3] = goal
             over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim, off)
