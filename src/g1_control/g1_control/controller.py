@@ -6,7 +6,6 @@ clock for everything: the one that stamps count in. What becomes of it is told i
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
 from g1_control.clocks import ControlClocks, Tick
-from g1_control.contact import ContactObserver
 from g1_control.control_parameters import ControlParameters
+from g1_control.fault_monitor import FaultMonitor
 from g1_control.limiter import Limiter
 from g1_control.safe_motion import SafeMotion
 from g1_control.safety import (
@@ -30,8 +29,6 @@ from g1_control.safety import (
     SafetyParameters,
     check_chunk,
     check_start,
-    find_fault,
-    unset,
 )
 from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
@@ -70,36 +67,31 @@ class Controller:
         self._limits = Limits.of(robot, safety)
         self._limiter = Limiter(self._limits, self._period)
         self._safe_motion = SafeMotion(robot, safety)
-        self._contact = ContactObserver(self._limits.contact_torque, safety.contact_time)
-        self._unset = unset(safety)
         self._buffer = ChunkBuffer(
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
         self._machine = ModeMachine(safety)
         self._kp = np.array([joint.kp for joint in robot.arms])
         self._kd = np.array([joint.kd for joint in robot.arms])
-        self._measured: Measured | None = None
         self._clocks = ControlClocks(self._period, safety.control_gap)
         self._disarmed_at = self._slid_at = -np.inf
         self._blocked_since: float | None = None
-        self._missed: deque[float] = deque()
         self._stamp: float | None = None
         self._counted = (0, -np.inf)  # number and stamp of the newest counted chunk since arming
         self._limiting_joint = ''
         self._rejection = (Reason.NONE, '')
-        self._accepted = self._rejected = self._clamped = self._deadlines_missed = 0
-        #: Told by who can see it: who else commands or plays the robot, and what is wrong with the
-        #: watchdog; empty if nobody and nothing.
-        self.other_publisher = ''
-        self.watchdog_fault = ''
+        self._accepted = self._rejected = self._clamped = 0
+        #: Told of what only others can see.
+        self.monitor = FaultMonitor(self._limits, safety)
 
     def arm(self, now: float) -> tuple[bool, str]:
         """Takes the arms at their measured pose, the weight ramping up; says why if it doesn't.
 
         A pose outside the range is taken at the range's end if that is near (`tracking_error`).
         """
-        if self._machine.mode is Mode.DISARMED and self._measured:
-            pose = np.concatenate((self._measured.q[ARM_MOTORS], self._measured.gripper))
+        measured = self.monitor.measured
+        if self._machine.mode is Mode.DISARMED and measured:
+            pose = np.concatenate((measured.q[ARM_MOTORS], measured.gripper))
             self._stand(np.where(np.isfinite(pose), pose, 0.0))
             self._counted = (0, -np.inf)
         return self._machine.arm(self._fault(self._clocks.elapsed_at(now), arming=True))
@@ -110,9 +102,9 @@ class Controller:
 
     def estop(self, now: float, reason: Reason = Reason.ESTOP_SERVICE) -> tuple[bool, str]:
         """Holds the measured pose (grippers keep their grip) and lets go; latched until `reset`."""
-        if self._machine.mode is not Mode.ESTOP and self._measured:
+        if self._machine.mode is not Mode.ESTOP and self.monitor.measured:
             pose = self._limiter.position
-            pose[: self._limits.arms] = self._measured.q[ARM_MOTORS]
+            pose[: self._limits.arms] = self.monitor.measured.q[ARM_MOTORS]
             self._rest_at(pose)
         return self._machine.estop(reason)
 
@@ -183,7 +175,7 @@ class Controller:
         """
         if not np.isfinite(np.concatenate((q, dq, [] if torque is None else torque))).all():
             return
-        self._measured = Measured(
+        measured = Measured(
             time=self._clocks.elapsed_at(now),
             q=np.array(q, float),
             dq=np.array(dq, float),
@@ -194,19 +186,13 @@ class Controller:
             errors=np.zeros(MOTORS, np.uint32) if errors is None else np.array(errors, np.uint32),
             mode_machine=mode_machine,
         )
-        if torque is None:
-            return
-        if self._machine.mode is Mode.DISARMED:
-            self._contact.forget()
-        else:
-            self._contact.observe(
-                self._measured.q, self._measured.dq, np.asarray(torque, float), self._measured.time
-            )
+        armed = self._machine.mode is not Mode.DISARMED
+        self.monitor.observe(measured, None if torque is None else np.asarray(torque, float), armed)
 
     def cycle(self, now: float, late: bool = False) -> Command:
         """The command for `now`, the time this cycle was due; `late` if that is well past."""
         tick = self._clocks.tick(now)
-        self._count_deadline(late)
+        self.monitor.begin_cycle(self._clocks.elapsed, late)
         gap = self._clock_fault(tick)
         before = self._machine.mode
         following = self._command_time < self._buffer.end
@@ -214,7 +200,7 @@ class Controller:
         self._machine.update(fault, following, self._clocks.elapsed, tick.cycles * self._period)
         if before is Mode.ACTIVE and self._machine.mode is not Mode.ACTIVE and following:
             self._brake()
-        if self._machine.mode is Mode.HOLD and self._contact.pressing:
+        if self._machine.mode is Mode.HOLD and self.monitor.pressing:
             self._yield()
         if before is Mode.DISARMING and self._machine.mode is Mode.DISARMED:
             self._disarmed_at = self._clocks.elapsed
@@ -251,13 +237,13 @@ class Controller:
             text=f'{machine.mode.name}: {told.text}',
             limiting_joint=self._limiting_joint,
             weight=machine.weight,
-            lowstate_age=self._clocks.elapsed - self._measured.time if self._measured else -1.0,
+            lowstate_age=self.monitor.age(self._clocks.elapsed),
             chunk_age=self._clocks.now - self._stamp if self._stamp is not None else -1.0,
             chunks_accepted=self._accepted,
             chunks_rejected=self._rejected,
             clamped=self._clamped,
             holds=machine.holds,
-            deadlines_missed=self._deadlines_missed,
+            deadlines_missed=self.monitor.deadlines_missed,
             rejection_reason=self._rejection[0],
             rejection_text=self._rejection[1],
         )
@@ -291,33 +277,12 @@ class Controller:
         self._buffer.follow(chunk.stamp, times, positions, start)
 
     def _fault(self, elapsed: float, arming: bool = False) -> RobotFault | None:
-        if self.other_publisher:
-            return RobotFault(Reason.SECOND_PUBLISHER, self.other_publisher, True)
-        if self.watchdog_fault:
-            return RobotFault(Reason.WATCHDOG, self.watchdog_fault, True)
         armed = arming or self._machine.mode in (Mode.ARMING, Mode.ACTIVE, Mode.HOLD)
         command = self._limiter.position[: self._limits.arms] if armed else None
-        fault = find_fault(self._measured, command, self._limits, self._safety, elapsed)
-        if fault is None and self._unset:
-            return RobotFault(Reason.WORLD_NOT_SET, self._unset, True)
-        if fault is None and armed:
-            fault = self._contact_fault(elapsed)
-        if fault is None and len(self._missed) >= self._safety.missed_deadlines:
-            text = f'{len(self._missed)} control cycles late within a second; is the computer busy?'
-            return RobotFault(Reason.DEADLINES_MISSED, text)
+        fault = self.monitor.found(elapsed, command)
+        if fault and fault.joint:
+            self._limiting_joint = fault.joint
         return fault
-
-    def _contact_fault(self, elapsed: float) -> RobotFault | None:
-        contact = self._contact.found(elapsed)
-        if contact is None:
-            return None
-        joint, torque = contact
-        self._limiting_joint = self._limits.names[joint]
-        return RobotFault(
-            Reason.CONTACT,
-            f'{self._limiting_joint}: {torque:.1f} N m that neither gravity nor motion explain; '
-            'something touches the arm, which yields',
-        )
 
     @property
     def _command_time(self) -> float:
@@ -328,13 +293,6 @@ class Controller:
     def _plan_time(self) -> float:
         """For which the next command needs what is wanted."""
         return self._command_time + self._limiter.lookahead
-
-    def _count_deadline(self, late: bool) -> None:
-        if late:
-            self._deadlines_missed += 1
-            self._missed.append(self._clocks.elapsed)
-        while self._missed and self._missed[0] < self._clocks.elapsed - 1:
-            self._missed.popleft()
 
     def _clock_fault(self, tick: Tick) -> RobotFault | None:
         """Stops the motion where the clock made no sense; says what was wrong with it."""
@@ -388,9 +346,9 @@ class Controller:
 
     def _yield(self) -> None:
         """Goes where something pushes the arms to, rather than press on."""
-        assert self._measured is not None
+        assert self.monitor.measured is not None
         pose = self._limiter.position
-        pose[: self._limits.arms] = self._measured.q[ARM_MOTORS]
+        pose[: self._limits.arms] = self.monitor.measured.q[ARM_MOTORS]
         self._rest_at(pose)
 
     def _rest_at(self, position: Array) -> None:

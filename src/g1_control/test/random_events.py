@@ -149,7 +149,9 @@ class _Everything:
 
     def _fault(self) -> None:
         self.bench.facts = dict(_FAULTS[int(self.random.integers(len(_FAULTS)))])
-        self.bench.controller.other_publisher = 'intruder' if self.random.random() < 0.2 else ''
+        self.bench.controller.monitor.other_publisher = (
+            'intruder' if self.random.random() < 0.2 else ''
+        )
 
     def _push(self) -> None:
         bench = self.bench
@@ -170,7 +172,7 @@ class _Everything:
         """The robot is well, and somebody arms."""
         bench = self.bench
         bench.seen, bench.follows, bench.facts = True, True, {}
-        bench.controller.other_publisher = ''
+        bench.controller.monitor.other_publisher = ''
         self._cycle(150)
         bench.controller.reset(bench.time)
         self._arm()

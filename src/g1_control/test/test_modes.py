@@ -163,7 +163,7 @@ def test_an_unknown_robot_or_a_second_publisher_refuses_arming_and_disarms():
     assert 'mode_machine is 4' in bench.controller.arm(bench.time)[1]
     bench.facts = {}
     bench.armed()
-    bench.controller.other_publisher = 'somebody else publishes on /arm_sdk'
+    bench.controller.monitor.other_publisher = 'somebody else publishes on /arm_sdk'
     bench.run(0.1)
     assert (bench.status.mode, bench.status.reason) == (Mode.DISARMING, Reason.SECOND_PUBLISHER)
     bench.run(2.0)

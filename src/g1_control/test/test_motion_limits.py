@@ -128,7 +128,7 @@ class Anything(RuleBasedStateMachine):
     )
     def robot_has_a_fault(self, fault, intruder):
         self.bench.facts = fault
-        self.bench.controller.other_publisher = 'intruder' if intruder and not fault else ''
+        self.bench.controller.monitor.other_publisher = 'intruder' if intruder and not fault else ''
         self.look()
 
     @rule(push=shifts)

@@ -134,8 +134,8 @@ class ControlNode(Node):
 
     def _look_at_arm_sdk(self) -> None:
         self._arm_sdk.look()
-        self._controller.other_publisher = self._arm_sdk.stranger
-        self._controller.watchdog_fault = self._arm_sdk.watchdog_fault
+        self._controller.monitor.other_publisher = self._arm_sdk.stranger
+        self._controller.monitor.watchdog_fault = self._arm_sdk.watchdog_fault
 
     def _on_news(self) -> None:
         while self._to_say:

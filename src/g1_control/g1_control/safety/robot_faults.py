@@ -39,13 +39,14 @@ class RobotFault:
     """Something that stops the arms.
 
     They hold at first and are handed back if it lasts; or at once (`disarms`); or they hold for as
-    long as it lasts (`waits`).
+    long as it lasts (`waits`). joint: the one to blame, empty if none.
     """
 
     reason: Reason
     text: str
     disarms: bool = False
     waits: bool = False
+    joint: str = ''
 
 
 def find_fault(
