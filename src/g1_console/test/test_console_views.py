@@ -6,10 +6,10 @@ import pytest
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
 from g1_console.web.cameras import mosaic
+from g1_console.web.event_log import EventLog
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.meshes import joint_meshes, simplified
 from g1_console.web.panels import policy_html, recorder_html, timeline_html
-from g1_console.web.timeline import Timeline
 from g1_description import load_robot
 from g1_description.urdf import urdf
 
@@ -19,7 +19,7 @@ def safety(mode: int, text: str, **fields: object) -> SafetyStatus:
 
 
 def test_the_time_line_tells_changes_once():
-    timeline = Timeline()
+    timeline = EventLog()
     for _ in range(3):
         timeline.safety(1.0, safety(SafetyStatus.DISARMED, 'DISARMED: nobody armed yet'))
     for time, rejected in ((2.0, 0), (3.0, 1), (4.0, 1)):
@@ -43,7 +43,7 @@ def test_the_time_line_tells_changes_once():
 
 
 def test_an_age_that_grows_is_told_once():
-    timeline = Timeline()
+    timeline = EventLog()
     for age in ('0.21', '0.45'):
         text = f'the newest image is {age} s old'
         timeline.policy(1.0, PolicyStatus(state=PolicyStatus.WAITING, text=text))
@@ -51,7 +51,7 @@ def test_an_age_that_grows_is_told_once():
 
 
 def test_a_fault_that_goes_is_told_too():
-    timeline = Timeline()
+    timeline = EventLog()
     for text in ('', 'overloaded', 'overloaded', ''):
         timeline.fault(1.0, 'left gripper', text)
     assert [e.text for e in timeline.events] == ['overloaded', 'well again']

@@ -12,9 +12,10 @@ from rclpy.node import Node
 
 from g1_console.plan_view import mode_colour
 from g1_console.web.access import TOKEN_VARIABLE, Access
+from g1_console.web.budgets import Budgets
 from g1_console.web.buttons import ControlButtons, EpisodeButtons, TaskButtons
 from g1_console.web.cameras import CameraViews
-from g1_console.web.health import Health
+from g1_console.web.event_log import EventLog
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.panels import (
     answer_html,
@@ -28,7 +29,6 @@ from g1_console.web.requests import Requests
 from g1_console.web.robot_scene import RobotScene
 from g1_console.web.running_system import RunningSystem
 from g1_console.web.server import ConsolePage, Told, serve
-from g1_console.web.timeline import Timeline
 from g1_control.safety import Mode
 from g1_description import load_robot
 from g1_ros.config import load_tasks
@@ -61,14 +61,14 @@ class ConsoleNode(Node):
         given = declare(self, ConsoleParameters)
         access = Access(given.address, os.environ.get(TOKEN_VARIABLE, ''))
         robot = load_robot()
-        self._timeline = Timeline()
+        self._timeline = EventLog()
         self._system = RunningSystem(self, robot, self._timeline)
         self._requests = Requests(self, self._answered)
         page = ConsolePage(access, self._bar, self._emergency_stop)
         self._server = serve(page, given.address, given.port)
         self._scene = RobotScene(self._server, robot)
         self._plots = JointPlots(robot, 1 / (_WATCHED * _EVERY_PLOT))
-        self._health = Health()
+        self._budgets = Budgets()
         self._looks = 0
         self._build_panels()
         self._timer = steady_timer(self, _UNWATCHED, self._look)
@@ -138,7 +138,7 @@ class ConsoleNode(Node):
 
     def _show_texts(self, now: float) -> None:
         system = self._system
-        measures = self._health.measures(system, self._cameras.delays, now)
+        measures = self._budgets.measures(system, self._cameras.delays, now)
         for element, content in (
             (self._safety, safety_html(system.safety)),
             (self._policy, policy_html(system.policy)),

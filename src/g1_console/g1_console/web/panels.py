@@ -8,8 +8,8 @@ from html import escape
 
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
-from g1_console.web.health import Measure
-from g1_console.web.timeline import Event, Timeline
+from g1_console.web.budgets import Measure
+from g1_console.web.event_log import Event, EventLog
 
 _GREEN, _AMBER, _RED, _GREY = '#2f9e44', '#e67700', '#e03131', '#868e96'
 _POLICY = {
@@ -91,7 +91,7 @@ def measures_html(measures: Iterable[Measure]) -> str:
     return _block(f'<table style="width:100%;border-spacing:4px 0">{head}{rows}</table>')
 
 
-def timeline_html(timeline: Timeline) -> str:
+def timeline_html(timeline: EventLog) -> str:
     """The newest events, newest first."""
     rows = ''.join(map(_event, timeline.newest(40)))
     return _block(f'<div style="max-height:300px;overflow-y:auto">{rows or "nothing yet"}</div>')

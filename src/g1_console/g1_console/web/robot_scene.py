@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g1_console.plan_view import hand_paths
 from g1_console.web.meshes import JointMesh, joint_meshes
-from g1_console.web.running_system import Plan
+from g1_console.web.running_system import PlannedChunk
 from g1_description import Robot
 from g1_description.kinematics import ArmKinematics
 from g1_description.urdf import urdf
@@ -57,9 +57,9 @@ class RobotScene:
         }
         for path in self._paths.values():
             path.position = (0.0, 0.0, robot.pelvis_height)
-        self._shown: Plan | None = None
+        self._shown: PlannedChunk | None = None
 
-    def show(self, state: Array, plan: Plan | None, now: float) -> None:
+    def show(self, state: Array, plan: PlannedChunk | None, now: float) -> None:
         """state: (31,) of `robot.state_joints` [rad, m]; now [s], on the clock of plans."""
         posture = dict(zip(self._robot.state_joints, state.tolist(), strict=True))
         self._body.move(posture)
@@ -75,7 +75,7 @@ class RobotScene:
             for path in self._paths.values():
                 path.visible = leads
 
-    def _draw(self, plan: Plan) -> None:
+    def _draw(self, plan: PlannedChunk) -> None:
         try:
             paths = hand_paths(plan.joints, plan.positions, self._kinematics)
         except ValueError:

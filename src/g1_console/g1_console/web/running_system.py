@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_console.snapshot import ARM_SDK, CHUNKS, JOINT_STATES, POLICY, RECORDER, SAFETY, Diagnostic
-from g1_console.web.timeline import Timeline
+from g1_console.web.event_log import EventLog
 from g1_control.unitree import LowCmd
 from g1_description import SIDES, Robot
 from g1_ros import qos
@@ -42,7 +42,7 @@ class NewestImage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedChunk:
     """A chunk: what it is about, (K, J) positions [rad, m] of its joints, when its image was taken
     [s], and how long it reaches from there [s].
     """
@@ -61,7 +61,7 @@ class RunningSystem:
     `robot.state_joints`. pictures: by camera. plan: the newest chunk.
     """
 
-    def __init__(self, node: Node, robot: Robot, timeline: Timeline) -> None:
+    def __init__(self, node: Node, robot: Robot, timeline: EventLog) -> None:
         self._node, self._robot, self._timeline = node, robot, timeline
         self.safety: SafetyStatus | None = None
         self.policy: PolicyStatus | None = None
@@ -138,7 +138,7 @@ class RunningSystem:
         self.commanded = np.full(joints, np.nan)
         self.state: NDArray[np.float64] | None = None
         self.pictures: dict[str, NewestImage] = {}
-        self.plan: Plan | None = None
+        self.plan: PlannedChunk | None = None
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self.safety, self._heard['safety'] = message, time.monotonic()
@@ -182,7 +182,9 @@ class RunningSystem:
         times, positions = trajectory_arrays(message.trajectory)
         if len(times) and np.isfinite(positions).all():
             names = tuple(message.trajectory.joint_names)
-            self.plan = Plan(names, positions, seconds(message.header.stamp), float(times[-1]))
+            self.plan = PlannedChunk(
+                names, positions, seconds(message.header.stamp), float(times[-1])
+            )
 
     def _take_image(self, camera: str, message: Image) -> None:
         try:

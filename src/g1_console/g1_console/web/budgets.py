@@ -28,7 +28,7 @@ class Measure:
     good: bool
 
 
-class Health:
+class Budgets:
     """The measures of a running system; budgets are those of the files in `config/`."""
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class Event:
     text: str
 
 
-class Timeline:
+class EventLog:
     """Takes statuses as they come and keeps what changed, the newest last."""
 
     def __init__(self) -> None:
