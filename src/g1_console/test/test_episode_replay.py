@@ -38,6 +38,14 @@ def test_the_way_to_the_first_command_is_slow_and_the_episode_keeps_its_pace():
     np.testing.assert_allclose(planned.at(planned.start + 2.0), COMMANDS[10])
 
 
+def test_a_tenth_of_the_pace_has_targets_close_enough_for_control():
+    planned = motion(COMMANDS[0], COMMANDS, step=1.0)
+    assert np.diff(planned.times[planned.times <= planned.end]).max() <= 0.4
+    assert planned.end - planned.start == pytest.approx(30.0)
+    np.testing.assert_allclose(planned.at(planned.start + 10.0), COMMANDS[10])
+    np.testing.assert_allclose(planned.at(planned.start + 10.5), COMMANDS[10:12].mean(axis=0))
+
+
 def test_a_window_begins_with_a_target_that_is_due_and_reaches_ahead():
     planned = motion(COMMANDS[0], COMMANDS, step=0.1)
     for now in (0.0, 0.33, planned.start, planned.end - 0.01):

@@ -58,6 +58,7 @@ class ChangeLog:
         self._awaits: Reason | None = None  # since `_since`
         self._since = time.monotonic()
         self._said: set[Reason] = set()  # until all is there
+        self._ready = False  # all is there, and that was said
 
     def mode(self, mode: Mode, reason: Reason, text: str) -> None:
         """The mode as of now; said where it, or its reason, is another than before."""
@@ -73,15 +74,16 @@ class ChangeLog:
     def awaited(self, fault: RobotFault | None) -> None:
         """What keeps the arms from being armed; said once it has done so for two seconds."""
         if fault is None:
-            if self._said:
+            if not self._ready:
                 self._logger.info('all is there; ready: g1 arm')
-            self._awaits, self._said = None, set()
+            self._awaits, self._said, self._ready = None, set(), True
             return
         if fault.reason is not self._awaits:
             self._awaits, self._since = fault.reason, time.monotonic()
         if fault.reason not in self._said and time.monotonic() > self._since + _PATIENCE:
             self._logger.warning(f'waiting: {fault.text}')
             self._said.add(fault.reason)
+            self._ready = False
 
     def rejection(self, answer: ChunkAnswer) -> None:
         """A chunk that was refused."""
