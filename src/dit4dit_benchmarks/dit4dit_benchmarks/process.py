@@ -19,7 +19,7 @@ from typing import Any
 
 from dit4dit_policy.serving.wire import pack, unpack
 
-_REPLY_TIMEOUT = 600.0  # [s] a task is loaded in seconds, on a busy machine in a minute
+_REPLY_TIMEOUT = 1800.0  # [s] a task is loaded in seconds; where CPU is short, in minutes
 _SHOWN = 1500  # characters of what a simulator that died has printed
 
 

@@ -166,6 +166,25 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--checkpoint', default='', metavar='DIR',
+        help='its folder, or the name of a shipped one (default: nano)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--authors', type=Path, required=True, metavar='DIR',
+        help='new folder for the files that a client of the published server reads',
+    )  # fmt: skip
+
+
+def _export(options: argparse.Namespace) -> int:
+    from dit4dit_policy.serving.export import export_checkpoint
+
+    path, robot = export_checkpoint(options.checkpoint, options.authors)
+    print(f'the checkpoint for a client: {path}; its server has --embodiment {robot}')
+    return 0
+
+
 @dataclass(frozen=True)
 class _Command:
     help: str
@@ -214,6 +233,11 @@ _COMMANDS = {
         'Answer over a WebSocket what a policy does: to robots, and to clients of others.',
         server.add_arguments,
         server.main,
+    ),
+    'export': _Command(
+        'Write what the published clients read of a checkpoint that is served.',
+        _export_arguments,
+        _export,
     ),
     'imagine': _Command(
         'Show the future that a policy expects, as a video.',
