@@ -1,8 +1,15 @@
-"""The console as a person has it: a simulated robot, a real browser, buttons and keys."""
+"""The console as a person has it: a simulated robot, a real browser, buttons and keys.
+
+G1_CONSOLE_PICTURES=docs python -m pytest src/g1_console/test/test_console_browser.py
+
+makes the pictures of docs/console.md too.
+"""
 
 import io
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +75,14 @@ def canvas(browser: Browser) -> NDArray[np.float64]:
     return np.asarray(picture.crop((540, 260, 840, 780)), np.float64)
 
 
+def keep(browser: Browser, name: str) -> None:
+    """The window as a picture of the documentation, where that is asked for."""
+    if folder := os.environ.get('G1_CONSOLE_PICTURES'):
+        close = "[...{}.querySelectorAll('[class*=Notification] button')].forEach(b => b.click())"
+        browser.run(close.format(VIEWER))
+        Path(folder, name).write_bytes(browser.picture())
+
+
 def changed(picture: NDArray[np.float64], before: NDArray[np.float64]) -> float:
     """The share of it that looks different."""
     return float((np.abs(picture - before) > 30.0).mean())
@@ -110,6 +125,7 @@ def test_it_shows_the_robot_that_moves_and_stops_it(browser, system):
         browser.press('Escape')
         says(browser, 'ESTOP')
     browser.wait_for(f"{VIEWER}.body.innerText.includes('console: e-stop')")
+    keep(browser, 'console-estop.png')
 
 
 def test_after_a_reset_the_button_stops_it_too(browser):
@@ -131,6 +147,7 @@ def test_a_phone_has_the_stop_and_the_buttons(system, port):
         )
         assert 0 <= places[0][0] < places[0][1] <= 390
         assert phone.run('document.documentElement.scrollWidth') <= 390
+        keep(phone, 'console-phone.png')
 
 
 def test_its_death_changes_nothing_and_is_said(browser, system):
