@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from builtin_interfaces.msg import Time
 
-from g1_ros.memory import return_large_buffers
+from g1_ros.memory import return_freed, return_large_buffers
 from g1_ros.operator import HandInput, OperatorInput, hands_message
 
 _MIB = 2**20
@@ -36,3 +36,14 @@ def test_an_image_that_is_freed_goes_back_at_once() -> None:
     del images[3:]
     assert resident() < before - 25 * _MIB
     assert len(kept) == 100
+
+
+def test_what_refers_to_itself_goes_back_when_an_episode_ends() -> None:
+    return_large_buffers()
+    circles: list[list[object]] = [[b'x' * _MIB] for _ in range(30)]
+    for circle in circles:
+        circle.append(circle)
+    before = resident()
+    del circle, circles
+    return_freed()
+    assert resident() < before - 25 * _MIB

@@ -22,7 +22,7 @@ from g1_recorder.rows import row_extras
 from g1_ros.config import load_tasks
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
-from g1_ros.memory import return_large_buffers
+from g1_ros.memory import return_freed, return_large_buffers
 from g1_ros.parameters import declare, parameter
 from g1_ros.qos import STATUS
 from g1_ros.timers import steady_timer
@@ -179,6 +179,8 @@ class RecorderNode(Node):
             index = recording.save(health)
         except (OSError, ValueError) as error:
             return self._answer(response, False, f'the episode was lost: {error}')
+        finally:
+            return_freed()
         text = f'saved episode {index}: {recording.frames} frames'
         if not health['healthy']:
             text += f', marked as unhealthy: {health["text"]}'
