@@ -19,7 +19,7 @@ from g1_sim.scenery import TABLE_TOP
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import SimTask
 from g1_sim.trajectory import NoMotionError, Trajectory
-from g1_sim.waypoints import Waypoint, direction, hand_pose, turned
+from g1_sim.waypoints import LostError, Waypoint, direction, hand_pose, turned
 
 Array = NDArray[np.float64]
 
@@ -108,15 +108,19 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
     _await_rest(rollout, scene)
-    acted = _in_touch(scene)
-    if acted:  # what a hand props up or pins down is not yet where it will be
-        _follow(rollout, planner.retreat(scene))
-    attempt, retreated = 0, False
+    attempt, retreated, acted = 0, False, False
 
     def outcome(text: str, lost: bool = False) -> Recovery:
         success = not text
         return Recovery(seed, success, lost, played, attempt, rollout.time - played, text)
 
+    try:
+        next(iter(task.plan(scene)), None)
+    except LostError as error:
+        return outcome(str(error), lost=True)
+    if rollout.status.mode is Mode.ACTIVE and _in_touch(scene):
+        _follow(rollout, planner.retreat(scene))  # what is propped up or pinned down may move
+        acted = True
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
             return outcome(rollout.status.text, lost=not acted)
