@@ -256,6 +256,9 @@ def test_a_second_robot_that_is_simulated_keeps_the_arms_from_being_armed(robot,
     robot.arm()
     with Outside('sim_node') as second:
         second.node.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
+        robot.wait_for(
+            lambda: robot.status.reason == SafetyStatus.SECOND_PUBLISHER, 'its being noticed'
+        )
         robot.wait_for_mode(SafetyStatus.DISARMED)
         answer = robot.control('arm')
     assert not answer.success

@@ -12,6 +12,7 @@ from g1_ros.polling import PolledSubscription
 from g1_ros.qos import COMMAND
 
 _SIMULATOR = 'sim_node'
+_NAMELESS = '_NODE_NAME_UNKNOWN_'  # of rmw, for a publisher whose node is not known yet
 _LOST = 0.5  # [s] without a word of the watchdog, which says one twenty times a second
 
 
@@ -54,8 +55,10 @@ class ArmSdkWatch:
         count = self._node.count_publishers
         known = (count(self._topic), count(self._robots), self._gid)
         if known != self._known:  # to ask for each costs more than to count them
-            self.stranger = self._strangers() or self._second_robot()
-            self._known = known
+            robots = self._robot_names()
+            self.stranger = self._strangers() or _second_robot(robots)
+            if _NAMELESS not in robots:  # its name follows, and the numbers stay as they are
+                self._known = known
 
     def _strangers(self) -> str:
         infos = self._node.get_publishers_info_by_topic(self._topic)
@@ -75,12 +78,15 @@ class ArmSdkWatch:
             "that speaks Unitree's SDK (it has no ROS name)"
         )
 
-    def _second_robot(self) -> str:
+    def _robot_names(self) -> list[str]:
         infos = self._node.get_publishers_info_by_topic(self._robots)
-        names = sorted(info.node_name for info in infos)
-        if len(names) < 2 or _SIMULATOR not in names:
-            return ''
-        return (
-            f'several robots publish /lowstate: {", ".join(names)}; end all systems in this '
-            'ROS_DOMAIN_ID but one'
-        )
+        return sorted(info.node_name for info in infos)
+
+
+def _second_robot(names: list[str]) -> str:
+    if len(names) < 2 or _SIMULATOR not in names:
+        return ''
+    return (
+        f'several robots publish /lowstate: {", ".join(names)}; end all systems in this '
+        'ROS_DOMAIN_ID but one'
+    )
