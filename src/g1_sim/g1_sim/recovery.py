@@ -28,6 +28,7 @@ _ATTEMPTS = 8  # plans of the expert, each from what the one before has left
 _REST = 0.6  # [s] after a plan before its outcome is judged
 _FALL = 4.0  # [s] that it waits at most for what the random policy has set moving
 _AT_REST = 0.2  # of the speed at which a task counts as done: what rocks is slow at times
+_LIFTED, _TURNED = 0.8, 0.2  # [s] after fingers have closed, [rad] off how it was to be held
 _LONGEST = 40.0  # [s] of one plan
 
 
@@ -119,7 +120,8 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     except LostError as error:
         return outcome(str(error), lost=True)
     if rollout.status.mode is Mode.ACTIVE and _in_touch(scene):
-        _follow(rollout, planner.retreat(scene))  # what is propped up or pinned down may move
+        # What is propped up or pinned down may move.
+        _follow(rollout, planner.retreat(scene), scene)
         acted = True
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
@@ -129,13 +131,13 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
         except NoWayError as error:
             if error.lost or retreated:
                 return outcome(str(error), lost=error.lost and not acted)
-            _follow(rollout, planner.retreat(scene))
+            _follow(rollout, planner.retreat(scene), scene)
             retreated = acted = True
             continue
-        _follow(rollout, motion)
+        _follow(rollout, motion, scene)
         attempt, retreated, acted = attempt + 1, False, True
         if not rollout.success and _in_touch(scene):
-            _follow(rollout, planner.retreat(scene))
+            _follow(rollout, planner.retreat(scene), scene)
         if rollout.success:
             return outcome('')
     return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
@@ -158,14 +160,34 @@ def _await_rest(rollout: Rollout, scene: Scene) -> None:
     _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), at_rest)
 
 
-def _follow(rollout: Rollout, motion: Trajectory) -> None:
-    """A plan from now to its end, or to where control no longer lets it go on."""
+def _follow(rollout: Rollout, motion: Trajectory, scene: Scene) -> None:
+    """A plan from now to its end, or to where it no longer is what is done.
+
+    That is where control no longer lets it go on, and where something has turned in the hand that
+    took it: the next plan knows how it is held.
+    """
     begun = rollout.time
     end = begun + min(motion.duration, _LONGEST) + _REST
+    lying = {thing: scene.pose(thing) for thing in scene.things}
+    taken = [work for work in motion.works if work.closes]
+    hands: dict[Side, Array] = {}
+
+    def turned_in_hand() -> bool:
+        for work in taken:
+            time = rollout.time - begun - work.end
+            if 0.0 <= time < _LIFTED:
+                hands.setdefault(work.hand, scene.hand(work.hand))
+            held = [thing for thing in scene.things if scene.holder(thing) == work.hand]
+            if _LIFTED <= time < 2 * _LIFTED and work.hand in hands and held:
+                axis = scene.hand(work.hand)[:3, :3] @ hands[work.hand][:3, :3].T
+                cosine = (axis @ lying[held[0]][:3, 2]) @ scene.axis(held[0])
+                if cosine < np.cos(_TURNED) and scene.lifted(held[0]):
+                    return True
+        return False
 
     def ended() -> bool:
         held_for = min(rollout.held_for, rollout.time - begun)
-        return rollout.time >= end or held_for > HELD
+        return rollout.time >= end or held_for > HELD or turned_in_hand()
 
     _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), ended)
 
