@@ -219,7 +219,8 @@ sys.exit(control_node.main())
 def test_a_command_that_took_too_long_is_not_sent_over_the_watchdogs(ros_domain, tmp_path):
     flag = tmp_path / 'stall'
     unguarded = 'world_off:=[table_height, workspace, hand_speed, contact_torque]'
-    parameters = ('-p', 'lowstate_stale:=0.5', '-p', 'lowstate_lost:=1.0', '-p', unguarded)
+    busy = ('-p', 'missed_deadlines:=250')  # in a second, which another test is about
+    parameters = ('-p', 'lowstate_stale:=0.5', '-p', 'lowstate_lost:=1.0', '-p', unguarded, *busy)
     words = python(STALLING, str(flag), '--ros-args', *parameters)
     robot = FakeRobot(ros_domain)
     with Control(words):
@@ -228,6 +229,7 @@ def test_a_command_that_took_too_long_is_not_sent_over_the_watchdogs(ros_domain,
             stalled = time.time()
             flag.touch()
             robot.wait_for_mode(SafetyStatus.DISARMED)
+            robot.wait_for(lambda: robot.commands[-1].weight == 0.0, 'the last command')
         finally:
             robot.close()
     _, weights = weights_since(robot, stalled)
