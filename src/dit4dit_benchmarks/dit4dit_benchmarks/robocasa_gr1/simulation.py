@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dit4dit_benchmarks.process import answer
 from dit4dit_benchmarks.robocasa_gr1 import protocol
 
-#: What downloads the meshes and textures, 20 GB, which are in no package.
+#: What downloads the meshes and textures, which are in no package.
 _DOWNLOAD = 'python -m robocasa_gr1.scripts.download_tabletop_assets -y'
 
 
