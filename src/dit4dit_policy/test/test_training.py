@@ -21,7 +21,6 @@ from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import presets
 from dit4dit_policy.training import loop, start
-from dit4dit_policy.training import train as training
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.examples import Examples
@@ -351,7 +350,7 @@ def test_datasets_and_cameras_are_named_on_the_command_line(tmp_path, monkeypatc
         given.append(config)
         return tmp_path
 
-    monkeypatch.setattr(training, 'train', train_nothing)
+    monkeypatch.setattr('dit4dit_policy.training.rounds.train', train_nothing)
     words = ['train', '--config', str(_ROOT / 'config/train_teleop.yaml')]
     assert cli.main([*words, '--data', 'monday', 'tuesday', '--output', 'both']) == 0
     assert cli.main(words) == 0
