@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dit4dit_policy.serving.wire import pack, unpack
 
@@ -25,6 +25,16 @@ _SHOWN = 1500  # characters of what a simulator that died has printed
 
 class SimulatorError(RuntimeError):
     """The simulator's process is gone or hangs; the text has what it printed last."""
+
+
+class Simulator(Protocol):
+    """Whose methods are asked by name."""
+
+    def call(self, name: str, **arguments: Any) -> Any:
+        """What the method `name` returns."""
+
+    def close(self) -> None:
+        """Ends it."""
 
 
 class SimulatorProcess:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dit4dit_benchmarks.libero import protocol
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
+from dit4dit_policy.model.cosmos.config import CosmosConfig
 from dit4dit_policy.model.presets import preset
 from g1_description import load_embodiment
 
@@ -87,6 +88,7 @@ def test_commands(processor, attempt):
 def test_the_model_is_of_the_published_shape():
     config = preset('libero')
     backbone, action = config.backbone, config.action
+    assert isinstance(backbone, CosmosConfig)
     assert backbone.frame == (224, 448)
     assert (backbone.feature_layer, backbone.latent_frames) == (17, 2)
     assert backbone.clip_offsets == (0, 2, 4, 6, 8)

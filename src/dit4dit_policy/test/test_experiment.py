@@ -26,15 +26,18 @@ def file(tmp_path, monkeypatch):
         'autoencoder_steps': 2, 'autoencoder_batch_size': 2, 'variants': 1, 'steps': 2,
         'batch_size': 4, 'video_batch_size': 2, 'warmup_steps': 1, 'threads': 1, 'bf16': False,
     }  # fmt: skip
+    arms: dict[str, object] = {
+        'first': {'model': {'backbone.feature_layer': 0}},
+        'apart': [{'mode': 'video'}, {'mode': 'action', 'feature_gradient': False}],
+    }
     entries = {
         'question': 'Does it matter?',
         'x': 'layer',
         'train': train,
-        'arms': {'first': {'model': {'backbone.feature_layer': 0}}, 'apart': []},
+        'arms': arms,
         'seeds': [0, 1],
         'trial': {'env': 'toy_touch:TouchEnvironment', 'episodes': 2},
     }
-    entries['arms']['apart'] = [{'mode': 'video'}, {'mode': 'action', 'feature_gradient': False}]
     path.write_text(yaml.safe_dump(entries, sort_keys=False))
     return path
 

@@ -19,7 +19,7 @@ class ToyEnvironment:
     """Reach: 'a' has to come above 1 in 10 chunks; in the variant 'far' above 100."""
 
     embodiment = TOY
-    tasks = ('reach', 'rest')
+    tasks: tuple[str, ...] = ('reach', 'rest')
     variants = ('far',)
 
     def __init__(self, cameras, latency):

@@ -241,8 +241,9 @@ def test_the_world_around_is_told_as_arming_tells_it():
     found = {f.check: f.found for f in findings(replace(FINE, limits=unset_world))}
     assert found['world around'] == unset(unset_world)
     assert 'config/safety.yaml' in found['world around']
-    for changes in ({'robot': 'sim'}, {'machine': 'workstation'}):
-        results = findings(replace(FINE, limits=unset_world, **changes))
+    elsewhere = replace(FINE, limits=unset_world)
+    for asked in (replace(elsewhere, robot='sim'), replace(elsewhere, machine='workstation')):
+        results = findings(asked)
         assert 'world around' not in {f.check for f in results}
 
 

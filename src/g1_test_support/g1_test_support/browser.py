@@ -66,7 +66,8 @@ class Browser:
         with urllib.request.urlopen(f'http://127.0.0.1:{port}/json/list') as answer:
             pages = [target for target in json.load(answer) if target['type'] == 'page']
         socket = connect(pages[0]['webSocketDebuggerUrl'], max_size=None)
-        self._page: ClientConnection = self._open.enter_context(socket)
+        self._open.callback(socket.close)
+        self._page: ClientConnection = socket
         width, height = self._size
         self.command(
             'Emulation.setDeviceMetricsOverride',

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_benchmarks.libero.protocol import INIT_STATES, SUITES
-from dit4dit_benchmarks.process import SimulatorProcess, environment_python
+from dit4dit_benchmarks.process import Simulator, SimulatorProcess, environment_python
 from dit4dit_policy.evaluation.environment import Conduct, Step
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_description import Embodiment, load_embodiment
@@ -37,14 +37,14 @@ class LiberoEnvironment:
     Every target of a chunk is carried out before the next observation.
     """
 
-    def __init__(self, cameras: tuple[str, ...], simulator: Callable[[], SimulatorProcess]) -> None:
+    def __init__(self, cameras: tuple[str, ...], simulator: Callable[[], Simulator]) -> None:
         """cameras: whose images an observation has. simulator: starts one, when it is needed."""
         self._embodiment = load_embodiment('libero_panda')
         if cameras:
             self._embodiment.select_cameras(cameras)  # a wrong name is said here
         self._cameras = cameras
         self._start = simulator
-        self._simulator: SimulatorProcess | None = None
+        self._simulator: Simulator | None = None
         self._variant = _VARIANTS['']
         self._instruction = ''
         self._steps = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_benchmarks.process import SimulatorProcess, environment_python
+from dit4dit_benchmarks.process import Simulator, SimulatorProcess, environment_python
 from dit4dit_benchmarks.robocasa_gr1.protocol import TASKS
 from dit4dit_policy.evaluation.environment import Conduct, Step
 from dit4dit_policy.inference.chunk_policy import Observation
@@ -31,14 +31,14 @@ def make(cameras: tuple[str, ...], latency: float) -> RobocasaEnvironment:
 class RobocasaEnvironment:
     """Attempts at the 24 tasks; 12 actions of each chunk are carried out."""
 
-    def __init__(self, cameras: tuple[str, ...], simulator: Callable[[], SimulatorProcess]) -> None:
+    def __init__(self, cameras: tuple[str, ...], simulator: Callable[[], Simulator]) -> None:
         """cameras: whose images an observation has. simulator: starts one, when it is needed."""
         self._embodiment = load_embodiment('gr1')
         if cameras:
             self._embodiment.select_cameras(cameras)  # a wrong name is said here
         self._cameras = cameras
         self._start = simulator
-        self._simulator: SimulatorProcess | None = None
+        self._simulator: Simulator | None = None
         self._steps = 0
 
     @property
