@@ -31,6 +31,8 @@ VIEWER = "document.getElementById('view').contentDocument"
 BAR = "document.getElementById('bar').innerText"
 CLI = 'import sys; from g1_console.cli import main; sys.exit(main(sys.argv[1:]))'
 
+pytestmark = pytest.mark.slow  # drawing in software takes the cores from all else
+
 
 @pytest.fixture(scope='module')
 def port() -> int:

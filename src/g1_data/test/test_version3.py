@@ -86,7 +86,7 @@ def test_there_and_back_is_the_same_dataset(root: Path) -> None:
 
 def test_the_wrong_version_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['convert', str(root), '--to', 'v2.1', '--out', str(root) + '-new']) == 2
-    assert 'expected v3.0, got v2.1' in capsys.readouterr().err
+    assert 'is LeRobot v2.1 already, there is nothing to convert' in capsys.readouterr().err
     assert not Path(str(root) + '-new').exists()
 
 

@@ -149,7 +149,6 @@ class RemotePolicy:
                 open_timeout=self._connect_timeout,
                 close_timeout=0.2,
                 proxy=None,
-                legacy=True,  # to be kept, not for one `with`
             )
         except (OSError, WebSocketException) as error:
             raise ConnectionError(

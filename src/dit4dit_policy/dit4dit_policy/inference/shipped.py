@@ -69,5 +69,8 @@ def described(checkpoint: str | Path | None = None) -> str:
 def _parameters(path: Path) -> int:
     """By the header of a safetensors file: its length in 8 bytes, then JSON."""
     with path.open('rb') as file:
-        tensors = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
+        length = int.from_bytes(file.read(8), 'little')
+        if length > path.stat().st_size:
+            raise ValueError(f'{path}: expected a header within the file, got one of {length} B')
+        tensors = json.loads(file.read(length))
     return sum(math.prod(t['shape']) for name, t in tensors.items() if name != '__metadata__')
