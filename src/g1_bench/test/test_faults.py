@@ -46,7 +46,8 @@ def test_a_few_faults_get_their_reactions(ros_domain, tmp_path):
     rows = run_faults(tmp_path, *(w for name in FEW for w in ('--only', name)), timeout=550)
     assert sorted(rows) == sorted(FEW)
     assert 'left_elbow_joint' in rows['chunk: NaN']['seen']
-    assert rows['/lowstate: lost']['milliseconds'] >= 1e3 * limits().lowstate_lost
+    lost = rows['/lowstate: lost']['milliseconds']
+    assert lost >= 1e3 * limits().lowstate_lost - 5.0  # the last state came just before
     assert all(0 < row['velocity'] <= 2.0 for row in rows.values())
 
 

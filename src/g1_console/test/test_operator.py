@@ -103,7 +103,7 @@ def test_the_list_the_state_and_the_way_through_the_modes(robot):
 
 def test_a_recorded_episode_is_played_once_the_robot_is_armed(robot, tmp_path):
     wait_until_ready()
-    bend = 0.4 * np.sin(np.linspace(0.0, np.pi, 21))
+    bend = -0.4 * np.sin(np.linspace(0.0, np.pi, 21))  # up, clear of the table
     commands = ROBOT.home + bend[:, None] * (np.arange(16) == ROBOT.arm_joints.index(ELBOW))
     schema = Schema.of(ROBOT.embodiment, {'head': (16, 16)})
     with (
