@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Pairs = NDArray[np.intp]
 
-_DIP = 0.0001  # [m] that parts may be nearer between two postures that are looked at
+_DIP = 0.00005  # [m] that parts may be nearer between two postures that are looked at
 _NEAR = 0.01  # [m] between parts for which that holds
 _BOW = 0.15  # [m]
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]  # of a cross product
