@@ -143,7 +143,7 @@ export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\
     cat >setup.bash.new <<BASH
 # Written by scripts/setup.sh. Use, in bash and in zsh: source setup.bash
 if [ -n "\${BASH_VERSION:-}" ]; then g1_shell=bash; elif [ -n "\${ZSH_VERSION:-}" ]; then g1_shell=zsh; else
-    echo 'setup.bash is for bash and zsh: start one of them, with the command bash, then source it there' >&2
+    echo 'setup.bash is for bash and zsh: type bash, then source it there' >&2
     return 1
 fi
 case \$- in *u*) g1_nounset=1; set +u ;; esac  # what it sources asks for variables that are not set
