@@ -13,11 +13,12 @@ import toy_models as toy
 from dit4dit_policy.model.cosmos.backbone import CosmosBackbone
 from dit4dit_policy.training.augmentation import augmented_anew
 from dit4dit_policy.training.clips import CachedClips, FreshClips
-from dit4dit_policy.training.demonstrations import CONTROL_KEY, Demonstrations
+from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.examples import Examples
 from dit4dit_policy.training.held_out import Split
 from dit4dit_policy.training.latent_cache import LatentCache, augmented
 from g1_data import DatasetWriter, Extra, Schema
+from g1_description.control_source import CONTROL_KEY, ControlSource
 
 
 @pytest.fixture(scope='module')
@@ -149,7 +150,9 @@ def test_fresh_clips_are_as_the_robot_sees_them_unless_augmented(recorded):
 
 def test_only_what_the_expert_did_is_learnt_of_corrections(tmp_path):
     schema = Schema.of(
-        toy.embodiment(), {'head': toy.SIZE}, extras={CONTROL_KEY: Extra(('expert',), 'uint8')}
+        toy.embodiment(),
+        {'head': toy.SIZE},
+        extras={CONTROL_KEY: Extra(('control_source',), 'uint8')},
     )
     writer = DatasetWriter.create(tmp_path / 'corrections', schema)
     for _ in range(4):
@@ -162,3 +165,24 @@ def test_only_what_the_expert_did_is_learnt_of_corrections(tmp_path):
     rows = split.draw(torch.zeros(500, dtype=torch.long))
     assert set(rows.tolist()) == {24 * e + k for e in range(3) for k in range(10, 24)}
     assert set(split.held_out.tolist()) == {72 + k for k in range(10, 24)}
+
+
+def test_of_a_policys_attempt_an_intervention_is_learnt_up_to_its_own_end(tmp_path):
+    extras = {CONTROL_KEY: Extra(('control_source',), 'uint8')}
+    schema = Schema.of(toy.embodiment(), {'head': toy.SIZE}, extras=extras)
+    policy, operator, nobody = ControlSource
+    by_episode = (
+        [policy] * 8 + [operator] * 6 + [nobody] * 4 + [policy] * 6,
+        [nobody, operator] * 12,
+    )
+    with DatasetWriter.create(tmp_path / 'rollouts', schema) as writer:
+        for sources in by_episode:
+            with writer.episode(toy.INSTRUCTION) as episode:
+                rows = zip(*toy.demonstration(np.ones(2)), sources, strict=True)
+                for state, action, source in rows:
+                    image = {'head': toy.scene(np.ones(2), 0.5)}
+                    episode.add(state, action, image, {CONTROL_KEY: np.array([source])})
+    data = Demonstrations.read({str(tmp_path / 'rollouts'): 1.0}, toy.embodiment())
+    assert np.flatnonzero(data.taught).tolist() == [*range(8, 14), *range(24, 48)]
+    assert set(data.last[8:14]) == {13}
+    assert set(data.last[24:]) == {47}  # a demonstration teaches all that it shows

@@ -8,9 +8,10 @@ import pytest
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.environment import Step, TeacherLostError
 from dit4dit_policy.inference.chunk_policy import Observation
-from dit4dit_policy.training.demonstrations import CONTROL_KEY, Demonstrations
+from dit4dit_policy.training.demonstrations import Demonstrations
 from g1_data import Dataset
 from g1_description import Camera, Embodiment, Group
+from g1_description.control_source import CONTROL_KEY
 
 TOY = Embodiment(
     name='toy',

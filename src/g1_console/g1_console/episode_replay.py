@@ -21,6 +21,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_console.listening import operator_node
+from g1_console.services import NoAnswer, ask
 from g1_control.minimum_jerk import PEAK, minimum_jerk
 from g1_data import Dataset
 from g1_description import Robot, load_robot
@@ -140,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 planned = motion(player.wait_until_ready(), commands, step)
                 player.play(planned, f'episode {given.episode}', console)
+                ask(node, 'control/give_back')
             except KeyboardInterrupt:
                 player.stop()
                 console.print('stopped; the arms hold')
@@ -147,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
             finally:
                 if player.measured:
                     console.print(player.table())
-    except (ReplayError, OSError, ValueError) as error:
+    except (ReplayError, NoAnswer, OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     console.print(f'played {len(commands)} commands')

@@ -1,4 +1,4 @@
-"""`g1 recorder start | save | discard`: what the headset's buttons do, from a terminal."""
+"""`g1 recorder`: what the headset's buttons and the console's do, from a terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _WHAT = {
     'start': 'begins an episode; refused, with the reason, while a source is missing',
     'save': 'ends the episode and adds it to the dataset',
     'discard': 'ends the episode and forgets it',
+    'success': 'says that the episode is one',
+    'failure': 'says that the episode is one',
 }
 
 
@@ -19,7 +21,7 @@ def main(words: list[str]) -> int:
     """Asks the running recorder; 0 when it did as asked, 1 when it refuses or is not there."""
     parser = argparse.ArgumentParser(
         prog='g1 recorder',
-        description='Begins, saves or discards an episode of the running recorder_node.',
+        description='Begins, judges, saves or discards an episode of the running recorder_node.',
         epilog='; '.join(f'{name} {what}' for name, what in _WHAT.items()) + '.',
     )
     parser.add_argument('what', choices=tuple(_WHAT))

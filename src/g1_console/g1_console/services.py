@@ -22,6 +22,7 @@ _DONE: dict[str, Callable[[SafetyStatus], bool]] = {
     'disarm': lambda s: s.mode == SafetyStatus.DISARMED,
     'estop': lambda s: s.mode == SafetyStatus.ESTOP and s.weight == 0.0,
     'reset': lambda s: s.mode == SafetyStatus.DISARMED,
+    'give_back': lambda s: s.control_source != SafetyStatus.CONTROL_OPERATOR,
 }
 #: What `g1 NAME --help` says.
 _HELP = {
@@ -32,6 +33,8 @@ _HELP = {
     'estop': 'Stop the arms at once and hand them back within half a second. Latched: g1 reset, '
     'then g1 arm, to go on.',
     'reset': 'Leave the emergency stop; the arms stay without command until g1 arm.',
+    'give_back': 'Let the policy go on where an operator has taken the arms from it, and is not '
+    'there to give them back: after a headset has gone to sleep nobody else does.',
 }
 _LETTING_GO = (SafetyStatus.DISARMING, SafetyStatus.DISARMED, SafetyStatus.ESTOP)
 
@@ -79,7 +82,7 @@ def ask(node: Node, service: str, timeout: float = 5.0) -> Trigger.Response:
 
 
 def command(name: str) -> int:
-    """Asks for `name` (arm, disarm, estop, reset), waits for its effect and prints what happens.
+    """Asks for `name` (of `_DONE`), waits for its effect and prints what happens.
 
     Returns 0 once the arms are taken, handed back or released; 1 when control_node refuses, gives
     up on the way or is not there.

@@ -24,6 +24,7 @@ from g1_console.snapshot import (
     Snapshot,
     Topic,
 )
+from g1_description.control_source import ControlSource
 
 if TYPE_CHECKING:
     from g1_console.listening import Listener
@@ -112,7 +113,7 @@ def _control_rows(status: SafetyStatus) -> list[tuple[str, str]]:
     limiting = f' ({status.limiting_joint})' if status.limiting_joint else ''
     return [
         ('control', f'[{MODE_COLOURS[status.mode]}]{escape(status.text)}[/]'),
-        ('weight', f'{status.weight:.2f}'),
+        ('weight', f'{status.weight:.2f}; {ControlSource(status.control_source).words}'),
         ('watchdog', _watchdog_text(status.watchdog_age)),
         (
             'ages',

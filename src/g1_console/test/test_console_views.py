@@ -21,7 +21,8 @@ def safety(mode: int, text: str, **fields: object) -> SafetyStatus:
 def test_the_time_line_tells_changes_once():
     timeline = EventLog()
     for _ in range(3):
-        timeline.safety(1.0, safety(SafetyStatus.DISARMED, 'DISARMED: nobody armed yet'))
+        nobody = {'control_source': SafetyStatus.CONTROL_NOBODY}
+        timeline.safety(1.0, safety(SafetyStatus.DISARMED, 'DISARMED: nobody armed yet', **nobody))
     for time, rejected in ((2.0, 0), (3.0, 1), (4.0, 1)):
         timeline.safety(
             time,
@@ -29,6 +30,7 @@ def test_the_time_line_tells_changes_once():
                 SafetyStatus.HOLD,
                 'HOLD: the last chunk ran out',
                 reason=SafetyStatus.CHUNK_EXPIRED,
+                control_source=SafetyStatus.CONTROL_OPERATOR,
                 limiting_joint='left_elbow_joint',
                 chunks_rejected=rejected,
                 rejection_text='too fast',
@@ -36,7 +38,9 @@ def test_the_time_line_tells_changes_once():
         )
     assert [(e.time, e.weight, e.text) for e in timeline.events] == [
         (1.0, 'info', 'DISARMED: nobody armed yet'),
+        (1.0, 'info', 'nobody has the arms'),
         (2.0, 'warning', 'HOLD: the last chunk ran out (left_elbow_joint)'),
+        (2.0, 'warning', 'the operator has the arms'),
         (3.0, 'warning', 'a chunk was rejected: too fast'),
     ]
     assert timeline_html(timeline).index('too fast') < timeline_html(timeline).index('DISARMED')

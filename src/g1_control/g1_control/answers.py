@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_control.safety import Mode, Reason
+from g1_description.control_source import ControlSource
 
 Array = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class Status:
     deadlines_missed: int
     rejection_reason: Reason
     rejection_text: str
+    source: ControlSource
 
 
 class ChunkOutcome(Enum):

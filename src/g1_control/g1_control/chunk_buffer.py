@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_control.minimum_jerk import PEAK, PEAK_ACCELERATION, minimum_jerk
+from g1_description.control_source import ControlSource
 
 Array = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ class Chunk:
 
     names: joints in the order of the columns; times: (K,); positions: (K, 16). `stamp` is the
     capture time of the image that the targets were made from. number: counts up within one life of
-    the policy; 0 for what nobody counts.
+    the policy; 0 for what nobody counts. source: who asks for it.
     """
 
     stamp: float
@@ -58,6 +59,7 @@ class Chunk:
     times: Sequence[float] | Array
     positions: Sequence[Sequence[float]] | Array
     number: int = 0
+    source: ControlSource = ControlSource.POLICY
 
 
 class ChunkBuffer:

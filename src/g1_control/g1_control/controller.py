@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g1_control.answers import ChunkAnswer, ChunkOutcome, Command, Status
+from g1_control.arbiter import Arbiter
 from g1_control.chunk_buffer import Chunk, ChunkBuffer
 from g1_control.clocks import ControlClocks, Tick
 from g1_control.control_parameters import ControlParameters
@@ -34,6 +35,7 @@ from g1_control.unitree import ARM_MOTORS, MOTORS
 from g1_control.watchdog import SILENCE, weight_after
 from g1_description import Robot
 from g1_description.capsules import Approach
+from g1_description.control_source import ControlSource
 
 Array = NDArray[np.float64]
 
@@ -71,13 +73,13 @@ class Controller:
             parameters.blend, self._limits.velocity / 2, self._limits.acceleration / 2
         )
         self._machine = ModeMachine(safety)
+        self._arbiter = Arbiter()
         self._kp = np.array([joint.kp for joint in robot.arms])
         self._kd = np.array([joint.kd for joint in robot.arms])
         self._clocks = ControlClocks(self._period, safety.control_gap)
         self._disarmed_at = self._slid_at = -np.inf
         self._blocked_since: float | None = None
         self._stamp: float | None = None
-        self._counted = (0, -np.inf)  # number and stamp of the newest counted chunk since arming
         self._limiting_joint = ''
         self._rejection = (Reason.NONE, '')
         self._accepted = self._rejected = self._clamped = 0
@@ -93,7 +95,7 @@ class Controller:
         if self._machine.mode is Mode.DISARMED and measured:
             pose = np.concatenate((measured.q[ARM_MOTORS], measured.gripper))
             self._stand(np.where(np.isfinite(pose), pose, 0.0))
-            self._counted = (0, -np.inf)
+            self._arbiter.arm()
         return self._machine.arm(self._fault(self._clocks.elapsed_at(now), arming=True))
 
     def disarm(self, now: float) -> tuple[bool, str]:
@@ -112,17 +114,26 @@ class Controller:
         """Releases a latched e-stop; disarmed afterwards."""
         return self._machine.reset()
 
+    def give_back(self, now: float) -> tuple[bool, str]:
+        """The operator, if it is one who has the arms, gives them to whoever asks next."""
+        return self._arbiter.give_back(now)
+
     def receive_chunk(self, chunk: Chunk, now: float) -> ChunkAnswer:
         """Follows a chunk from now on, if it is good and the arms are armed.
 
         A bad chunk is refused whole and the motion goes on; while the arms are not armed or hold
         for a fault, chunks are left alone. One of a policy that was restarted hands the arms back:
-        nothing is to move again that nobody has armed since.
+        nothing is to move again that nobody has armed since. An operator takes the arms from a
+        policy with any targets, and is not followed where they are bad: then the arms brake.
         """
         machine = self._machine
+        if machine.mode in (Mode.ACTIVE, Mode.HOLD) and self._arbiter.take(chunk.source):
+            self._brake()
         if not machine.follows:
             text = f'no chunk is followed in {machine.mode.name}: {machine.text}'
             return ChunkAnswer(ChunkOutcome.IGNORED, machine.reason, text)
+        if text := self._arbiter.ignores(chunk, now):
+            return ChunkAnswer(ChunkOutcome.IGNORED, Reason.OPERATOR, text)
         try:
             self._follow(chunk, now)
         except ChunkRejectedError as error:
@@ -134,8 +145,7 @@ class Controller:
             return ChunkAnswer(ChunkOutcome.REJECTED, error.reason, str(error), error.joint)
         self._accepted += 1
         self._stamp = chunk.stamp
-        if chunk.number:
-            self._counted = (chunk.number, chunk.stamp)
+        self._arbiter.accepted(chunk)
         machine.chunk_accepted()
         return ChunkAnswer(ChunkOutcome.ACCEPTED)
 
@@ -198,6 +208,8 @@ class Controller:
         following = self._command_time < self._buffer.end
         fault = self._fault(self._clocks.elapsed) or gap
         self._machine.update(fault, following, self._clocks.elapsed, tick.cycles * self._period)
+        if self._machine.mode not in (Mode.ACTIVE, Mode.HOLD):
+            self._arbiter.release()
         if before is Mode.ACTIVE and self._machine.mode is not Mode.ACTIVE and following:
             self._brake()
         if self._machine.mode is Mode.HOLD and self.monitor.pressing:
@@ -213,6 +225,11 @@ class Controller:
     def mode(self) -> Mode:
         """Who has the arms."""
         return self._machine.mode
+
+    @property
+    def source(self) -> ControlSource:
+        """Whose targets are followed."""
+        return self._arbiter.source
 
     @property
     def reason(self) -> Reason:
@@ -246,6 +263,7 @@ class Controller:
             deadlines_missed=self.monitor.deadlines_missed,
             rejection_reason=self._rejection[0],
             rejection_text=self._rejection[1],
+            source=self._arbiter.source,
         )
 
     def _hand_back(self, reason: Reason, text: str) -> tuple[bool, str]:
@@ -261,8 +279,7 @@ class Controller:
             raise ChunkRejectedError(
                 Reason.CHUNK_TOO_OLD, 'older than the chunk in execution; arrived out of order'
             )
-        number, stamp = self._counted
-        if 0 < chunk.number <= number and chunk.stamp > stamp:
+        if self._arbiter.restarted(chunk):
             raise ChunkRejectedError(
                 Reason.POLICY_RESTARTED, 'policy_node was restarted; arm again to let it move them'
             )

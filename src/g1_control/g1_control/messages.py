@@ -17,10 +17,16 @@ from trajectory_msgs.msg import JointTrajectory
 from g1_control.answers import Command, Status
 from g1_control.chunk_buffer import Chunk
 from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
+from g1_description.control_source import ControlSource
 from g1_ros.stamps import seconds, time_message_of
 
 
-def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chunk:
+def to_chunk(
+    trajectory: JointTrajectory,
+    stamp: float,
+    number: int = 0,
+    source: ControlSource = ControlSource.POLICY,
+) -> Chunk:
     """A trajectory whose times count from `stamp` [s]; nothing is checked here."""
     points = trajectory.points
     return Chunk(
@@ -29,6 +35,7 @@ def to_chunk(trajectory: JointTrajectory, stamp: float, number: int = 0) -> Chun
         times=[seconds(point.time_from_start) for point in points],
         positions=[point.positions for point in points],
         number=number,
+        source=source,
     )
 
 
@@ -51,6 +58,7 @@ def to_safety_status(status: Status, now: float, watchdog_age: float) -> SafetyS
         deadlines_missed=status.deadlines_missed,
         rejection_reason=int(status.rejection_reason),
         rejection_text=status.rejection_text,
+        control_source=int(status.source),
     )
 
 

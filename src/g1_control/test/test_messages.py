@@ -11,6 +11,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from g1_control.messages import ImuWriter, JointStateWriter, to_chunk
 from g1_control.safety import Mode, Reason
 from g1_control.unitree import LowState
+from g1_description.control_source import ControlSource
 from g1_ros.stamps import seconds
 
 
@@ -21,6 +22,7 @@ def test_modes_and_reasons_are_the_constants_of_the_message():
         if isinstance(value := getattr(SafetyStatus, name), int)
     }
     ours = {member.name: member.value for kind in (Mode, Reason) for member in kind}
+    ours |= {f'CONTROL_{source.name}': source.value for source in ControlSource}
     assert ours == constants
 
 

@@ -28,7 +28,7 @@ class Episode:
     """An entry of the dataset: `length` frames of one demonstration of `tasks` (instructions).
 
     health: how the recording went, where the recorder has said so: `healthy` (bool), `text` (what
-    is outside its limits) and what it measured.
+    is outside its limits) and what it measured; `outcome`, where anybody said it: success, failure.
     """
 
     index: int

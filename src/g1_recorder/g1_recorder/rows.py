@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_data import Extra
+from g1_description.control_source import CONTROL_KEY, ControlSource
 from g1_recorder.health import image_name
 from g1_recorder.synchronisation import Timeline
 
@@ -27,7 +28,7 @@ def row_extras(cameras: Sequence[str]) -> dict[str, Extra]:
     """What every row holds beside LeRobot's columns.
 
     Stamps of what it was made of [s, Unix], 0: there was none; their distance from the row's time
-    [s]; poses [m] and inputs of the operator.
+    [s]; poses [m] and inputs of the operator; who moved the arms (`ControlSource`).
     """
     images = (image_name(k, camera) for k, camera in enumerate(cameras))
     sources = (*images, *STATE, *ACTION, 'operator')
@@ -35,6 +36,7 @@ def row_extras(cameras: Sequence[str]) -> dict[str, Extra]:
         'capture_stamp': Extra(sources, 'float64'),
         'residual': Extra(sources),
         'operator': Extra(OPERATOR),
+        CONTROL_KEY: Extra(('control_source',), 'uint8'),
     }
 
 
@@ -43,13 +45,19 @@ class Samples:
 
     def __init__(self) -> None:
         self._lines = {name: Timeline(_SAMPLES) for name in (*STATE, *ACTION, 'operator')}
+        self._control = Timeline(_SAMPLES)
 
     def add(self, name: str, time: float, value: NDArray[np.float64]) -> None:
         """Appends a sample of the source of that name."""
         self._lines[name].add(time, value)
 
+    def add_control(self, time: float, source: int) -> None:
+        """From then on the arms are moved by this `ControlSource`."""
+        self._control.add(time, np.array([source], float))
+
     def clear(self) -> None:
         """Forgets all samples."""
+        self._control.clear()
         for line in self._lines.values():
             line.clear()
 
@@ -80,4 +88,12 @@ class Samples:
             taken.append(stamp)
         at = np.array(taken)
         residual = np.where(at > 0, np.abs(at - time), 0.0)
-        return {'capture_stamp': at, 'residual': residual, 'operator': operator}
+        source = np.array([float(ControlSource.NOBODY)])
+        if self._control.newest > 0:
+            _, source = self._control.latest(time)
+        return {
+            'capture_stamp': at,
+            'residual': residual,
+            'operator': operator,
+            CONTROL_KEY: source,
+        }

@@ -50,6 +50,10 @@ class Timeline:
         """The sample nearest to `time`. LookupError before the first sample."""
         return min(self._around(time), key=lambda sample: abs(sample[0] - time))
 
+    def latest(self, time: float) -> Sample:
+        """The newest sample that is not after `time`, or the first. LookupError before that."""
+        return self._around(time)[0]
+
     def _around(self, time: float) -> tuple[Sample, Sample]:
         """The samples before and after `time`; outside of all the outermost one, twice."""
         if not self._samples:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from std_msgs.msg import String
+from dit4dit_msgs.msg import SafetyStatus
+from std_msgs.msg import Bool, String
 
 from g1_data import Dataset
 from g1_data.validate import validate
+from g1_description.control_source import CONTROL_KEY, ControlSource
 from g1_ros.qos import STATUS
 from g1_test_support.outside import Outside
 from g1_test_support.processes import Program
@@ -144,3 +146,35 @@ def test_without_a_task_it_does_not_start(tmp_path: Path) -> None:
         recorder.wait_for('parameter task')
         recorder.wait_for('arrange_flower')
         assert recorder.ended() == 2
+
+
+def test_every_row_says_who_moved_the_arms_and_the_episode_how_it_went(
+    robot: RecordedRobot, recorder: Program, tmp_path: Path
+) -> None:
+    assert not robot.call('recorder/success').success  # of what?
+    safety = robot.node.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
+    done = robot.node.create_publisher(Bool, 'sim/success', STATUS)
+
+    def moves(source: int, mode: int = SafetyStatus.ACTIVE) -> None:
+        stamp = robot.node.get_clock().now().to_msg()
+        safety.publish(SafetyStatus(stamp=stamp, mode=mode, control_source=source))
+
+    moves(SafetyStatus.CONTROL_POLICY)
+    robot.record(5)
+    moves(SafetyStatus.CONTROL_OPERATOR)
+    robot.wait_for(lambda: robot.said.frames >= 10, 'rows of the operator')
+    moves(SafetyStatus.CONTROL_OPERATOR, SafetyStatus.HOLD)  # who stands still moves nothing
+    robot.wait_for(lambda: robot.said.frames >= 15, 'rows of nobody')
+    assert robot.call('recorder/failure').success
+    robot.wait_for(lambda: robot.said.outcome == 'failure', 'the outcome to be told')
+    assert robot.call('recorder/save').success
+    done.publish(Bool(data=True))
+    robot.record(3)
+    robot.wait_for(lambda: robot.said.outcome == 'success', 'the word of the simulator')
+    assert robot.call('recorder/save').message.endswith('a success')
+    dataset = Dataset(tmp_path / 'set')
+    said = [episode.health['outcome'] for episode in dataset.episodes]
+    assert said == ['failure', 'success']
+    sources = dataset.read_episode(0)[CONTROL_KEY][:, 0].tolist()
+    assert set(sources) == set(ControlSource)
+    assert sources == sorted(sources)  # policy, operator, nobody

@@ -56,12 +56,14 @@ class View:
     """What the person sees; whoever shows it to them keeps it up to date.
 
     measured: (16,) joint positions in chunk order. scenes: how many were announced, each with its
-    seed. armed: control follows targets. recording: an episode is open. saved, goal: episodes.
+    seed; qpos: of everything in the newest, as far as that was told. armed: control follows
+    targets. recording: an episode is open. saved, goal: episodes.
     """
 
     measured: Array | None = None
     seed: int = 0
     scenes: int = 0
+    qpos: Array | None = None
     success: bool = False
     armed: bool = False
     recording: bool | None = None
@@ -143,18 +145,8 @@ class Demonstrator:
 
     def _attempt(self, number: int) -> Doing[bool]:
         """Hands to the start, a new scene, and one demonstration of it. Whether it was recorded."""
-        while not self.view.armed:
-            self._ask('control/arm')
-            yield from self._until(lambda: self.view.armed, _ANSWER)
-        start = self._robot.home.copy()
-        start[:14] += self._rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
-        arrived = yield from self._move(Trajectory.between(self._seen(), start, _RETURN))
-        yield from self._let_go()
-        if not arrived:
+        if not (yield from self._prepare()):
             return False
-        if self.view.scenes == self._used:
-            yield from self._new_scene()
-        self._used = self.view.scenes
         thought = self._planner.plan(self.view.seed, self._seen())
         yield from self._until(thought.done)
         try:
@@ -174,6 +166,20 @@ class Demonstrator:
         yield from self._end_recording('save' if keep else 'discard')
         yield from self._let_go()
         return True
+
+    def _prepare(self) -> Doing[bool]:
+        """Armed, hands at the start and let go, and a scene that is new. Whether they got there."""
+        while not self.view.armed:
+            self._ask('control/arm')
+            yield from self._until(lambda: self.view.armed, _ANSWER)
+        start = self._robot.home.copy()
+        start[:14] += self._rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        arrived = yield from self._move(Trajectory.between(self._seen(), start, _RETURN))
+        yield from self._let_go()
+        if arrived and self.view.scenes == self._used:
+            yield from self._new_scene()
+        self._used = self.view.scenes if arrived else self._used
+        return arrived
 
     def _new_scene(self) -> Doing[None]:
         before = self.view.scenes
@@ -334,6 +340,10 @@ class _Planner:
         """From `start` (16,) through the scene of `seed`. The result raises NoWayError."""
         return self._thread.submit(self._plan, seed, start)
 
+    def plan_on(self, seed: int, qpos: Array) -> Future[Trajectory]:
+        """From where everything is in the scene of `seed`. The result raises NoWayError."""
+        return self._thread.submit(self._plan_on, seed, qpos)
+
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
@@ -341,6 +351,11 @@ class _Planner:
         simulation, planner = self._made.result()
         simulation.reset(seed)
         return planner.plan(simulation.task, simulation.scene, start)
+
+    def _plan_on(self, seed: int, qpos: Array) -> Trajectory:
+        simulation, planner = self._made.result()
+        simulation.recall(seed, qpos)
+        return planner.plan(simulation.task, simulation.scene)
 
 
 def _pose(position: tuple[float, ...], turn: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Array:

@@ -135,6 +135,12 @@ class Simulation:
         """The stage of the task reached in the present state, one of `task.stages`."""
         return self.task.progress(self.scene)
 
+    def recall(self, seed: int, qpos: NDArray[np.float64]) -> None:
+        """The scene of `seed` at rest, everything where another simulation has it: `qpos` (nq,)."""
+        self.reset(seed)
+        self.data.qpos[:] = qpos
+        mujoco.mj_forward(self.model, self.data)
+
     def show(self, qpos: NDArray[np.float64]) -> None:
         """Takes over `qpos` (nq,) of another simulation of the same task, for rendering only."""
         self.data.qpos[:] = qpos

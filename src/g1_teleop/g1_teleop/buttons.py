@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from g1_ros.operator import BUTTONS
 from g1_ros.parameters import parameter
 
-ACTIONS = ('start', 'save', 'discard', 'pause', 'estop')
+ACTIONS = ('start', 'save', 'discard', 'pause', 'estop', 'give_back')
 HOLD = 1.0  # how long the button that discards is held [s]
 _CHOICES = (*BUTTONS, '')
 
@@ -28,6 +28,9 @@ class ButtonParameters:
         'Y', choices=_CHOICES, description='Lets go of both hands; once more: goes on.'
     )
     button_estop: str = parameter('right_stick', choices=_CHOICES, description='E-stop.')
+    button_give_back: str = parameter(
+        'left_stick', choices=_CHOICES, description='Gives the arms to the policy at once.'
+    )
 
 
 class Buttons:

@@ -26,6 +26,8 @@ _LONGEST_STEP = 0.05  # [s]; after a longer pause the robot lags rather than hur
 _FAR, _TURNED = 0.02, 0.15  # [m], [rad]: from here on a hand does not follow,
 _PATIENCE = 0.3  # and if that lasts for so long [s] the operator is told why
 _TOUCHING = 0.01  # [m] over the margin: what is nearer is in the hand's way
+_BRAKING = 6.0  # [rad/s2] at which control brakes arms that are taken from a policy
+_CAUGHT = 0.002  # [m] a trigger asks for what its gripper is at
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,18 @@ class DeviceWatchdog:
         return self._changed is not None
 
 
+def has_let_go(hand: HandInput, gripped: bool) -> bool:
+    """Whether the grip is open, of a controller that has `gripped` only where that is in sight."""
+    return hand.grip < _RELEASE and (hand.pose is not None or not gripped)
+
+
+def resting_place(measured: Array, velocity: Array) -> Array:
+    """(16,) where arms come to rest that are at `measured` (16,) with `velocity` (16,)."""
+    arms = velocity[:14]
+    braking = np.abs(arms).max() / _BRAKING
+    return np.concatenate((measured[:14] + arms * (braking / 2), measured[14:]))
+
+
 class Retargeting:
     """Joint targets from the operator's hands.
 
@@ -132,8 +146,16 @@ class Retargeting:
         self._measurement_time = MeasurementTime()
         self._targets: Array | None = None  # (16,) as sent
         self._time = 0.0
+        self._uncaught: dict[Side, float] = {}  # sign of what the trigger is off by, 0: not known
         self.engaged: list[Side] = []
         self.problems: dict[Side, str] = {}
+
+    def take_over(self) -> None:
+        """The hands were another's until now, who may hold something with them.
+
+        Each gripper stays as it is until its trigger asks for what it is at.
+        """
+        self._uncaught = dict.fromkeys(SIDES, 0.0)
 
     def release(self, until_grips_open: bool = True) -> None:
         """Opens both clutches; each closes again when its grip is released and pressed.
@@ -146,14 +168,14 @@ class Retargeting:
         self._targets = None
         self.engaged, self.problems = [], {}
 
-    def update(self, operator: OperatorInput, measured: Array, now: float) -> Array | None:
+    def update(self, operator: OperatorInput, start: Array, now: float) -> Array | None:
         """Targets (16,) [rad, m] in chunk order for this moment; None while no hand is engaged.
 
         They follow the hands by `filter_delay` s, as near as the arms can come; see `problems`.
 
         Args:
             operator: newest measurement.
-            measured: (16,) in chunk order; where motion starts when the first hand engages.
+            start: (16,) in chunk order; where motion starts when the first hand engages.
             now: [s], increasing.
         """
         self.engaged = [s for s in SIDES if self._hands[s].clutch(operator.hand(s))]
@@ -162,7 +184,7 @@ class Retargeting:
             self._targets = None
             return None
         if self._targets is None:
-            self._targets = np.clip(measured, self._robot.action_lower, self._robot.action_upper)
+            self._targets = np.clip(start, self._robot.action_lower, self._robot.action_upper)
             self._targets[:14] = self._ik.start(self._targets[:14])
             self._time = now
         dt = min(max(now - self._time, 0.0), _LONGEST_STEP)
@@ -175,7 +197,7 @@ class Retargeting:
         self._move_arms(poses, dt, now)
         for index, side in enumerate(SIDES):
             if side in self.engaged:
-                self._move_gripper(14 + index, operator.hand(side).trigger, dt)
+                self._move_gripper(side, 14 + index, operator.hand(side).trigger, dt)
         return self._targets.copy()
 
     def _move_arms(self, poses: dict[Side, Array], dt: float, now: float) -> None:
@@ -192,12 +214,24 @@ class Retargeting:
             if self._hands[side].lags(self._ik.error(side), now):
                 self.problems[side] = self._obstacle(side)
 
-    def _move_gripper(self, index: int, trigger: float, dt: float) -> None:
+    def _move_gripper(self, side: Side, index: int, trigger: float, dt: float) -> None:
         assert self._targets is not None
         if np.isfinite(trigger):
             goal = self._robot.gripper_stroke * (1 - np.clip(trigger, 0, 1))
+            if not self._catches(side, float(goal - self._targets[index])):
+                return
             limit = self._parameters.gripper_velocity * dt
             self._targets[index] += np.clip(goal - self._targets[index], -limit, limit)
+
+    def _catches(self, side: Side, off: float) -> bool:
+        """Whether the gripper follows its trigger, which asks for `off` [m] more than it is at."""
+        if side not in self._uncaught:
+            return True
+        before = self._uncaught[side]
+        self._uncaught[side] = float(np.sign(off))
+        if abs(off) < _CAUGHT or before * off < 0.0:
+            del self._uncaught[side]
+        return side not in self._uncaught
 
     def _obstacle(self, side: Side) -> str:
         """Why a hand does not come to its target. What is after a comma changes all the time."""

@@ -54,7 +54,7 @@ def test_an_action_needs_no_button() -> None:
     buttons = Buttons(ButtonParameters(button_start='', button_save=''))
     assert asked(buttons, set(), 0.0) == []
     assert asked(buttons, {'A', 'B'}, 0.1) == []
-    assert str(buttons) == 'X held discard, Y pause, right_stick estop'
+    assert str(buttons) == 'X held discard, Y pause, right_stick estop, left_stick give_back'
 
 
 def test_two_actions_on_one_button_are_refused() -> None:

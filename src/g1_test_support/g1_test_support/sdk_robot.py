@@ -110,15 +110,10 @@ class Operator(Outside):
         return self.call(f'control/{name}')
 
     def arm(self) -> None:
-        """Until the arms hold, armed; again where a busy computer has had them disarmed."""
+        """Until the arms hold, armed."""
         self.wait_for(lambda: self.joint_states, 'joint states', 1.5 * DEADLINE)
-
-        def held() -> bool:
-            if self.status.mode == SafetyStatus.DISARMED:
-                self.control('arm')
-            return bool(self.status.mode == SafetyStatus.HOLD)
-
-        self.wait_for(held, 'the arms to be armed')
+        self.wait_for(lambda: self.control('arm').success, 'the arms to be armed')
+        self.wait_for_mode(SafetyStatus.HOLD)
 
     def disarm(self) -> None:
         """Until they are."""

@@ -20,9 +20,9 @@ from dit4dit_policy.evaluation.environment import (
 )
 from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
-from dit4dit_policy.training.demonstrations import CONTROL_KEY
 from g1_data import DatasetWriter, Extra, Schema
 from g1_description import Embodiment
+from g1_description.control_source import CONTROL_KEY, ControlSource
 
 #: (H, W) of recorded pictures.
 SIZE = (240, 320)
@@ -58,7 +58,7 @@ class _Row:
 
 def schema_for(embodiment: Embodiment, cameras: tuple[str, ...]) -> Schema:
     """Of a dataset of corrections."""
-    extras = {CONTROL_KEY: Extra(('expert',), 'uint8')}
+    extras = {CONTROL_KEY: Extra(('control_source',), 'uint8')}
     return Schema.of(embodiment, dict.fromkeys(cameras, SIZE), extras=extras)
 
 
@@ -137,8 +137,10 @@ class Corrector:
         """Only the plan that succeeded teaches: what went wrong before it is no example."""
         with writer.episode(instruction) as episode:
             for row in self._rows:
-                control = np.array([row.plan == self._plan], dtype=np.uint8)
-                episode.add(row.seen.state, row.target, row.seen.images, {CONTROL_KEY: control})
+                taught = row.plan == self._plan
+                source = ControlSource.OPERATOR if taught else ControlSource.POLICY
+                control = {CONTROL_KEY: np.array([source], dtype=np.uint8)}
+                episode.add(row.seen.state, row.target, row.seen.images, control)
 
 
 class _Driver:

@@ -22,10 +22,7 @@ from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
 from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
-
-#: Column of a dataset of corrections: its one number is 1 where the expert was in control, and 0
-#: where a policy was.
-CONTROL_KEY = 'in_control'
+from g1_description.control_source import CONTROL_KEY, ControlSource
 
 # Of a number that did not change [rad, m]: so wide that noise in its measured state does not
 _SMALLEST_STATE_RANGE = 0.02
@@ -39,8 +36,8 @@ class Demonstrations:
     weights: share of each dataset in what is trained on. embodiment: with the cameras that are
     used. state (N, S), action (N, A) [rad, m]: of a number that a dataset has not they are NaN.
     `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
-    episode. taught (N,): whether chunks that begin there are to be learnt: all but where a policy
-    was in control, see `CONTROL_KEY`.
+    episode, or of what an operator did in it without a break. taught (N,): whether chunks that
+    begin there are to be learnt, see `_taught`.
     """
 
     sources: tuple[Dataset, ...]
@@ -108,8 +105,10 @@ class Demonstrations:
                     for task in source.frame_tasks(episode.index)[::stride]
                 ]
                 columns['task'].append(np.resize(tasks, length))
-                columns['taught'].append(_taught(source, episode.index)[::stride])
-                facts = {'dataset': index, 'episode': number, 'last': count - 1}
+                taught = _taught(source, episode.index)[::stride]
+                columns['taught'].append(taught)
+                columns['last'].append(count - length + _ends(taught))
+                facts = {'dataset': index, 'episode': number}
                 for name, value in facts.items():
                     columns[name].append(np.full(length, value))
                 number += 1
@@ -244,11 +243,22 @@ def _check_rate(source: Dataset, camera: Camera) -> None:
 
 
 def _taught(source: Dataset, episode: int) -> NDArray[np.bool_]:
-    """(T,) whether a frame is to be learnt from."""
+    """(T,) whether a frame is to be learnt from.
+
+    All of a demonstration; of a policy's attempt what an operator, or expert, did in it.
+    """
     if CONTROL_KEY not in source.extras:
         return np.ones(source.episodes[episode].length, dtype=np.bool_)
     control: NDArray[Any] = source.read_finite(episode, (CONTROL_KEY,))[CONTROL_KEY]
-    return control[:, 0] > 0
+    if ControlSource.POLICY not in control:
+        return np.ones(len(control), dtype=np.bool_)
+    return control[:, 0] == ControlSource.OPERATOR
+
+
+def _ends(taught: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(T,) the last frame that is taught, or not, with each: a chunk has nobody else's targets."""
+    ends = np.flatnonzero(np.diff(taught, append=~taught[-1:]))
+    return ends[np.searchsorted(ends, np.arange(len(taught)))]
 
 
 def _places(

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from dit4dit_msgs.msg import SafetyStatus
+from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from unitree_hg.msg import LowCmd as LowCmdMessage
@@ -23,6 +25,7 @@ from g1_bringup.system import G1
 from g1_bringup.systems import find
 from g1_console.listening import operator_node
 from g1_console.services import NoAnswer, ask
+from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
 from g1_ros.polling import PolledTopics
 from g1_ros.qos import COMMAND, STATUS, STREAM
@@ -43,6 +46,7 @@ class Rig:
         self.node, self.control = node, control
         self.keep: Callable[[bytes, int], None] = lambda _data, _sent: None
         self.status = SafetyStatus(lowstate_age=-1.0)
+        self._newest = b''
         self.topics = PolledTopics(node)
         self.topics.listen(LowCmdMessage, 'arm_sdk', STREAM, self._on_command, raw=True)
         self.topics.listen(SafetyStatus, 'control/safety_status', STATUS, self._on_status)
@@ -85,7 +89,15 @@ class Rig:
     def _on_status(self, status: SafetyStatus, _times: object) -> None:
         self.status = status
 
+    @property
+    def commanded(self) -> NDArray[np.float64]:
+        """(14,) of the newest command [rad]."""
+        wire = LowCmd()
+        wire.load(self._newest)
+        return wire.q[ARM_MOTORS].astype(float)
+
     def _on_command(self, data: bytes, times: dict[str, int]) -> None:
+        self._newest = data
         self.keep(data, times['source_timestamp'])
 
 

@@ -32,6 +32,7 @@ from g1_bench.faults.process_faults import process_faults
 from g1_bench.faults.report import line, table
 from g1_bench.faults.robot_faults import robot_faults
 from g1_bench.faults.system_under_test import NotSeenError, SystemUnderTest, limits
+from g1_bench.faults.takeover_faults import takeover_faults
 from g1_bench.faults.teleop_faults import teleop_faults
 from g1_bench.faults.world_faults import world_faults
 from g1_ros.middleware import environment, free_domain
@@ -97,14 +98,14 @@ def run(faults: list[Fault], folder: Path, console: Console) -> list[Outcome]:
 
 def _inject(system: SystemUnderTest, fault: Fault) -> Outcome:
     """What becomes of it; again, twice at most, where this process did not get its turn in time."""
-    before = ''
     for _ in range(_MOST_TRIES):
         system.overslept = 0.0
-        found = _inject_once(system, fault)
-        outcome = replace(found, seen=found.seen + before)
+        outcome = _inject_once(system, fault)
         if outcome.holds or system.overslept < _OVERSLEPT:
             break
-        before = f'; before, with no turn for {system.overslept:.1f} s: {outcome.seen}'
+        outcome = replace(
+            outcome, seen=f'{outcome.seen}; this process got no turn for {system.overslept:.1f} s'
+        )
     return outcome
 
 
@@ -146,5 +147,6 @@ def all_faults() -> list[Fault]:
         *process_faults(safety),
         *teleop_faults(),
         *policy_faults(),
+        *takeover_faults(),
         *launch_faults(safety),
     ]

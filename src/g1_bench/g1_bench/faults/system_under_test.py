@@ -153,6 +153,8 @@ class SystemUnderTest:
                 self.tell('grippers', port=side, do='plug_in')
             self.listen(0.1)
         self.headset = None
+        if self.status.control_source == SafetyStatus.CONTROL_OPERATOR:
+            self.call('give_back')
         self.stream = self.name == 'robot'
         deadline, refusal = time.monotonic() + PATIENCE, ''
         while self.mode not in (SafetyStatus.HOLD, SafetyStatus.ACTIVE):
@@ -275,7 +277,7 @@ class SystemUnderTest:
         self._targets = publish(JointTrajectory, 'teleop/joint_targets', qos.COMMAND)
         self._clients = {
             name: self._operator.create_client(Trigger, f'control/{name}')
-            for name in ('arm', 'disarm', 'estop', 'reset')
+            for name in ('arm', 'disarm', 'estop', 'reset', 'give_back')
         }
         self._tasks = ActionClient(self._operator, RunTask, 'policy/run_task')
         self._topics = PolledTopics(self._listener)

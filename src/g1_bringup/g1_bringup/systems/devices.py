@@ -13,7 +13,10 @@ _DEVICES = {
     'xrobotoolkit': Node('g1_teleop', 'xrobotoolkit_node', config=_CONFIG),
     'replay': Node('g1_teleop', 'replay_node', parameters=(('replay_file', Given('replay_file')),)),
     'scripted': Node(
-        'g1_sim', 'scripted_operator', config=_CONFIG, parameters=(('task', Given('task')),)
+        'g1_sim',
+        'scripted_operator',
+        config=_CONFIG,
+        parameters=(('task', Given('task')), ('takeover', Given('takeover'))),
     ),
 }
 
@@ -22,7 +25,8 @@ DEVICE_ARGUMENTS = (
         'device',
         'xrobotoolkit',
         'What the operator holds: xrobotoolkit; replay plays replay_file; scripted demonstrates '
-        'the task in the simulator by itself; PACKAGE/EXECUTABLE or MODULE:FUNCTION starts that '
+        'the task in the simulator by itself, or takes over from a policy that stalls; '
+        'PACKAGE/EXECUTABLE or MODULE:FUNCTION starts that '
         'node; none starts nothing.',
     ),
     Argument('replay_file', '', 'Raw log of an episode (MCAP) whose hands device:=replay has.'),

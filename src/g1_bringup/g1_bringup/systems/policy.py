@@ -23,7 +23,9 @@ from g1_bringup.system import (
     texts,
 )
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
+from g1_bringup.systems.devices import DEVICE_ARGUMENTS, check_device, device_nodes
 from g1_bringup.systems.grippers import gripper_nodes
+from g1_bringup.systems.operator import RECORDER_ARGUMENTS, RECORDER_NODE, TELEOP_NODE
 from g1_bringup.systems.robot_side import (
     HARDWARE,
     ROBOT,
@@ -53,6 +55,8 @@ _POLICY_NODE = Node(
     ),
     nice=5,
 )
+#: The recorder stays near the cameras.
+_TAKEOVER: Condition = (*ROBOT_SIDE, ('takeover', 'true'))
 _POLICY_NODES = (
     replace(_POLICY_NODE, when=(('shadow', 'false'),)),
     replace(
@@ -99,6 +103,14 @@ def describe() -> System:
                 'The policy only watches: nobody executes its chunks, they are compared with what '
                 'the robot does.',
             ),
+            Argument(
+                'takeover',
+                False,
+                'An operator can take the arms from the policy, by pressing a grip, and give them '
+                'back by letting go; whole attempts are recorded where asked for.',
+            ),
+            *DEVICE_ARGUMENTS,
+            *RECORDER_ARGUMENTS,
             CAMERAS,
             *HARDWARE,
             RVIZ,
@@ -106,12 +118,13 @@ def describe() -> System:
         ),
         nodes=(
             *_only(ROBOT_SIDE, ROBOT_NODES),
+            *_only(_TAKEOVER, (TELEOP_NODE, RECORDER_NODE)),
             *_only(POLICY_SIDE, _POLICY_NODES),
             *rviz_nodes(RVIZ_ON),
         ),
-        chosen=gripper_nodes,
+        chosen=lambda values: (*gripper_nodes(values), *_operator(values)),
         includes=_only(ROBOT_SIDE, REALSENSE),
-        checks=(check_task, check_hardware, _check_server, _check_checkpoint),
+        checks=(check_task, check_hardware, _check_server, _check_takeover, _check_checkpoint),
     )
 
 
@@ -125,6 +138,21 @@ def _check_server(values: Mapping[str, Value]) -> None:
         )
     if server and policy in ('', 'dit4dit'):
         raise ArgumentError(f'server:={server} needs policy:=remote, got policy:={policy}')
+
+
+def _operator(values: Mapping[str, Value]) -> tuple[Node, ...]:
+    """What the operator holds who can take over."""
+    return device_nodes(values) if holds(_TAKEOVER, values) else ()
+
+
+def _check_takeover(values: Mapping[str, Value]) -> None:
+    """Who can take over has a device, and a policy that moves the arms."""
+    if values['takeover'] and values['shadow']:
+        raise ArgumentError(
+            'takeover:=true needs shadow:=false: a policy that only watches has no arms to take'
+        )
+    if holds(_TAKEOVER, values):
+        check_device(values)
 
 
 def _check_checkpoint(values: Mapping[str, Value]) -> None:

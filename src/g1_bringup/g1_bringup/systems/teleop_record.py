@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from g1_bringup.system import Argument, Given, Node, System
+from g1_bringup.system import System
 from g1_bringup.systems.cameras import CAMERAS, REALSENSE
 from g1_bringup.systems.devices import DEVICE_ARGUMENTS, check_device, device_nodes
 from g1_bringup.systems.grippers import gripper_nodes
+from g1_bringup.systems.operator import RECORDER_ARGUMENTS, RECORDER_NODE, TELEOP_NODE
 from g1_bringup.systems.robot_side import (
     HARDWARE,
     ROBOT,
@@ -16,23 +17,6 @@ from g1_bringup.systems.robot_side import (
     task_argument,
 )
 from g1_bringup.systems.rviz import RVIZ, RVIZ_ON, rviz_nodes
-
-_TELEOP_NODE = Node(
-    'g1_teleop',
-    'teleop_node',
-    config=('teleop.yaml',),
-)
-_RECORDER_NODE = Node(
-    'g1_recorder',
-    'recorder_node',
-    config=('teleop.yaml',),
-    parameters=(
-        ('task', Given('task')),
-        ('dataset', Given('dataset')),
-        ('episodes_goal', Given('episodes')),
-        ('cameras', Given('cameras')),
-    ),
-)
 
 
 def describe() -> System:
@@ -45,15 +29,12 @@ def describe() -> System:
             ROBOT,
             SEED,
             *DEVICE_ARGUMENTS,
-            Argument('dataset', '', 'Folder of the dataset; empty: the one in teleop.yaml.'),
-            Argument(
-                'episodes', 200, 'How many episodes it is to have.', minimum=1, maximum=100000
-            ),
+            *RECORDER_ARGUMENTS,
             CAMERAS,
             *HARDWARE,
             RVIZ,
         ),
-        nodes=(*ROBOT_NODES, _TELEOP_NODE, _RECORDER_NODE, *rviz_nodes(RVIZ_ON)),
+        nodes=(*ROBOT_NODES, TELEOP_NODE, RECORDER_NODE, *rviz_nodes(RVIZ_ON)),
         chosen=lambda values: (*gripper_nodes(values), *device_nodes(values)),
         includes=REALSENSE,
         checks=(check_task, check_hardware, check_device),

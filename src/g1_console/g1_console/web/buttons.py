@@ -12,10 +12,10 @@ _LONGEST = 3600.0  # [s] of a task
 
 
 class ControlButtons:
-    """Arm, disarm, reset; made within viser's current folder."""
+    """Arm, disarm, reset, give back; made within viser's current folder."""
 
     def __init__(self, gui: viser.GuiApi, requests: Requests) -> None:
-        _group(gui, 'Arms', ('arm', 'disarm', 'reset'), requests)
+        _group(gui, 'Arms', ('arm', 'disarm', 'reset', 'give back'), requests)
 
 
 class TaskButtons:
@@ -41,10 +41,11 @@ class TaskButtons:
 
 
 class EpisodeButtons:
-    """Start, save, discard."""
+    """Start, save, discard, and how it went."""
 
     def __init__(self, gui: viser.GuiApi, requests: Requests) -> None:
         _group(gui, 'Episode', ('start', 'save', 'discard'), requests)
+        _group(gui, 'Outcome', ('success', 'failure'), requests)
 
 
 def _group(gui: viser.GuiApi, label: str, names: tuple[str, ...], requests: Requests) -> None:

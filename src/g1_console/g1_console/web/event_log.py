@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
+from g1_description.control_source import ControlSource
+
 #: How much an event asks for: nothing, a look, a hand.
 Weight = Literal['info', 'warning', 'error']
 
@@ -22,6 +24,7 @@ _MODE_WEIGHTS: dict[int, Weight] = {
     SafetyStatus.DISARMING: 'warning',
     SafetyStatus.ESTOP: 'error',
 }
+_SOURCE_WEIGHTS: dict[int, Weight] = {SafetyStatus.CONTROL_OPERATOR: 'warning'}
 _KEPT = 200
 _NUMBER = re.compile(r'[\d.]+')  # an age that grows is no news
 
@@ -56,6 +59,9 @@ class EventLog:
             if status.limiting_joint and status.limiting_joint not in text:
                 text += f' ({status.limiting_joint})'
             self.add(time, _MODE_WEIGHTS.get(status.mode, 'info'), 'control', text)
+        if self._changed('source', status.control_source):
+            weight = _SOURCE_WEIGHTS.get(status.control_source, 'info')
+            self.add(time, weight, 'control', ControlSource(status.control_source).words)
         before = self._seen.get('rejected')
         if self._changed('rejected', status.chunks_rejected) and before is not None:
             self.add(time, 'warning', 'control', f'a chunk was rejected: {status.rejection_text}')

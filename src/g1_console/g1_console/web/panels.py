@@ -10,6 +10,7 @@ from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
 from g1_console.web.budgets import Measure
 from g1_console.web.event_log import Event, EventLog
+from g1_description.control_source import ControlSource
 
 _GREEN, _AMBER, _RED, _GREY = '#2f9e44', '#e67700', '#e03131', '#868e96'
 _POLICY = {
@@ -23,16 +24,23 @@ _RECORDER = {
     EpisodeStatus.RECORDING: ('RECORDING', _RED),
     EpisodeStatus.SAVING: ('SAVING', _AMBER),
 }
+_SOURCES = {
+    SafetyStatus.CONTROL_POLICY: _GREEN,
+    SafetyStatus.CONTROL_OPERATOR: _AMBER,
+    SafetyStatus.CONTROL_NOBODY: _GREY,
+}
 _WEIGHTS = {'info': _GREY, 'warning': _AMBER, 'error': _RED}
 _FONT = 'font:12px/1.45 system-ui;padding:2px 10px'
 
 
 def safety_html(status: SafetyStatus | None) -> str:
-    """Counters of control; its mode is in the bar above."""
+    """Who has the arms, and counters of control; its mode is in the bar above."""
     if status is None:
         return _block('<b style="color:#e03131">control_node is not heard</b>')
     limiting = f' ({escape(status.limiting_joint)})' if status.limiting_joint else ''
+    source = ControlSource(status.control_source).words
     return _block(
+        f'{_tag(source, _SOURCES[status.control_source])}<br>'
         f'weight {status.weight:.2f} · chunks {status.chunks_accepted} taken, '
         f'{status.chunks_rejected} rejected · {status.clamped} targets clamped{limiting} · '
         f'{status.holds} holds · {status.deadlines_missed} deadlines missed'
@@ -65,6 +73,7 @@ def recorder_html(status: EpisodeStatus | None) -> str:
         now = (
             f' · {status.duration:.1f} s, {status.frames} frames'
             f'{dropped if status.frames_dropped else ""}'
+            f'{f" · {status.outcome}" if status.outcome else ""}'
         )
     return _block(
         f'{_tag(state, colour)} episode {status.episode_index}{now}'

@@ -18,10 +18,13 @@ SERVICES = {
     'disarm': ('control/disarm', 'control_node'),
     'e-stop': ('control/estop', 'control_node'),
     'reset': ('control/reset', 'control_node'),
+    'give back': ('control/give_back', 'control_node'),
     'stop': ('policy/stop', 'policy_node'),
     'start': ('recorder/start', 'recorder_node'),
     'save': ('recorder/save', 'recorder_node'),
     'discard': ('recorder/discard', 'recorder_node'),
+    'success': ('recorder/success', 'recorder_node'),
+    'failure': ('recorder/failure', 'recorder_node'),
 }
 
 #: Told what was asked, whether it was done, and the answer in words.

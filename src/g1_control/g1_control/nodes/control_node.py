@@ -34,6 +34,7 @@ from g1_control.safety import Mode, Reason, SafetyParameters
 from g1_control.unitree import MOTORS
 from g1_control.watchdog import SILENCE
 from g1_description import load_robot
+from g1_description.control_source import ControlSource
 from g1_description.kinematics import ArmKinematics
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
@@ -76,7 +77,7 @@ class ControlNode(Node):
             self, robot, self._wire, self._meter, self._safety.motor_temperature
         )
         self._to_say: deque[Callable[[], None]] = deque()  # by the executor's thread
-        self._last = (Mode.DISARMED, Reason.NONE)
+        self._last = (Mode.DISARMED, Reason.NONE, ControlSource.NOBODY)
         self._open_services()
         self._news = self.create_guard_condition(self._on_news)
         steady_timer(self, 0.1, self._publish_status)
@@ -113,6 +114,7 @@ class ControlNode(Node):
             'disarm': self._controller.disarm,
             'estop': self._controller.estop,
             'reset': self._controller.reset,
+            'give_back': self._controller.give_back,
         }.items():
             self.create_service(Trigger, f'control/{name}', self._service(name, action))
 
@@ -234,7 +236,8 @@ class ControlNode(Node):
     def _cycle(self, now: float, late: bool) -> Command:
         with self._lock:
             command = self._controller.cycle(now, late)
-            condition = (self._controller.mode, self._controller.reason)
+            controller = self._controller
+            condition = (controller.mode, controller.reason, controller.source)
             changed = condition != self._last
             text = self._controller.status.text if changed else ''
         if changed:

@@ -21,6 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from g1_control.chunk_buffer import Chunk
 from g1_control.messages import to_chunk
 from g1_description import SIDES, Robot
+from g1_description.control_source import ControlSource
 from g1_ros.conversions import JointReader
 from g1_ros.polling import PolledSubscription
 from g1_ros.qos import COMMAND, STATUS
@@ -60,7 +61,8 @@ class ChunkInputs:
         for message in self._chunks.take():
             yield to_chunk(message.trajectory, seconds(message.header.stamp), message.chunk_id)
         for message in self._targets.take():
-            yield to_chunk(message, seconds(message.header.stamp) or now)
+            stamp = seconds(message.header.stamp) or now
+            yield to_chunk(message, stamp, source=ControlSource.OPERATOR)
 
 
 class GripperInputs:

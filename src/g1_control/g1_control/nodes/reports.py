@@ -17,6 +17,7 @@ from g1_control.nodes.robot_wire import RobotWire
 from g1_control.safety import Mode, Reason, RobotFault
 from g1_control.unitree import MOTORS, motor_errors
 from g1_description import Robot
+from g1_description.control_source import ControlSource
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.qos import STATUS
 from g1_ros.rates import RateMeter
@@ -55,13 +56,17 @@ class ChangeLog:
     def __init__(self, node: Node) -> None:
         self._logger = node.get_logger()
         self._last: tuple[Mode, Reason] | None = None
+        self._source = ControlSource.NOBODY
         self._awaits: Reason | None = None  # since `_since`
         self._since = time.monotonic()
         self._said: set[Reason] = set()  # until all is there
         self._ready = False  # all is there, and that was said
 
-    def mode(self, mode: Mode, reason: Reason, text: str) -> None:
-        """The mode as of now; said where it, or its reason, is another than before."""
+    def mode(self, mode: Mode, reason: Reason, source: ControlSource, text: str) -> None:
+        """The mode as of now; said where it, its reason, or who moves the arms is another."""
+        if source is not self._source:
+            self._source = source
+            self._logger.info(source.words)
         if (mode, reason) == self._last:
             return
         first, self._last = self._last is None, (mode, reason)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus
 from rclpy.node import Node
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from g1_data import DatasetWriter, Schema
@@ -77,6 +78,9 @@ class RecorderParameters:
 class RecorderNode(Node):
     """Services recorder/start, recorder/save and recorder/discard; state on recorder/status.
 
+    recorder/success and recorder/failure say how the episode being recorded went; without a word, a
+    simulator's is kept.
+
     What a row of an episode is made of: see `Sources`.
     """
 
@@ -102,6 +106,9 @@ class RecorderNode(Node):
         self._text = _READY
         self._refusal, self._refused = '', -np.inf  # of the newest request, and when [s]
         self._fault = ''
+        self._done: bool | None = None  # whether the simulated task is; None without a simulator
+        self._judged = ''  # the outcome of the episode being recorded, where a person has said it
+        self.create_subscription(Bool, 'sim/success', self._take_success, STATUS)
         self._reported = -np.inf
         self._status = self.create_publisher(EpisodeStatus, 'recorder/status', STATUS)
         self._diagnostics = Diagnostics(self)
@@ -110,6 +117,8 @@ class RecorderNode(Node):
             ('start', self._start),
             ('save', self._save),
             ('discard', self._discard),
+            ('success', self._judge('success')),
+            ('failure', self._judge('failure')),
         ):
             self.create_service(Trigger, f'recorder/{name}', callback)
         steady_timer(self, _POLL, self._step)
@@ -132,6 +141,9 @@ class RecorderNode(Node):
     def _take_instruction(self, message: String) -> None:
         """What a simulated scene asks for, in place of the task's sentence: of the next episode."""
         self._instruction = message.data
+
+    def _take_success(self, message: Bool) -> None:
+        self._done = message.data
 
     def _step(self) -> None:
         self._sources.poll(self._recording)
@@ -156,7 +168,7 @@ class RecorderNode(Node):
         self._sources.poll(None)  # what came before this moment is of no row
         self._sources.begin(self._settings.fps)
         self._recording, self._state = recording, EpisodeStatus.RECORDING
-        self._started = time.monotonic()
+        self._started, self._judged = time.monotonic(), ''
         return self._answer(
             response, True, f'recording episode {self._writer.total_episodes}: {self._instruction}'
         )
@@ -175,13 +187,15 @@ class RecorderNode(Node):
             recording.finish()
             health = self._sources.health.summary(
                 self._limits, now, recording.dropped, recording.problems
-            )
+            ) | {'outcome': self._outcome}
             index = recording.save(health)
         except (OSError, ValueError) as error:
             return self._answer(response, False, f'the episode was lost: {error}')
         finally:
             return_freed()
         text = f'saved episode {index}: {recording.frames} frames'
+        if self._outcome:
+            text += f', a {self._outcome}'
         if not health['healthy']:
             text += f', marked as unhealthy: {health["text"]}'
         return self._answer(response, True, text)
@@ -192,6 +206,24 @@ class RecorderNode(Node):
         frames = self._recording.frames
         self._abandon()
         return self._answer(response, True, f'discarded {frames} frames')
+
+    def _judge(
+        self, outcome: str
+    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
+        def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            if self._recording is None:
+                return self._refuse(response, f'nothing is recorded that could be a {outcome}')
+            self._judged = outcome
+            return self._answer(response, True, f'the episode being recorded is a {outcome}')
+
+        return answer
+
+    @property
+    def _outcome(self) -> str:
+        """Of the episode being recorded, as far as anybody said."""
+        if self._judged or self._done is None:
+            return self._judged
+        return 'success' if self._done else 'failure'
 
     def _abandon(self) -> None:
         """Nothing of the episode being recorded stays."""
@@ -260,6 +292,7 @@ class RecorderNode(Node):
                 frames=recording.frames if recording else 0,
                 frames_dropped=recording.dropped + self._sources.missed if recording else 0,
                 duration=time.monotonic() - self._started if recording else 0.0,
+                outcome=self._outcome if recording else '',
                 healthy=not fault,
                 text=fault or self._told(),
             )

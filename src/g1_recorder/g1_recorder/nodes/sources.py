@@ -27,9 +27,9 @@ from g1_recorder.rows import ACTION, HANDS, INPUTS, SIDES, STATE, Samples
 from g1_recorder.synchronisation import FrameGrid, Row
 from g1_ros.conversions import JointReader, rgb_array
 from g1_ros.polling import PolledSubscription
-from g1_ros.qos import SENSOR_DATA, STATUS, STREAM
+from g1_ros.qos import EVERY_STATUS, SENSOR_DATA, STREAM
 from g1_ros.rates import RateMeter
-from g1_ros.stamps import serialised_stamp
+from g1_ros.stamps import seconds, serialised_stamp
 
 _WAIT = 0.1  # [s] that a row waits for samples from after it
 _CAMERA_WAIT = 0.5  # [s] that it waits for other cameras than the first
@@ -49,8 +49,9 @@ class Sources:
 
     Row k of an episode is taken k / fps after the first image of the first camera: the image of
     every camera nearest to that moment; measured positions and commands interpolated to it, of arms
-    and grippers each by their own stamps; the operator's input nearest to it. A command has no
-    stamp: its time is when it was sent. The clocks of the machines must agree (chrony).
+    and grippers each by their own stamps; the operator's input nearest to it; who moves the
+    arms, as control said last. A command has no stamp: its time is when it was sent. The clocks of
+    the machines must agree (chrony).
 
     Attributes:
         raw: what a raw log of these topics has to know.
@@ -139,7 +140,7 @@ class Sources:
             'arm_sdk': (LowCmdMessage, STREAM, self._take_arm_command),
             'teleop/hands': (PoseArray, STREAM, self._take_hands),
             'teleop/inputs': (Joy, STREAM, self._take_inputs),
-            'control/safety_status': (SafetyStatus, STATUS, self._take_safety),
+            'control/safety_status': (SafetyStatus, EVERY_STATUS, self._take_safety),
         }
         for side in SIDES:
             for topic, name in (
@@ -197,7 +198,11 @@ class Sources:
             self._samples.add('operator', stamp * 1e-9, np.append(poses, message.axes))
 
     def _take_safety(self, data: bytes, _sent: float, _received: float) -> None:
-        clamped = deserialize_message(data, SafetyStatus).clamped
+        status = deserialize_message(data, SafetyStatus)
+        moving = status.mode == SafetyStatus.ACTIVE
+        source = status.control_source if moving else SafetyStatus.CONTROL_NOBODY
+        self._samples.add_control(seconds(status.stamp), source)
+        clamped = status.clamped
         if self._clamped is not None:
             self.health.clamped += max(0, clamped - self._clamped)
         self._clamped = clamped

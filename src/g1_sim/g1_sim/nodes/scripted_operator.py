@@ -6,11 +6,12 @@ import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus, SafetyStatus
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Int64
+from std_msgs.msg import Bool, Float64MultiArray, Int64
 from std_srvs.srv import Trigger
 
 from g1_description import load_robot
@@ -21,6 +22,7 @@ from g1_ros.operator import BUTTONS, OperatorPublisher
 from g1_ros.parameters import declare, parameter
 from g1_ros.timers import steady_timer
 from g1_sim.demonstrator import Demonstrator
+from g1_sim.supervisor import Supervisor
 from g1_sim.tasks import simulated_tasks
 
 _PERIOD = 1 / 90  # [s] as a PICO measures
@@ -33,13 +35,16 @@ class OperatorParameters:
     """What scripted_operator takes; the buttons are those of teleop_node."""
 
     task: str = parameter('', choices=simulated_tasks(), description='What is demonstrated.')
+    takeover: bool = parameter(
+        False, description='A policy does the task, and is helped where it does not get there.'
+    )
     button_start: str = parameter('A', choices=BUTTONS, description='Starts an episode.')
     button_save: str = parameter('B', choices=BUTTONS, description='Saves the episode.')
     button_discard: str = parameter('X', choices=BUTTONS, description='Discards the episode.')
 
 
 class ScriptedOperator(Node):
-    """Demonstrates a task over and over, as a device of teleop_node.
+    """Demonstrates a task over and over, or looks on and helps, as a device of teleop_node.
 
     It does nothing without a simulator, whose topic sim/seed says what stands on the table.
     """
@@ -50,7 +55,8 @@ class ScriptedOperator(Node):
         self._clients_of = {name: self.create_client(Trigger, name) for name in _SERVICES}
         self._publisher = OperatorPublisher(self)
         self._publisher.say('the planning of scripted_operator is stuck; start it again')
-        self._demonstrator = Demonstrator(
+        kind = Supervisor if parameters.takeover else Demonstrator
+        self._demonstrator = kind(
             parameters.task,
             {
                 'start': parameters.button_start,
@@ -69,6 +75,8 @@ class ScriptedOperator(Node):
         subscribe(EpisodeStatus, 'recorder/status', self._take_episode, qos.STATUS)
         subscribe(Int64, 'sim/seed', self._take_seed, qos.STATUS)
         subscribe(Bool, 'sim/success', self._take_success, qos.STATUS)
+        if parameters.takeover:
+            subscribe(Float64MultiArray, 'sim/qpos', self._take_qpos, qos.STATUS)
         steady_timer(self, _PERIOD, self._measure)
 
     def destroy_node(self) -> None:
@@ -104,6 +112,10 @@ class ScriptedOperator(Node):
 
     def _take_seed(self, message: Int64) -> None:
         self._view.seed, self._view.scenes = message.data, self._view.scenes + 1
+        self._view.qpos = None
+
+    def _take_qpos(self, message: Float64MultiArray) -> None:
+        self._view.qpos = np.array(message.data)
 
     def _take_success(self, message: Bool) -> None:
         self._view.success = message.data

@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Int64, String
+from std_msgs.msg import Bool, Float64MultiArray, Int64, String
 from std_srvs.srv import Trigger
 from unitree_hg.msg import LowCmd, LowState
 
@@ -35,7 +35,7 @@ from g1_sim.simulation import Simulation
 from g1_sim.wire import StateWriter, motor_command
 
 _GRIPPER_STEPS = 10  # every so many steps of 2 ms: grippers at 50 Hz,
-_SUCCESS_STEPS = 50  # success at 10 Hz,
+_SUCCESS_STEPS = 50  # success, and where everything is, at 10 Hz,
 _LOG_STEPS = 8  # log at 62.5 Hz
 _LATEST = 0.1  # s behind the wall clock after which the physics gives up catching up
 
@@ -99,6 +99,7 @@ class SimNode(Node):
         self._success: bool | None = None
         self._seed_publisher = self.create_publisher(Int64, 'sim/seed', qos.STATUS)
         self._instruction_publisher = self.create_publisher(String, 'sim/instruction', qos.STATUS)
+        self._qpos_publisher = self.create_publisher(Float64MultiArray, 'sim/qpos', qos.STATUS)
         self._tell_scene()
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         self._diagnostics = Diagnostics(self)
@@ -175,6 +176,9 @@ class SimNode(Node):
         self._shared.write(self._simulation.data.qpos, stamp, self._seed)
         if self._steps % _SUCCESS_STEPS == 0:
             self._publish_success()
+            self._qpos_publisher.publish(
+                Float64MultiArray(data=self._simulation.data.qpos.tolist())
+            )
         if self._log is not None and self._steps % _LOG_STEPS == 0:
             self._log.add(self._simulation.data.qpos, stamp, self._seed)
 

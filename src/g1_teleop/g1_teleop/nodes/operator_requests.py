@@ -14,6 +14,7 @@ _SERVICES = {
     'save': 'recorder/save',
     'discard': 'recorder/discard',
     'estop': 'control/estop',
+    'give_back': 'control/give_back',
 }
 _PATIENCE = 2.0  # until the operator is told that there is no answer [s]
 
@@ -44,7 +45,8 @@ class OperatorRequests:
                 False,
             )
         else:
-            self._tell(f'cannot {action}: there is no {service}; is recorder_node running?', False)
+            node = f'{service.partition("/")[0]}_node'
+            self._tell(f'cannot {action}: there is no {service}; is {node} running?', False)
 
     def check(self, now: float) -> None:
         """To be called again and again: an e-stop that waits, answers that do not come."""

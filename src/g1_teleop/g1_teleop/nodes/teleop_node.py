@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
-from g1_description import load_robot
+from g1_description import SIDES, Side, load_robot
 from g1_ros.conversions import JointReader, joint_trajectory
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
@@ -29,7 +29,14 @@ from g1_ros.stamps import time_message_of
 from g1_ros.timers import steady_timer
 from g1_teleop.buttons import ButtonParameters, Buttons
 from g1_teleop.nodes.operator_requests import OperatorRequests
-from g1_teleop.retargeting import DeviceWatchdog, Plan, Retargeting, RetargetingParameters
+from g1_teleop.retargeting import (
+    DeviceWatchdog,
+    Plan,
+    Retargeting,
+    RetargetingParameters,
+    has_let_go,
+    resting_place,
+)
 
 _JOINT_STATE_AGE = 0.2  # the oldest that motion may start from [s]
 _HICCUP = 0.5  # after a shorter silence of the device the hands go on, from where they are [s]
@@ -56,6 +63,14 @@ class TeleopParameters:
         description='Targets while a grip is pressed, where the device does not measure as often; '
         'a new measurement makes one at once.',
     )
+    give_back_after: float = parameter(
+        1.0,
+        unit='s',
+        minimum=0.2,
+        maximum=30.0,
+        description='The arms are given back, to a policy where there is one, when they have stood '
+        'still with both grips open for so long.',
+    )
 
 
 class TeleopNode(Node):
@@ -71,14 +86,17 @@ class TeleopNode(Node):
 
     def __init__(self) -> None:
         super().__init__('teleop_node')
-        parameters = declare(self, TeleopParameters)
+        parameters = self._settings = declare(self, TeleopParameters)
         retargeting = declare(self, RetargetingParameters)
         self._buttons = Buttons(declare(self, ButtonParameters))
         self._robot = load_robot()
         self._retargeting = Retargeting(self._robot, retargeting)
         self._watchdog = DeviceWatchdog(retargeting.stale_after)
-        self._measured: NDArray[np.float64] | None = None
+        self._start: NDArray[np.float64] | None = None  # (16,) of the next motion
         self._measured_at = 0.0
+        self._openings: dict[int, float] = {}  # that grippers are commanded, by place in the action
+        self._let_go_at: float | None = None  # since when the operator has asked for nothing
+        self._gripped: set[Side] = set()  # hands that have moved since the arms were given back
         self._safety: SafetyStatus | None = None
         self._paused = False
         self._follows_at = 0.0
@@ -94,6 +112,10 @@ class TeleopNode(Node):
         # The topic is shared: others' joint states may come after those that are waited for.
         self._joint_states = PolledSubscription(self, JointState, 'joint_states', SENSOR_DATA)
         self._joints = JointReader(self._robot.action_joints)
+        self._grippers = {
+            14 + place: PolledSubscription(self, JointState, f'{side}_gripper/command', COMMAND)
+            for place, side in enumerate(SIDES)
+        }
         self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
         self._requests = OperatorRequests(self, self._tell)
         self._period = 1 / parameters.rate
@@ -105,10 +127,25 @@ class TeleopNode(Node):
     # What comes in.
 
     def _take_joint_states(self, now: float) -> None:
+        """Where motion starts: where arms come to rest, and grippers as they are commanded.
+
+        A gripper that has closed on something is commanded further than it gets.
+        """
+        for place, commands in self._grippers.items():
+            for data, _ in commands.take():
+                opening = deserialize_message(data, JointState).position
+                if len(opening) == 1 and np.isfinite(opening[0]):
+                    self._openings[place] = opening[0]
         for data, _ in self._joint_states.take():
-            measured = self._joints.positions(deserialize_message(data, JointState))
-            if measured is not None:
-                self._measured, self._measured_at = measured, now
+            message = deserialize_message(data, JointState)
+            measured, velocity = self._joints.positions(message), self._joints.velocities(message)
+            if measured is None:
+                continue
+            self._start, self._measured_at = measured, now
+            if velocity is not None and np.isfinite(velocity).all():
+                self._start = resting_place(measured, velocity)
+            for place, opening in self._openings.items():
+                self._start[place] = opening
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._safety = message
@@ -139,12 +176,15 @@ class TeleopNode(Node):
         obstacle = self._obstacle(alive, now)
         self._may_move = not obstacle
         targets = None
-        if obstacle or self._measured is None:
+        self._watch_grips(operator, alive, now)
+        if obstacle or self._start is None:
             hiccup = not alive and self._watchdog.silence(now) < _HICCUP
             self._retargeting.release(until_grips_open=not hiccup)
             self._say(f'nothing moves: {obstacle}')
         else:
-            targets = self._retargeting.update(operator, self._measured, now)
+            if self._source == SafetyStatus.CONTROL_POLICY and not self._retargeting.engaged:
+                self._retargeting.take_over()
+            targets = self._retargeting.update(operator, self._start, now)
             problems = '; '.join(self._retargeting.problems.values())
             self._say(problems or self._progress(targets is not None, now))
         if targets is None:
@@ -160,14 +200,31 @@ class TeleopNode(Node):
             self._paused = not self._paused
         else:
             self._requests.send(action, now)
-        if action in ('pause', 'estop'):
+        if action in ('pause', 'estop', 'give_back'):
             self._retargeting.release()
+
+    def _watch_grips(self, operator: OperatorInput, alive: bool, now: float) -> None:
+        """Gives the arms back when the operator has let go of them, seen to have, for a while.
+
+        A controller that is out of sight, or a headset that sleeps, has let go of nothing.
+        """
+        rests = self._source == SafetyStatus.CONTROL_OPERATOR and not self._retargeting.engaged
+        rests = rests and self._safety is not None and self._safety.mode == SafetyStatus.HOLD
+        self._gripped |= set(self._retargeting.engaged)
+        free = all(has_let_go(operator.hand(side), side in self._gripped) for side in SIDES)
+        if not (rests and alive and free) or self._paused:
+            self._let_go_at = None
+        elif self._let_go_at is None:
+            self._let_go_at = now
+        elif now - self._let_go_at >= self._settings.give_back_after:
+            self._let_go_at, self._gripped = None, set()
+            self._requests.send('give_back', now)
 
     def _obstacle(self, alive: bool, now: float) -> str:
         """Why nothing may move, in words; empty if it may."""
         if not alive:
             return self._silence()
-        silent = self._measured is None or now - self._measured_at > _JOINT_STATE_AGE
+        silent = self._start is None or now - self._measured_at > _JOINT_STATE_AGE
         if silent or self._safety is None:
             return (
                 'no joint_states of arms and grippers, or no control/safety_status; is '
@@ -182,6 +239,8 @@ class TeleopNode(Node):
     def _progress(self, sending: bool, now: float) -> str:
         """How it goes where nothing is wrong here, in words."""
         assert self._safety is not None
+        if not sending and self._source == SafetyStatus.CONTROL_POLICY:
+            return 'the policy has the arms; press a grip to take them from it'
         if not sending:
             return 'ready; press a grip to move that hand, its trigger closes the gripper'
         if self._safety.mode != SafetyStatus.HOLD:
@@ -189,6 +248,11 @@ class TeleopNode(Node):
         if now - self._follows_at > _SETTLING:
             return f'control does not follow: {self._safety.text}'
         return 'moving'
+
+    @property
+    def _source(self) -> int:
+        """Who has the arms, of SafetyStatus."""
+        return SafetyStatus.CONTROL_NOBODY if self._safety is None else self._safety.control_source
 
     def _armed(self) -> bool:
         return self._safety is not None and self._safety.mode in _ARMED
