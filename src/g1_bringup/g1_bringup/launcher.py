@@ -168,11 +168,16 @@ class _Processes(honcho.manager.Manager):
                     self._signal(name, number)
 
     def _signal(self, name: str, number: signal.Signals) -> None:
-        """Sends the signal to the process group of one process, waiting for it to be started."""
-        while self._processes[name].get('pid') is None:
+        """Sends the signal to the process group of one process, waiting for it to be started.
+
+        Python that is still loading would answer SIGINT with a traceback, and SIGTERM with nothing.
+        """
+        while (pid := self._processes[name].get('pid')) is None:
             time.sleep(0.01)
         with suppress(ProcessLookupError):
-            os.killpg(self._processes[name]['pid'], number)
+            if number == signal.SIGINT and not _catches(pid, signal.SIGTERM):
+                number = signal.SIGTERM
+            os.killpg(pid, number)
 
     def _codes(self) -> dict[str, int | None]:
         return {name: entry.get('returncode') for name, entry in self._processes.items()}
@@ -209,6 +214,16 @@ class _Leader(honcho.process.Popen):
         self.wait()
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process handles this signal itself; see SigCgt in proc(5)."""
+    with suppress(OSError):
+        for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+            name, _, mask = line.partition(':')
+            if name == 'SigCgt':
+                return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
 
 
 def _how(code: int) -> str:

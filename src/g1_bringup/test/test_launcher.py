@@ -98,6 +98,14 @@ def test_polite_processes_end_at_the_first_signal(launch, number):
     assert running(launcher.pids()) == []
 
 
+def test_python_that_is_still_loading_ends_without_a_traceback(launch):
+    launcher = launch(a=POLITE, b=POLITE)
+    launcher.wait_for('up', 2)
+    assert launcher.stop() < 3
+    said = launcher.log.read_text()
+    assert 'KeyboardInterrupt' not in said and 'Traceback' not in said
+
+
 def test_ctrl_c_stops_deaf_processes_and_their_children_within_5_s(launch):
     launcher = launch(deaf=DEAF, parent=PARENT)
     launcher.wait_for('up', 2)

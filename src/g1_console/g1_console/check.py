@@ -59,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         print(json.dumps(as_json(snapshot.robot, results), indent=2))
     else:
-        Console().print(table(snapshot.robot, results))
+        Console().print(
+            table(snapshot.robot, results), *remedies(results), soft_wrap=True, sep='\n'
+        )
     return 0 if passed(results) else 1
 
 
@@ -81,14 +83,16 @@ def table(robot: str, results: list[Finding]) -> Table:
     verdict = 'ready' if passed(results) else 'NOT READY'
     told = ', '.join(f'{counts[level]} {level.value}' for level in Level)
     result = Table(title=f'robot:={robot}: {verdict} ({told})', title_justify='left')
-    for column in ('check', 'result', 'found', 'what to do'):
-        result.add_column(column, no_wrap=column in ('check', 'result'))
+    result.add_column('check', no_wrap=True)
+    result.add_column('result')
+    result.add_column('found', overflow='fold')
     for finding in results:
         colour = _COLOURS[finding.level]
-        result.add_row(
-            finding.check,
-            f'[{colour}]{finding.level.value}[/]',
-            escape(finding.found),
-            escape(finding.remedy),
-        )
+        result.add_row(finding.check, f'[{colour}]{finding.level.value}[/]', escape(finding.found))
     return result
+
+
+def remedies(results: list[Finding]) -> list[str]:
+    """What to do, each in a line of its own: a command in it is copied as a whole."""
+    lines = [f'[bold]{f.check}[/]: {escape(f.remedy)}' for f in results if f.remedy]
+    return ['', 'what to do', *lines] if lines else []

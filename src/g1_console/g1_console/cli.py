@@ -11,27 +11,26 @@ from g1_ros.starting import prepare
 
 USAGE = """usage: g1 COMMAND ...
 
-  launch FILE [name:=value ...]   start a system                                (g1 launch --help)
-  launch FILE --show-args         the arguments it takes
-  run PACKAGE EXECUTABLE          one node                                         (g1 run --help)
-  check                           is everything ready for the arms to move?     (g1 check --help)
-  status                          how the running system and its recording are  (g1 status --help)
-  console                         a page in the browser that shows and asks all this
-                                                                               (g1 console --help)
-  arm | disarm | estop | reset    ask the control of a running robot, and wait until it is done
-                                                                                   (g1 arm --help)
-  give_back                       the arms, from an operator to the policy    (g1 give_back --help)
-  recorder start | save | ...     an episode, without a headset              (g1 recorder --help)
-  grippers [--calibrate]          motor angles of the grippers; their calibration
-                                                                              (g1 grippers --help)
-  camera overlay                  the camera's picture over the simulated one   (g1 camera --help)
-  bench [PART ...]                how fast the suite is on this computer        (g1 bench --help)
-  demo                            run a task in simulation and write a report   (g1 demo --help)
-  record-demo                     record a scripted operator in simulation (... --help)
-  faults                          inject every fault, time the reactions        (g1 faults --help)
-  expert TASK                     record scripted demonstrations in simulation  (g1 expert --help)
-  dataset                         look at, check and convert datasets           (g1 dataset --help)
-  dataset replay DATASET EPISODE  play a recorded episode on a robot     (g1 dataset replay --help)
+  launch FILE [name:=value ...]    start a system
+  launch FILE --show-args          the arguments it takes
+  run PACKAGE EXECUTABLE           one node
+  check                            is everything ready for the arms to move?
+  status                           how the running system and its recording are
+  console                          a page in the browser that does the same
+  arm | disarm | estop | reset     ask the control of a running robot, and wait
+  give_back                        the arms, from an operator to the policy
+  recorder start | save | ...      an episode, without a headset
+  grippers [--calibrate]           angles of the grippers; their calibration
+  camera overlay                   the camera's picture over the simulated one
+  bench [PART ...]                 how fast the suite is on this computer
+  demo                             run a task in simulation and write a report
+  record-demo                      record a scripted operator in simulation
+  faults                           inject every fault, time the reactions
+  expert TASK                      record scripted demonstrations in simulation
+  dataset                          look at, check and convert datasets
+  dataset replay DATASET EPISODE   play a recorded episode on a robot
+
+g1 COMMAND --help tells all about one; policies: dit4dit --help.
 """
 
 #: `g1 NAME` calls control/NAME.

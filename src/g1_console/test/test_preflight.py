@@ -269,6 +269,8 @@ def test_programs_and_people_get_the_same_list():
     assert content['passed'] is False
     assert [c['check'] for c in content['checks']] == [f.check for f in results]
     assert check.table('g1', results).row_count == len(results)
+    told = '\n'.join(check.remedies(results))
+    assert all(f.remedy in told for f in results)
 
 
 def test_the_shipped_checkpoint_fits_and_an_empty_folder_is_none(tmp_path):

@@ -13,8 +13,11 @@ from g1_control.contact import ContactObserver
 from g1_control.control_parameters import ControlParameters
 from g1_control.controller import Controller
 from g1_control.safety import Mode, Reason, SafetyParameters, Wall, walls
+from g1_control.safety.world import unset
 from g1_control.unitree import ARM_MOTORS
 from g1_description.kinematics import ArmKinematics, arm_model
+from g1_ros.config import config_path
+from g1_ros.parameters import load
 
 KINEMATICS = ArmKinematics()
 AROUND = WallDistances(ROBOT, walls(SAFETY), 0.0)
@@ -224,3 +227,12 @@ def test_a_contact_that_lasts_hands_the_arms_back():
         bench.facts['torque'][18] -= 14.0
         bench.run(0.004)
     assert (bench.status.mode, bench.status.reason) == (Mode.DISARMING, Reason.CONTACT)
+
+
+def test_what_is_off_at_the_robot_does_not_stop_a_simulation(tmp_path):
+    robots = tmp_path / 'safety.yaml'
+    robots.write_text(
+        config_path('safety.yaml').read_text().rstrip() + '\n    world_off: [table_height]\n'
+    )
+    simulated = load(SafetyParameters, robots, config_path('sim_world.yaml'))
+    assert unset(simulated) == '' and simulated.table_height is not None

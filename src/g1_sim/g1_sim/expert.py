@@ -26,7 +26,8 @@ _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
 _PLANS = 5  # of a demonstration at most, each from what the one before has left
-_REST = 0.5  # [s] after a plan before its outcome is judged
+_REST = 0.5  # [s] after a plan before its outcome is judged,
+_SHOWN = 0.2  # [s] or this long where it is done: what stands still teaches to stand still
 
 
 class Expert:
@@ -148,6 +149,8 @@ def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options:
         while rollout.time < expert.end + _REST:
             rollout.step(expert(rollout.observation))
             if rollout.held_for > HELD:  # it shows nothing worth learning any more
+                return rollout
+            if rollout.success and rollout.time >= expert.end + _SHOWN:
                 return rollout
         if not remaining or rollout.success or rollout.held_for:
             break

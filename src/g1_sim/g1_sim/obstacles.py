@@ -121,7 +121,7 @@ class Obstacles:
                     what = self._model.body(thing).name
                     raise TouchError(
                         f'the {side} hand would knock against the {what} after {time:.1f} s',
-                        (motion.step(side, time),),
+                        motion.steps(side, time),
                         always=False,
                     )
                 allowed[pair] = max(limit, min(enough, depth - _DEEPER))

@@ -200,7 +200,7 @@ class Planner:
                 raise TooNearError(
                     f'{" and ".join(pair)} would come {distance * 1e3:.0f} mm near after '
                     f'{time:.1f} s; {MARGIN * 1e3:.0f} mm are kept',
-                    tuple(motion.step(arm, time) for arm in arms),
+                    tuple(step for arm in arms for step in motion.steps(arm, time)),
                     always=False,
                 )
             wanted = max(wanted, min(MARGIN, distance - 0.003))

@@ -22,6 +22,7 @@ _GAP = 0.01  # [m] between the points of a straight line that inverse kinematics
 _TURN_GAP = 0.15  # [rad] or between them where the hand turns on the way
 _JUMP = 0.5  # [rad] between two such points: the arm would swing round to another posture
 _WORK = 1e-4  # [m] that fingers move at least when they open or close
+_BLEND = 0.4  # of the shorter of two ways: the later one begins so much before the earlier ends
 _RUN_OUT = 0.6  # [s] in which the velocity at the start has died away
 #: Of each hand in chunk order: its seven joints and its gripper.
 _PARTS = {'left': [*range(7), 14], 'right': [*range(7, 14), 15]}
@@ -75,10 +76,16 @@ class Work:
 
 @dataclass
 class _Track:
-    """What one hand does: (8,) joints and gripper over time, minimum jerk from goal to goal."""
+    """What one hand does: (8,) joints and gripper over time, minimum jerk from goal to goal.
+
+    Each way begins while the one before still runs out, and both add up, as people's do (Flash and
+    Henis, Arm trajectory modifications during reaching, J. Cognitive Neuroscience 1991): the hand
+    stops only where it meets the other, and never faster than on the ways alone.
+    """
 
     posture: Array
     segments: list[_Segment] = field(default_factory=list)
+    waiting: bool = False  # for the other hand: what comes next begins from rest
 
     @property
     def duration(self) -> float:
@@ -90,19 +97,30 @@ class _Track:
         """Goes on along `path` (points, 8), no faster than `MAX_JOINT_SPEED`."""
         fastest = np.abs(np.diff(path[:, :7], axis=0)).max(initial=0.0) * (len(path) - 1)
         duration = max(duration, PEAK * fastest / MAX_JOINT_SPEED)
-        self.segments.append(_Segment(self.duration, duration, path, still, precise, step))
-        self.posture = path[-1]
+        blend = 0.0
+        if self.segments and not self.waiting:
+            blend = _BLEND * min(duration, self.segments[-1].duration)
+        begin = self.duration - blend
+        self.segments.append(_Segment(begin, duration, path, still, precise, step))
+        self.posture, self.waiting = path[-1], False
 
     def wait(self, until: float) -> None:
+        self.waiting = True
         if until > self.duration:
             path = np.stack((self.posture, self.posture))
             self.append(path, until - self.duration, still=True)
+            self.waiting = True
 
     def at(self, time: float) -> Array:
-        for segment in reversed(self.segments):
-            if segment.start <= time:
-                return segment(time)
-        return self.segments[0](time) if self.segments else self.posture
+        if not self.segments:
+            return self.posture
+        begun = self.begun(time) or self.segments[:1]
+        return begun[0](time) + sum((s(time) - s.path[0] for s in begun[1:]), np.zeros(8))
+
+    def begun(self, time: float) -> list[_Segment]:
+        """Those that run at `time`, or the last before."""
+        begun = [s for s in self.segments if s.start <= time]
+        return [s for s in begun if s.end > time] or begun[-1:]
 
     def freedom(self, time: float) -> float:
         fine = [s for s in self.segments if s.still or s.precise]
@@ -132,7 +150,7 @@ class Trajectory:
         pelvis: Array,
         velocity: Array | None = None,
     ) -> Trajectory:
-        """From a posture (16,) through a plan, resting at each goal. pelvis: (3,) in the world.
+        """From a posture (16,) through a plan. pelvis: (3,) in the world.
 
         Raises NoMotionError for a pose out of reach, or a line that no arm can draw.
         """
@@ -212,10 +230,9 @@ class Trajectory:
                 return True
         return False
 
-    def step(self, hand: Side, time: float) -> int:
-        """Place in the plan of the waypoint that a hand is going to at `time` [s]; -1: none."""
-        segments = [s for s in self._tracks[hand].segments if s.start <= time]
-        return segments[-1].step if segments else -1
+    def steps(self, hand: Side, time: float) -> tuple[int, ...]:
+        """Places in the plan of the waypoints that a hand is going to at `time` [s]; -1: none."""
+        return tuple(s.step for s in self._tracks[hand].begun(time)) or (-1,)
 
     def freedom(self, time: float) -> Array:
         """(14,) how little precision matters for each joint of the arms at `time`.

@@ -53,6 +53,16 @@ def test_the_plan_is_smooth_and_no_faster_than_the_arms_may_go():
     assert (arms >= robot.action_lower[:14]).all() and (arms <= robot.action_upper[:14]).all()
 
 
+@pytest.mark.parametrize('task', TASKS)
+def test_the_plan_goes_on_without_lingering(task):
+    """Not even where an object is reached and taken: a policy would learn to stay there."""
+    simulation = Simulation(task, 3)
+    expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
+    for time in np.arange(0.3, expert.end - 0.4, 0.05):
+        moved = np.abs(expert.target(time + 0.2) - expert.target(time))
+        assert moved[:14].max() > 0.01 or moved[14:].max() > 0.001, f'stands at {time:.2f} s'
+
+
 def test_the_same_seed_is_demonstrated_the_same_way():
     simulation = Simulation('pick_and_place', 0)
     chunks = []

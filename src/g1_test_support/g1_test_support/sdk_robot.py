@@ -110,10 +110,15 @@ class Operator(Outside):
         return self.call(f'control/{name}')
 
     def arm(self) -> None:
-        """Until the arms hold, armed."""
+        """Until the arms hold, armed; again where a busy computer has had them disarmed."""
         self.wait_for(lambda: self.joint_states, 'joint states', 1.5 * DEADLINE)
-        self.wait_for(lambda: self.control('arm').success, 'the arms to be armed')
-        self.wait_for_mode(SafetyStatus.HOLD)
+
+        def held() -> bool:
+            if self.status.mode == SafetyStatus.DISARMED:
+                self.control('arm')
+            return bool(self.status.mode == SafetyStatus.HOLD)
+
+        self.wait_for(held, 'the arms to be armed')
 
     def disarm(self) -> None:
         """Until they are."""

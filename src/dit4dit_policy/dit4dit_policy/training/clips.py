@@ -67,7 +67,7 @@ class CachedClips:
 
 
 class FreshClips:
-    """Of pictures in the memory of the backbone's device, changed and encoded for every example."""
+    """Of pictures where the backbone's device has them, changed and encoded for every example."""
 
     def __init__(
         self, backbone: Backbone, frames_NHW3: NDArray[np.uint8], last_N: NDArray[np.int64]

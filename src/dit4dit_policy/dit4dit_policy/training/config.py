@@ -53,9 +53,9 @@ class TrainConfig:
     first); or '', new weights behind an autoencoder trained on the datasets, or that of the
     checkpoint `autoencoder_from`. recompute_bounds:
     normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
-    augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures in
-    memory, a GPU's where there is one, and changes and encodes them anew for each example, which
-    asks for a small autoencoder. rounds: of corrections, after the training.
+    augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a
+    GPU's memory or on disk, and changes and encodes them anew for each example, which asks for a
+    small autoencoder. rounds: of corrections, after the training.
     """
 
     preset: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dit4dit_policy.model.backbone import Backbone
 from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.row_file import mapped_rows, write_rows
 from dit4dit_policy.training.terminal import Track
 
 _ENCODED_AT_ONCE = 64  # frames
@@ -68,9 +69,13 @@ class LatentCache:
                 if not path.is_file():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     unfinished = path.with_suffix(f'.{os.getpid()}')
-                    torch.save(_encode(backbone, data, index, variant, track), unfinished)
+                    with unfinished.open('wb') as file:
+                        count = int((data.dataset == index).sum())
+                        pieces = _encode(backbone, data, index, variant, track)
+                        write_rows(file, count, (some.view(torch.int16).numpy() for some in pieces))
                     unfinished.replace(path)
-                found[-1].append(torch.load(path, mmap=True, weights_only=True))
+                with path.open('rb') as file:
+                    found[-1].append(torch.from_numpy(mapped_rows(file)).view(torch.bfloat16))
         return found
 
     def _path(
@@ -87,31 +92,30 @@ class LatentCache:
             'variant': variant,
         }
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-        return self.folder / f'{name}.pt'
+        return self.folder / f'{name}.npy'
 
 
 @torch.inference_mode()
 def _encode(
     backbone: Backbone, data: Demonstrations, index: int, variant: int, track: Track
-) -> Tensor:
+) -> Iterator[Tensor]:
+    """Latents (n, C, T, h, w) bfloat16, a few frames at a time."""
     config, source = backbone.config, data.sources[index]
     clips = not config.frames_alone
     size = _ENCODED_AT_ONCE // (len(config.clip_offsets) if clips else 1)
     device = backbone.device
     what = f'encoding {source.root.name}'
-    latents = []
     for episode, frames in enumerate(
         track(data.videos(index, config.image), what, len(source.episodes))
     ):
-        pixels = augmented(frames, episode, variant).to(device)
-        starts = torch.arange(len(pixels))[:, None]
+        starts = torch.arange(len(frames))[:, None]
         offsets = torch.tensor(config.clip_offsets if clips else (0,))
         rows = torch.minimum(starts + offsets, starts[-1])
         for some in rows.split(size):
+            pixels = augmented(frames[some.flatten()], episode, variant).to(device)
+            clip = pixels.unflatten(0, some.shape).transpose(1, 2)
             with torch.autocast(device.type, torch.bfloat16):
-                clip = pixels[some].transpose(1, 2)
-                latents.append(backbone.encode(clip).to('cpu', torch.bfloat16))
-    return torch.cat(latents)
+                yield backbone.encode(clip).to('cpu', torch.bfloat16)
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from dit4dit_policy.model.presets import changed, preset
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.row_file import mapped_rows, write_rows
 from dit4dit_policy.training.terminal import tracker
 from g1_description import Embodiment, load_embodiment
 
@@ -32,7 +34,7 @@ class Start:
     """What a training begins with.
 
     before: the record of the checkpoint that the model is from. pictures: reads, once, all frames
-    of the demonstrations at a size, (N, H, W, 3).
+    of the demonstrations at a size, (N, H, W, 3), mapped from the disk.
     """
 
     model: DiT4DiT
@@ -62,7 +64,7 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
     robot = _robot(config, earlier)
     wanted = _wanted(config, len(robot.cameras))
     before = None
-    pictures = cache(partial(_pictures, data, log))
+    pictures = cache(partial(_pictures, config, data, log))
     if folder is None:
         model = _new_model(config, wanted, pictures, device, log)
     elif earlier is None:
@@ -233,6 +235,11 @@ def _autoencoder_of(folder: Path, wanted: VaeConfig) -> dict[str, Any]:
     return {'statistics': statistics, 'weights': backbone.autoencoder.state_dict()}
 
 
-def _pictures(data: Demonstrations, log: Console, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _pictures(
+    config: TrainConfig, data: Demonstrations, log: Console, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """In a file of the output's folder that has no name: they may be more than fits in memory."""
     videos = (video for i in range(len(data.sources)) for video in data.videos(i, size))
-    return np.concatenate(list(tracker(log)(videos, 'reading videos', data.episodes)))
+    with TemporaryFile(dir=config.output) as file:
+        write_rows(file, len(data.state), tracker(log)(videos, 'reading videos', data.episodes))
+        return mapped_rows(file)

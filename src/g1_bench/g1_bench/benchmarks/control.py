@@ -1,4 +1,4 @@
-"""`g1 bench control`: how evenly control commands, how soon they carry a chunk, its seams.
+"""`g1 bench control`: how evenly control commands, how soon they carry a chunk, what that costs.
 
 control_node runs against a fake robot of Unitree's SDK; beside it, in the same run and with the
 same priority, a loop that only sleeps shows what this computer allows.
@@ -6,6 +6,8 @@ same priority, a loop that only sleeps shows what this computer allows.
 A chunk's latency is from the moment it is handed to the middleware, serialised, to the moment the
 first LowCmd that carries it is: the first that differs in any bit from those of the arms at rest.
 What lies between is the way to control_node's subscription and control_node.
+
+What a cycle costs, and how smooth chunks' seams are, is measured without ROS.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from rclpy.serialization import serialize_message
 from rich.table import Table
 
 from g1_bench.benchmarks.rig import STOP, Rig, armed_rig, process, processor_time
+from g1_bench.cycle_times import cycle_times
 from g1_bench.seams import seam_quality
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
@@ -53,7 +56,7 @@ while True:
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """The numbers of so many seconds of commands, and of chunks' seams."""
+    """The numbers of so many seconds of commands, of cycles and of chunks' seams."""
     with (
         armed_rig() as rig,
         process([sys.executable, '-c', _BARE_LOOP], stdout=subprocess.PIPE) as loop,
@@ -72,13 +75,16 @@ def measure(seconds: float) -> dict[str, Any]:
         'sleeping loop': jitter(woken),
         'chunk_to_command_ms': latency(measured.latencies, measured.lost),
         'cpu_share': round(share, 3),
+        'cycle': cycle_times(),
         'seams': asdict(seam_quality()),
     }
 
 
 def table(content: dict[str, Any]) -> Table:
     """The numbers for people."""
-    result = Table(title=f'Control, {content["seconds"]:g} s', show_header=False)
+    result = Table(
+        title=f'Control, {content["seconds"]:g} s, load {content["load"]}', show_header=False
+    )
     for name in ('commands', 'sleeping loop'):
         values = content[name]
         result.add_row(
@@ -93,6 +99,12 @@ def table(content: dict[str, Any]) -> Table:
         f'({values["chunks"]} chunks, {values["lost"]} lost)',
     )
     result.add_row('control_node', f'{content["cpu_share"]:.0%} of a core')
+    for motion, cycle in content['cycle'].items():
+        result.add_row(
+            f'CPU time of a cycle, {motion}',
+            f'p50 {cycle["p50_ms"]} ms, p99 {cycle["p99_ms"]} ms, p99.9 {cycle["p999_ms"]} ms '
+            f'({cycle["cycles"]} cycles, {cycle["slides"]:.0%} along a margin)',
+        )
     seams = content['seams']
     for what, unit in (('velocity', 'rad/s'), ('acceleration', 'rad/s2')):
         result.add_row(

@@ -98,14 +98,14 @@ def run(faults: list[Fault], folder: Path, console: Console) -> list[Outcome]:
 
 def _inject(system: SystemUnderTest, fault: Fault) -> Outcome:
     """What becomes of it; again, twice at most, where this process did not get its turn in time."""
+    before = ''
     for _ in range(_MOST_TRIES):
         system.overslept = 0.0
-        outcome = _inject_once(system, fault)
+        found = _inject_once(system, fault)
+        outcome = replace(found, seen=found.seen + before)
         if outcome.holds or system.overslept < _OVERSLEPT:
             break
-        outcome = replace(
-            outcome, seen=f'{outcome.seen}; this process got no turn for {system.overslept:.1f} s'
-        )
+        before = f'; before, with no turn for {system.overslept:.1f} s: {outcome.seen}'
     return outcome
 
 

@@ -94,9 +94,9 @@ class Processes:
             return True
         return False
 
-    def has_ended(self, name: str) -> bool:
-        """Whether it has, however."""
-        return self._running[name].poll() is not None
+    def runs(self, name: str) -> bool:
+        """Whether it was started, and has not ended."""
+        return name in self._running and self._running[name].poll() is None
 
     def children(self, name: str) -> list[int]:
         """Process ids of what this process started."""

@@ -31,7 +31,7 @@ def unset(parameters: SafetyParameters) -> str:
 
     Raises ValueError when `world_off` names no guard, or a guard that is set.
     """
-    off = parameters.world_off
+    off = [name for name in parameters.world_off if name]  # a file of parameters has no empty list
     for name in off:
         if name not in GUARDS:
             raise ValueError(

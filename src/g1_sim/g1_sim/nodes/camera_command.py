@@ -42,7 +42,13 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument('what', choices=('overlay',))
     parser.add_argument('--picture', type=Path, help='a file instead of the running camera')
-    parser.add_argument('--task', default='arrange_flower', choices=simulated_tasks())
+    parser.add_argument(
+        '--task',
+        metavar='TASK',
+        default='arrange_flower',
+        choices=simulated_tasks(),
+        help='whose objects are simulated: one of %(choices)s; default: %(default)s',
+    )
     parser.add_argument(
         '--out', type=Path, default=Path('runs/overlay.png'), help='default: %(default)s'
     )
