@@ -46,6 +46,13 @@ PY
     fi
 }
 
+# Virtual environments and CMake's caches hold absolute paths.
+start_anew_where_it_was_moved() {
+    if [ ! -f .venv/bin/activate ] || grep -qF "$(readlink -f .venv)" .venv/bin/activate; then return; fi
+    say 'this folder was moved or copied since its set-up, which has its old path in many places: setting it up again'
+    rm -rf .venv build install log
+}
+
 install_python_packages() {
     local stamp=.venv/.setup-requirements wanted
     wanted=$(cat requirements/*.txt scripts/setup.sh | sha256sum)
@@ -115,6 +122,7 @@ build_workspace() {
         { tail -40 "$output" >&2; fail "colcon build failed; the whole output is in $output"; }
     start_from_a_path_with_spaces
     echo "$wanted" >"$stamp"
+    say 'done; in each terminal, before g1 and dit4dit: source setup.bash'
 }
 
 # A first line of a script is split at spaces, and colcon calls Python without quotes; setup.bash puts python3 on the PATH.
@@ -163,6 +171,7 @@ check_tools
 exec 9>.setup.lock
 flock 9
 
+start_anew_where_it_was_moved
 install_python_packages
 write_setup_bash
 # shellcheck disable=SC1091

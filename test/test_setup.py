@@ -32,6 +32,17 @@ def test_a_path_that_lists_of_paths_cannot_hold_is_refused_before_anything_is_ma
     assert [path.name for path in (tmp_path / 'my:robot').iterdir()] == ['scripts']
 
 
+def test_a_folder_that_was_moved_is_set_up_again(tmp_path):
+    clone = tmp_path / 'clone'
+    for old in ('.venv/bin', 'install'):
+        (clone / old).mkdir(parents=True)
+    (clone / '.venv/bin/activate').write_text('VIRTUAL_ENV="/elsewhere/.venv"')
+    done = setup_in(clone)
+    assert done.returncode != 0  # without requirements/
+    assert 'was moved or copied since its set-up' in done.stderr
+    assert not (clone / 'install').exists()
+
+
 @pytest.mark.parametrize(
     ('python', 'said'),
     [

@@ -34,6 +34,7 @@ from g1_console.services import command
 from g1_console.snapshot import Snapshot
 from g1_data.cli import main as dataset_command
 from g1_ros.middleware import environment, free_domain
+from g1_sim.rendering import check_rendering
 
 _READY_SECONDS = 180.0  # until the first episode is recorded, on a slow machine
 _EPISODE_SECONDS = 120.0  # until the next one has ended
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.episodes < 2:
         parser.error(f'--episodes: expected at least 2, got {given.episodes}')
+    check_rendering()
     settings = {
         'task': given.task,
         'seed': given.seed,

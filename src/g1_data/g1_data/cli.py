@@ -132,6 +132,7 @@ def _joints(dataset: Dataset) -> Table:
         'action min',
         'mean',
         'max',
+        padding=(0, 1, 0, 0),  # seven columns in a terminal of 80
     )
     statistics = dataset.statistics(STATE_KEY, ACTION_KEY)
     vectors = ((STATE_KEY, dataset.state_names), (ACTION_KEY, dataset.action_names))

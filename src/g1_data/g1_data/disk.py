@@ -35,11 +35,14 @@ def new_file(path: Path) -> Path:
 
 @contextmanager
 def says_full_disk(folder: Path) -> Iterator[None]:
-    """Turns an error of a library that does not say so into the OSError of a full disk."""
+    """Turns an error of a library that does not say so into the OSError of a full disk.
+
+    What says more is left alone: an OSError, and ValueError, by which our own checks refuse.
+    """
     try:
         yield
     except Exception as error:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if isinstance(error, OSError) or shutil.disk_usage(there).free > _FULL:
+        if isinstance(error, OSError | ValueError) or shutil.disk_usage(there).free > _FULL:
             raise
         raise OSError(errno.ENOSPC, str(error), str(folder)) from None

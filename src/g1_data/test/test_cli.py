@@ -49,6 +49,13 @@ def test_info_shows_a_table_and_writes_a_picture(
         assert sheet.width > 6 * 64
 
 
+def test_no_number_is_cut_in_80_columns(capsys, monkeypatch) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    motion = Path(__file__).parents[3] / 'docs' / 'first-motion'
+    assert main(['info', str(motion)]) == 0
+    assert '…' not in capsys.readouterr().out
+
+
 def test_merge_makes_a_valid_dataset(root: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     assert main(['merge', str(root), str(root), '--out', str(out)]) == 0

@@ -33,3 +33,5 @@ def test_a_library_that_fails_on_a_full_disk_is_understood(tmp_path, monkeypatch
         monkeypatch.setattr(shutil, 'disk_usage', lambda _, free=free: usage(0, 0, free))
         with pytest.raises(kind), says_full_disk(tmp_path / 'not' / 'yet'):
             raise RuntimeError('unexpected pos 64 vs 0')
+        with pytest.raises(ValueError, match='too few'), says_full_disk(tmp_path):
+            raise ValueError('4 episodes are too few')

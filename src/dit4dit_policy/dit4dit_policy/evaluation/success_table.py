@@ -35,9 +35,10 @@ def success_table(
 
     more: names of the further columns. attempts: what the attempts are called.
     """
-    table = Table(title=title)
-    table.add_column('task')
-    columns = (attempts, 'succeeded', 'success rate', '95 % interval', r'time \[s]', *more)
+    table = Table(title=title, padding=(0, 1, 0, 0))  # for a terminal of 80 columns
+    longest = max((len(row.name) for row in rows), default=0)
+    table.add_column('task', overflow='fold', no_wrap=longest <= 18)
+    columns = (attempts, 'succeeded', 'success\nrate', '95 %\ninterval', 'time\n\\[s]', *more)
     for name in columns:
         table.add_column(name, justify='right')
     shown = [*rows, total] if total and len(rows) > 1 else rows
