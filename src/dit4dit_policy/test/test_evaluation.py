@@ -97,10 +97,11 @@ def test_the_sign_test():
 
 
 def test_a_variant_of_the_environment(tmp_path):
-    arguments = ['--task', 'reach', '--episodes', '1', '--out', str(tmp_path / 'out')]
+    arguments = ['--task', 'all', '--episodes', '1', '--out', str(tmp_path / 'out')]
     assert main(['eval', *TOYS, *arguments, '--variant', 'far']) == 0
     result = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert (result['variant'], result['successes']) == ('far', 0)
+    assert list(result['tasks']) == ['reach']  # the other one has no such variant
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,7 @@ def test_a_variant_of_the_environment(tmp_path):
     [
         (['--task', 'dance'], '--task: expected all, or one of reach, rest, got'),
         (['--task', 'reach', '--variant', 'near'], '--variant: expected one of far, got'),
+        (['--task', 'rest', '--variant', 'far'], 'is a variant of reach, not of rest'),
         (['--task', 'reach', '--cameras', 'side'], '--cameras: the policy looks at front, got'),
     ],
 )

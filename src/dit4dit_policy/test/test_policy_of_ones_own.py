@@ -41,13 +41,17 @@ def test_a_policy_of_ones_own_sees_the_cameras_it_looks_at(outside):
         process.wait()
 
 
-def test_a_task_begun_at_once_is_asked_for_in_the_words_of_the_scene(outside):
+def test_a_task_is_asked_for_in_the_words_of_the_scene(outside):
     outside.wrist_on = True
     process = start('policy:=toy_policies:Looker', 'task:=pick_by_colour')
     try:
         wait_until(lambda: 'of the colour asked for' in outside.status().text, "the task's words")
         outside.scene.publish(String(data='Take the red can.'))
         wait_until(lambda: 'Take the red can.' in outside.status().text, "the scene's words")
+        outside.goal('pick_by_colour')
+        wait_until(lambda: 'Take the red can.' in outside.status().text, 'the same of a goal')
+        outside.scene.publish(String(data='Take the blue can.'))
+        wait_until(lambda: 'Take the blue can.' in outside.status().text, 'those of a new scene')
     finally:
         process.kill()
         process.wait()

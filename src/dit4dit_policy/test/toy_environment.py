@@ -22,6 +22,9 @@ class ToyEnvironment:
     tasks: tuple[str, ...] = ('reach', 'rest')
     variants = ('far',)
 
+    def variants_of(self, task):
+        return self.variants if task == 'reach' else ()
+
     def __init__(self, cameras, latency):
         self._cameras = cameras
         self._latency = latency

@@ -57,7 +57,11 @@ class G1Environment:
     @property
     def variants(self) -> tuple[str, ...]:
         """Names of worlds that any of the tasks has beside the usual one."""
-        return tuple(sorted({name for task in self.tasks for name in load_task(task).variants}))
+        return tuple(sorted({name for task in self.tasks for name in self.variants_of(task)}))
+
+    def variants_of(self, task: str) -> tuple[str, ...]:
+        """Names of the worlds that one task has beside the usual one."""
+        return load_task(task).variants
 
     def reset(self, task: str, seed: int, variant: str = '') -> Observation:
         """Arms the robot in the scene of that seed. ValueError names tasks and variants."""

@@ -52,7 +52,8 @@ class Environment(Protocol):
     Found by name in the entry-point group `dit4dit.environments`, or as `module:attribute`: a
     function `make(cameras: tuple[str, ...], latency: float) -> Environment`, where `cameras` may be
     empty for none, and latency [s] is simulated between an observation and the arrival of the chunk
-    made from it. A property `conduct`, where it has one, is a `Conduct` of its own.
+    made from it. A property `conduct`, where it has one, is a `Conduct` of its own; a method
+    `variants_of(task)`, where it has one, names those of `variants` that the task knows.
     """
 
     @property
@@ -81,6 +82,12 @@ def conduct_of(environment: Environment) -> Conduct:
     """How attempts are made in it where nothing else is asked for."""
     conduct: Conduct = getattr(environment, 'conduct', Conduct())
     return conduct
+
+
+def tasks_in(environment: Environment, variant: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the tasks that have a variant; all for the usual world, ''."""
+    known = getattr(environment, 'variants_of', lambda _: environment.variants)
+    return tuple(task for task in tasks if not variant or variant in known(task))
 
 
 class TeacherLostError(Exception):

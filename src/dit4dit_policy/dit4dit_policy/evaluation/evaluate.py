@@ -22,7 +22,7 @@ from dit4dit_policy.evaluation.arguments import (
     suite_of,
     tasks_of,
 )
-from dit4dit_policy.evaluation.environment import conduct_of
+from dit4dit_policy.evaluation.environment import conduct_of, tasks_in
 from dit4dit_policy.evaluation.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -184,7 +184,13 @@ def _tasks(arguments: argparse.Namespace, environment: Environment) -> tuple[str
     if variant and variant not in environment.variants:
         have = ', '.join(environment.variants) or 'none, as there are none'
         raise ValueError(f"--variant: expected one of {have}, got '{variant}'")
-    return tasks
+    having = tasks_in(environment, variant, tasks)
+    if not having:
+        others = ', '.join(tasks_in(environment, variant, environment.tasks))
+        raise ValueError(
+            f"--variant: '{variant}' is a variant of {others}, not of {', '.join(tasks)}"
+        )
+    return having
 
 
 def _names(given: str) -> tuple[str, ...]:

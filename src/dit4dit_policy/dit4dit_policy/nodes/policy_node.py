@@ -56,7 +56,10 @@ class PolicyNode(LifecycleNode):
         self._chunks = self.create_lifecycle_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
         self._report = PolicyReport(self)
         self._server = RunTaskServer(
-            self, self._tasks, not_ready=self._not_ready, start=self._start
+            self,
+            instruction_of=self._instruction_of,
+            not_ready=self._not_ready,
+            start=self._start,
         )
         self.create_service(Trigger, 'policy/stop', self._on_stop)
         self.create_subscription(String, 'sim/instruction', self._take_instruction, STATUS)
@@ -112,7 +115,7 @@ class PolicyNode(LifecycleNode):
         inputs.open(self._thread.image_came)
         self._thread.start()
         if task := given.task:
-            self._start(TaskRun(task, self._instruction()))
+            self._start(TaskRun(task, self._instruction_of(task)))
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -148,18 +151,15 @@ class PolicyNode(LifecycleNode):
             self._inputs.close()
         self._thread = self._inputs = None
 
-    # --- the task of the parameter ---
-
-    def _instruction(self) -> str:
+    def _instruction_of(self, task: str) -> str:
         """In place of the sentence of a task's name, what the simulated scene asks for."""
-        task = self.parameters.task
         instruction = instruction_of(task, self._tasks)
         return (task in self._tasks and self._scene_instruction) or instruction
 
     def _take_instruction(self, message: String) -> None:
         self._scene_instruction = message.data
-        if self._run is not None and not self._server.busy:
-            self._run.instruction = self._instruction()
+        if self._run is not None:
+            self._run.instruction = self._instruction_of(self._run.task)
 
     def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Ends whatever is run: somebody's goal, or the task of the parameter."""

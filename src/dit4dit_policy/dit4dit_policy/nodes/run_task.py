@@ -55,19 +55,19 @@ class RunTaskServer:
     def __init__(
         self,
         node: LifecycleNode,
-        tasks: Mapping[str, str],
         *,
+        instruction_of: Callable[[str], str],
         not_ready: Callable[[], str],
         start: Callable[[TaskRun | None], None],
     ) -> None:
         """Args:
         node: whose action it is.
-        tasks: names and instructions.
+        instruction_of: what the policy is told for a task; ValueError says what a task is.
         not_ready: why no goal can be taken now; '' when it can.
         start: lets the policy work on a task, or on none.
         """
         self._node = node
-        self._tasks = tasks
+        self._instruction_of = instruction_of
         self._not_ready = not_ready
         self._start = start
         self._goal: _Goal | None = None
@@ -149,7 +149,7 @@ class RunTaskServer:
         if not (math.isfinite(request.time_limit) and request.time_limit > 0.0):
             return f'time_limit: expected a positive number of seconds, got {request.time_limit:g}'
         try:
-            instruction_of(request.task.strip(), self._tasks)
+            self._instruction_of(request.task.strip())
         except ValueError as error:
             return str(error)
         return ''
@@ -157,7 +157,7 @@ class RunTaskServer:
     async def _carry_out(self, handle: ServerGoalHandle) -> RunTask.Result:
         task = handle.request.task.strip()
         self.end(RunTask.Result.PREEMPTED, f"a newer goal took over: '{task}'")
-        task_run = TaskRun(task, instruction_of(task, self._tasks))
+        task_run = TaskRun(task, self._instruction_of(task))
         goal = _Goal(handle, task_run, self._now(), Future())
         self._goal = goal
         self._start(task_run)

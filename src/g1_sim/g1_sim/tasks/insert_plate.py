@@ -40,7 +40,6 @@ _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's c
 
 _GRIPPED = _RADIUS - 0.014  # from the centre to between the fingers [m]
 _CLOSED = 0.0
-_FLAT, _UNDER = np.radians(12), 0.016  # [rad, m] a plate that cannot be taken lies within
 _LEVEL, _UPRIGHT = 0.97, 0.3  # of the plate's axis, how far it points up
 _ALONG, _LOWEST = 0.4, 0.03  # share of a reach that lies in the plate's plane; [m] over the table
 _LEAVING = ((0.07, 0.0), (0.045, 0.0), (0.036, 0.02), (0.0, 0.09))  # back, up [m]
@@ -148,9 +147,9 @@ class Task(SimTask):
             raise LostError('the rack is turned over')
         plate = scene.pose('plate')
         holder = scene.holder('plate')
-        flat = abs(plate[2, 2]) > np.cos(_FLAT)
-        if flat and plate[2, 3] < TABLE_TOP + _UNDER and holder is None:
-            raise LostError('the plate lies flat on the table: no finger gets under its rim')
+        highest = plate[2, 3] + _RADIUS * np.hypot(*plate[:2, 2])
+        if highest < TABLE_TOP + _LOWEST and holder is None:
+            raise LostError('the plate lies on the table: no finger gets under its rim')
         if holder:
             yield from self._put(scene, holder, scene.hand(holder), plate, [])
             return
