@@ -26,6 +26,8 @@ class Terminal:
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
             end_with_parent()
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)  # a test in the background ignores them
             os.chdir(folder)
             os.execvpe(shell, [shell, '-i'], {**variables, 'COLUMNS': '160'})
         threading.Thread(target=self._read, daemon=True).start()
