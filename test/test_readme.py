@@ -127,7 +127,7 @@ class Reader:
 
     def _watch(self, line: str) -> tuple[int, str]:
         self._terminal.type(line)
-        self._terminal.wait_for('on arm_sdk', 120.0)
+        self._terminal.wait_for('the newest', 120.0)
         self._terminal.interrupt()
         return self._terminal.prompt(60.0), self._terminal.said
 
