@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class FakeRobot(Operator):
         )
         self._lowstate = self.node.create_publisher(LowStateMessage, 'lowstate', NEWEST_SENSOR_DATA)
         self.node.create_timer(0.005, self._publish_lowstate)
+
+    def arm(self) -> None:
+        """Until the commands say so too: to a busy computer they come after the status."""
+        super().arm()
+        self.wait_for(lambda: self.commands[-1].weight == 1.0, 'commands of armed arms')
 
     def _publish_lowstate(self) -> None:
         self.state.tick += 5
@@ -195,6 +201,15 @@ def test_after_a_standstill_it_goes_on_handing_back_where_the_watchdog_is(robot,
     robot.wait_for_mode(SafetyStatus.DISARMED)
     _, weights = weights_since(robot, continued)
     assert weights.max(initial=0.0) < handed + 0.02  # never up again
+
+
+def test_control_and_its_watchdog_wait_for_no_lock_that_others_have(robot, control):
+    """Shared memory has one for each reader: a program that a busy computer stops may hold it."""
+    robot.arm()
+    for program in (control, control.watchdog):
+        maps = Path(f'/proc/{program.process.pid}/maps').read_text()
+        assert '/dev/shm/fastrtps' not in maps
+    assert '/dev/shm/fastrtps' in Path('/proc/self/maps').read_text()  # where others have it
 
 
 #: control_node that once takes 0.4 s for a cycle, when the file named by its argument is there.

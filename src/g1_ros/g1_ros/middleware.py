@@ -7,10 +7,13 @@ import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 from g1_description.embodiment import EMBODIMENT_VARIABLE, embodiment_path
 from g1_ros.config import config_path
 
+_PROFILES, _RANGE = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+_INTERFACE = 'G1_NETWORK_INTERFACE'
 _PARTICIPANTS = 32  # of a domain that are looked for
 
 
@@ -24,16 +27,31 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
     """
     interface = str(values.get('network_interface', ''))
     profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
-    wanted = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(profiles)}
+    wanted = {_PROFILES: str(profiles)}
     if interface:
-        wanted['G1_NETWORK_INTERFACE'] = interface
+        wanted[_INTERFACE] = interface
         wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
     if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
-        wanted['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        wanted[_RANGE] = 'LOCALHOST'
     if embodiment := values.get('embodiment'):
         path = embodiment_path(str(embodiment))
         wanted[EMBODIMENT_VARIABLE] = str(path.resolve())
     return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def avoid_shared_memory() -> None:
+    """Has this process speak to others by UDP alone; to be called before ROS begins.
+
+    For what must not wait: config/fastdds_udp.xml says why. A profile of somebody's own is kept.
+    """
+    profile = Path(os.environ.get(_PROFILES) or config_path('fastdds.xml'))
+    changes = {}
+    if os.environ.get(_RANGE) == 'LOCALHOST':  # for which rmw_fastrtps adds shared memory
+        profile = profile.with_name('fastdds_interface.xml')
+        changes = {_RANGE: 'SYSTEM_DEFAULT', _INTERFACE: 'lo'}
+    without = profile.with_stem(f'{profile.stem}_udp')
+    if without.is_file():
+        os.environ |= {_PROFILES: str(without), **changes}
 
 
 def is_used_here(domain: int) -> bool:

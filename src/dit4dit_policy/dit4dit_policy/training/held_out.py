@@ -18,6 +18,7 @@ from dit4dit_policy.training.plots import plot_chunks
 
 _EVALUATED = 128  # examples
 _PLOTTED = 4
+_COMPARED = 50_000  # frames at once
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,13 @@ def on_device(batch: Batch, accelerator: Accelerator) -> Batch:
 
 def _nearest(examples: Examples, split: Split, batch: Batch) -> Tensor:
     """(B,) the training frame whose state is nearest to each of the batch."""
-    rows = torch.cat(split.training)
-    states = examples.processor.encode_state(examples.state[rows])
-    return rows[torch.cdist(batch.state[:, 0], states).argmin(dim=1)]
+    states_BS = batch.state[:, 0]
+    least_B = torch.full((len(states_BS),), torch.inf)
+    nearest_B = torch.zeros(len(states_BS), dtype=torch.long)
+    for rows in torch.cat(split.training).split(_COMPARED):
+        states = examples.processor.encode_state(examples.state[rows])
+        distance_B, place_B = torch.cdist(states_BS, states).min(dim=1)
+        nearer_B = distance_B < least_B
+        least_B[nearer_B] = distance_B[nearer_B]
+        nearest_B[nearer_B] = rows[place_B[nearer_B]]
+    return nearest_B

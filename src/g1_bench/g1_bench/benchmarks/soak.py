@@ -8,7 +8,11 @@ with its cause, which is looked for in this order:
     not heard       its commands were sent, by their numbers; they were lost on the way to here
     clock step      the clock was set in it, which holds the arms
     computer        a loop that only sleeps, with the priority of control, was late as well
-    control         none of these: control_node itself, or what it has to wait for
+    no processor    control's thread was ready, or the one that it waited for, and the kernel let
+                    others run
+    computes        control's thread itself; or
+    its other threads compute, and keep Python's interpreter from it
+    sleeps          none of these
 
 Who is disarmed by all that is armed again. The memory of every node is looked at, after a warm-up.
 """
@@ -35,8 +39,10 @@ from rich.table import Table
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
 from g1_bench.benchmarks.rig import STOP, process
+from g1_bench.benchmarks.thread_times import ThreadTimes, explained
 from g1_console.listening import operator_node
 from g1_console.services import NoAnswer, ask
+from g1_control.nodes.control_node import CONTROL_THREAD
 from g1_control.watchdog import weight_of
 from g1_fakes.stepped_clock import SteppedClock
 from g1_ros.polling import PolledTopics
@@ -52,6 +58,7 @@ _POLL = 0.02  # [s]
 _READY = 300.0  # [s] until the arms are armed for the first time
 _SLACK = 0.05  # [s] around a gap in which its cause may show
 _GROWN = 0.03, 5.0  # share, [MiB] by which a node may grow
+_CONTROL = 'control_node'
 _WARM = 1 / 3  # of the time, after which memory counts
 
 #: Each system, as `g1 launch` takes it.
@@ -90,11 +97,15 @@ class Heard:
 
 @dataclass(frozen=True)
 class Gap:
-    """Between two commands of armed arms; came: when the second one did [s since 1970]."""
+    """Between two commands of armed arms; came: when the second one did [s since 1970].
+
+    numbers: what control_node's threads did meanwhile, in words.
+    """
 
     came: float
     seconds: float
     cause: str
+    numbers: str = ''
 
 
 @dataclass
@@ -105,6 +116,7 @@ class _Soak:
     statuses: list[tuple[float, SafetyStatus]] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)  # [s since 1970]
     memory: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # [s], [MiB]
+    threads: list[ThreadTimes] = field(default_factory=list)  # of control
     armings: int = 0
 
 
@@ -134,6 +146,8 @@ def table(content: dict[str, Any]) -> Table:
             f'clock set {part["clock_steps"]} times, next status after {part["status_ms"]} ms at '
             f'most; armed {part["armings"]} times; load {part["load"]}',
         )
+        for gap in part['gaps']:
+            result.add_row('', f'{gap["milliseconds"]} ms, {gap["cause"]}: {gap["numbers"]}')
         for node, (before, after) in part['memory_mib'].items():
             mark = '[red]grows[/] ' if grows(before, after) else ''
             result.add_row('', f'{mark}{node}: {before} -> {after} MiB')
@@ -146,11 +160,16 @@ def grows(before: float, after: float) -> bool:
     return after - before > max(share * before, least)
 
 
-def gaps(commands: list[Heard], steps: list[float], late: list[tuple[float, float]]) -> list[Gap]:
+def gaps(
+    commands: list[Heard],
+    steps: list[float],
+    late: list[tuple[float, float]],
+    threads: list[ThreadTimes],
+) -> list[Gap]:
     """Those above GAP between commands with weight, with their causes.
 
     steps: when the clock was set; late: when a loop that only sleeps woke up, and by how much it
-    was late [s].
+    was late [s]; threads: of control.
     """
     found = []
     for first, second in itertools.pairwise(commands):
@@ -158,8 +177,9 @@ def gaps(commands: list[Heard], steps: list[float], late: list[tuple[float, floa
         if abs(seconds) > _STEP / 2:  # the clock was set in between
             seconds -= np.sign(seconds) * _STEP
         if min(first.weight, second.weight) > 0.0 and seconds > GAP:
-            cause = _cause(first, second, seconds, steps, late)
-            found.append(Gap(second.came, seconds, cause))
+            why, numbers = explained(threads, second.came - seconds, second.came)
+            cause = _cause(first, second, seconds, steps, late) or why
+            found.append(Gap(second.came, seconds, cause, numbers))
     return found
 
 
@@ -170,6 +190,7 @@ def _cause(
     steps: list[float],
     late: list[tuple[float, float]],
 ) -> str:
+    """One that lies outside of control_node; empty where none is seen."""
     begin, end = second.came - seconds - _SLACK, second.came + _SLACK
     lost = second.number - first.number - 1
     if lost * _PERIOD > seconds / 2:
@@ -178,7 +199,7 @@ def _cause(
         return 'clock step'
     if any(begin <= woken <= end + over for woken, over in late):
         return 'computer'
-    return 'control'
+    return ''
 
 
 def _soaked(words: tuple[str, ...], seconds: float) -> dict[str, Any]:
@@ -220,7 +241,7 @@ def _soaked(words: tuple[str, ...], seconds: float) -> dict[str, Any]:
 
 
 def _numbers(heard: _Soak, late: list[tuple[float, float]], load: float) -> dict[str, Any]:
-    found = gaps(heard.commands, heard.steps, late)
+    found = gaps(heard.commands, heard.steps, late, heard.threads)
     waits = [
         next((stamp - step for stamp, _ in heard.statuses if stamp > step), np.inf)
         for step in heard.steps
@@ -230,7 +251,12 @@ def _numbers(heard: _Soak, late: list[tuple[float, float]], load: float) -> dict
         'commands': len(armed),
         'armed_s': round(len(armed) * 0.004, 1),
         'gaps': [
-            {'milliseconds': round(gap.seconds * 1e3, 1), 'cause': gap.cause, 'at': gap.came}
+            {
+                'milliseconds': round(gap.seconds * 1e3, 1),
+                'cause': gap.cause,
+                'numbers': gap.numbers,
+                'at': gap.came,
+            }
             for gap in found
         ],
         'causes': dict(Counter(gap.cause for gap in found).most_common()),
@@ -281,6 +307,7 @@ class _Operator:
         """Sets the clock again and again, for so long; raises NoAnswer when the system ends."""
         began = looked = time.monotonic()
         every = min(_STEP_EVERY, seconds / 3)
+        control = next(n for n, name in _nodes(self._launcher.pid).items() if name == _CONTROL)
         while (now := time.monotonic()) < began + seconds:
             if self._launcher.poll() is not None:
                 raise NoAnswer(f'the system ended by itself, with {self._launcher.returncode}')
@@ -290,6 +317,8 @@ class _Operator:
             if now > looked:
                 looked += _LOOK_EVERY
                 self._heard.memory.append((now - began, _memory(self._launcher.pid)))
+            if (times := ThreadTimes.now(control, CONTROL_THREAD)) is not None:
+                self._heard.threads.append(times)
             self._look_after()
 
     def _look_after(self) -> None:
@@ -323,17 +352,25 @@ class _Operator:
 def _memory(launcher: int) -> dict[str, float]:
     """Resident memory [MiB] of every node that the launcher has started, by name."""
     sizes: dict[str, float] = {}
-    found = _children(launcher)
-    for number in found:
-        found += _children(number)
+    for number, name in _nodes(launcher).items():
         with suppress(OSError, IndexError):
-            words = Path(f'/proc/{number}/cmdline').read_text().split('\0')
-            name = next((Path(word).name for word in words if '/lib/' in word), '')
-            if not name:
-                continue  # a shell, or a process that a node has started
             pages = int(Path(f'/proc/{number}/statm').read_text().split()[1])
             sizes[name] = sizes.get(name, 0.0) + pages * os.sysconf('SC_PAGE_SIZE') / 2**20
     return sizes
+
+
+def _nodes(launcher: int) -> dict[int, str]:
+    """Process and name of every node that the launcher has started."""
+    names: dict[int, str] = {}
+    found = _children(launcher)
+    for number in found:
+        found += _children(number)
+        with suppress(OSError):
+            words = Path(f'/proc/{number}/cmdline').read_text().split('\0')
+            name = next((Path(word).name for word in words if '/lib/' in word), '')
+            if name:  # no shell, nor a process that a node has started
+                names[number] = name
+    return names
 
 
 def _children(number: int) -> list[int]:

@@ -37,10 +37,12 @@ from g1_description import load_robot
 from g1_description.control_source import ControlSource
 from g1_description.kinematics import ArmKinematics
 from g1_ros.main import run
+from g1_ros.middleware import avoid_shared_memory
 from g1_ros.parameters import declare, parameter
-from g1_ros.real_time import ask_for_real_time, lock_memory
+from g1_ros.real_time import ask_for_real_time, lock_memory, name_thread
 from g1_ros.timers import steady_timer
 
+CONTROL_THREAD = 'control'
 _TAKING = 0.001  # [s] before a command is due at which its inputs are taken; a chunk costs 0.6 ms
 
 
@@ -89,7 +91,7 @@ class ControlNode(Node):
         gc.freeze()
         gc.disable()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run_control, name='control', daemon=True)
+        self._thread = threading.Thread(target=self._run_control, name=CONTROL_THREAD, daemon=True)
         self._thread.start()
 
     def destroy_node(self) -> None:
@@ -159,6 +161,7 @@ class ControlNode(Node):
     # --- control thread
 
     def _run_control(self) -> None:
+        name_thread(CONTROL_THREAD)
         try:
             self._control()
         except Exception as error:
@@ -263,5 +266,6 @@ def _sleep_until(deadline: float) -> None:
 def main() -> None:
     """Entry point of `control_node`."""
     # All threads: one that holds the interpreter must not be the one that waits for a processor.
+    avoid_shared_memory()
     not_permitted = (ask_for_real_time(), lock_memory())
     sys.exit(run(partial(ControlNode, not_permitted)))

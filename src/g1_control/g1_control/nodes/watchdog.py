@@ -18,6 +18,7 @@ from rclpy.node import Node
 from g1_control.nodes.raw_types import RawLowCmd
 from g1_control.watchdog import Watchdog
 from g1_ros.main import run
+from g1_ros.middleware import avoid_shared_memory
 from g1_ros.polling import PolledSubscription
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA
 from g1_ros.real_time import ask_for_real_time, lock_memory
@@ -126,6 +127,7 @@ class WatchdogNode(Node):
 
 def main() -> None:
     """Entry point of `watchdog`."""
+    avoid_shared_memory()
     ask_for_real_time()
     lock_memory()
     sys.exit(run(WatchdogNode))
