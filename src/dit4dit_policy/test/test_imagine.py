@@ -13,6 +13,7 @@ from toy_models import INSTRUCTION, batch, processor, record, scene, tiny
 from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.imagination import Moment, likeness, standing_still
 from dit4dit_policy.evaluation.imagine import imagine
+from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import resize
 from dit4dit_policy.model import checkpoint
@@ -128,3 +129,14 @@ def test_wrong_arguments_are_one_line(capsys, arguments, text):
     assert main(['imagine', '--task', INSTRUCTION, *arguments]) == 2
     error = capsys.readouterr().err
     assert text in error and error.count('\n') == 1
+
+
+def test_in_pieces_the_policy_imagines_the_same(folder):
+    policy = DiT4DiTPolicy.load(folder)
+    state = np.zeros(len(policy.embodiment.state_names))
+    seen = Observation(dict.fromkeys(policy.cameras, picture(3)), state, INSTRUCTION)
+    *pieces, future = policy.imagination(seen, 2)
+    assert policy.imagines and pieces == [None] * 3  # the encoding and two steps
+    whole = imagine(policy, picture(3), INSTRUCTION, steps=2, seed=policy.seed)
+    assert future.ahead == whole.times[-1]
+    assert np.abs(future.pixels.astype(int) - whole.frames[-1]).max() <= 1

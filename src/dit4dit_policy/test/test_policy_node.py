@@ -11,9 +11,12 @@ from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
 from lifecycle_msgs.msg import Transition
 from policy_client import NODE, ROBOT, start
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool
 
-from g1_ros.stamps import seconds
+from g1_ros.compressed import pixels_of
+from g1_ros.qos import SENSOR_DATA
+from g1_ros.stamps import nanoseconds, seconds
 from g1_test_support.waiting import DEADLINE, wait_until
 
 
@@ -239,3 +242,18 @@ def test_an_unknown_task_is_one_line(ros_domain):
     assert result.returncode == 2
     assert 'expected one of arrange_flower, pick_and_place' in result.stderr
     assert result.stderr.count('\n') == 1
+
+
+def test_what_it_expects_to_see_is_published_for_its_moment_while_somebody_looks(outside, process):
+    handle = outside.goal('arrange_flower')
+    pictures: list[CompressedImage] = []
+    looking = outside.create_subscription(
+        CompressedImage, 'policy/imagined', pictures.append, SENSOR_DATA
+    )
+    wait_until(lambda: len(pictures) >= 2, 'two pictures')
+    outside.destroy_subscription(looking)
+    wait_until(handle.cancel_goal_async().done, 'the cancel response')
+    taken = {sec * 1_000_000_000 + nanosec for sec, nanosec in outside.image_stamps}
+    for picture in pictures:
+        assert nanoseconds(picture.header.stamp) - 800_000_000 in taken
+        assert pixels_of(picture).shape == (96, 128, 3)

@@ -2,7 +2,7 @@
 
     g1 demo --task arrange_flower --seed 0
 
-Expect a report, a plot and two videos in runs/<time>-<task>/ after about a minute. The exit code
+Expect a report, a plot and three videos in runs/<time>-<task>/ after about a minute. The exit code
 is 0 when the system worked, whether or not the task succeeded.
 
     g1 demo --task arrange_flower --duration 15 --seed 10000 --episodes 10
@@ -29,7 +29,13 @@ from g1_bench.demo_session import Session, demo_node
 from g1_bench.demo_tables import run_table, success_table
 from g1_bench.launched import DemoError, launched, run_folder
 from g1_bench.report import report
-from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
+from g1_bench.run_plots import (
+    FPS,
+    camera_frames,
+    foresight_frames,
+    plot_joints,
+    write_video,
+)
 from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
@@ -144,6 +150,7 @@ def _run(
     (folder / 'report.json').write_text(json.dumps(content, indent=2) + '\n')
     plot_joints(record, run, folder / 'joints.png')
     write_video(camera_frames(record, run, images), folder / 'ego.mp4')
+    write_video(foresight_frames(record, run, images), folder / 'imagined.mp4')
     if not outside:
         return content
     total = int(run.seconds * FPS)

@@ -8,12 +8,13 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool, String
 from unitree_hg.msg import LowCmd, LowState
 
 from g1_ros import qos
 from g1_ros.polling import PolledTopics
+from g1_ros.stamps import nanoseconds
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Record:
     #: Time, and where in the file of images: offset and size of the serialised message.
     images: list[tuple[int, int, int]] = field(default_factory=list)
     chunks: list[tuple[int, ActionChunk]] = field(default_factory=list)
+    #: By the moment that it shows, as its stamp says.
+    imagined: list[tuple[int, CompressedImage]] = field(default_factory=list)
     safety: list[tuple[int, SafetyStatus]] = field(default_factory=list)
     policy: list[tuple[int, PolicyStatus]] = field(default_factory=list)
     success: list[tuple[int, bool]] = field(default_factory=list)
@@ -55,6 +58,7 @@ class Monitor:
             (JointState, 'joint_states', qos.STREAM, True, self._keep_joint_state),
             (Image, 'camera/camera/color/image_raw', qos.SENSOR_DATA, True, self._keep_image),
             (ActionChunk, 'policy/action_chunk', qos.EVERY_COMMAND, False, self._keep_chunk),
+            (CompressedImage, 'policy/imagined', qos.SENSOR_DATA, False, self._keep_imagined),
             (SafetyStatus, 'control/safety_status', qos.STATUS, False, self._keep_safety),
             (PolicyStatus, 'policy/status', qos.STATUS, False, self._keep_policy),
             (Bool, 'sim/success', qos.STATUS, False, self._keep_success),
@@ -87,6 +91,9 @@ class Monitor:
 
     def _keep_chunk(self, message: ActionChunk, info: dict[str, int]) -> None:
         self.record.chunks.append((info['received_timestamp'], message))
+
+    def _keep_imagined(self, message: CompressedImage, _info: object) -> None:
+        self.record.imagined.append((nanoseconds(message.header.stamp), message))
 
     def _keep_safety(self, message: SafetyStatus, info: dict[str, int]) -> None:
         self.record.safety.append((info['received_timestamp'], message))

@@ -1,4 +1,4 @@
-"""A run to look at: the plot of the joints and the two videos."""
+"""A run to look at: the plot of the joints and the videos."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 from dit4dit_msgs.msg import ActionChunk
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
 from g1_bench.monitor import Record
 from g1_bench.report import DemoRun, JointMotion, commanded, executed, within
 from g1_data.video import VideoEncoder
+from g1_ros.compressed import pixels_of
 from g1_ros.conversions import rgb_array, trajectory_arrays
-from g1_ros.stamps import nanoseconds
+from g1_ros.stamps import nanoseconds, serialised_stamp
 
 #: Frames per second of both videos: the simulated camera's rate.
 FPS = 15
+_HALF = (400, 300)  # [px] of what was imagined, and of what came
 
 
 def plot_joints(record: Record, run: DemoRun, path: Path) -> None:
@@ -81,6 +85,38 @@ def camera_frames(record: Record, run: DemoRun, images: Path) -> Iterator[NDArra
                 message = deserialize_message(file.read(entries[newest][2]), Image)
                 frame = rgb_array(message)
             yield frame
+
+
+def foresight_frames(record: Record, run: DemoRun, images: Path) -> Iterator[NDArray[np.uint8]]:
+    """What was imagined, on the left, beside what came at that moment, `FPS` times a second.
+
+    Each stands until the next one's moment. (H, W, 3) RGB.
+    """
+    entries, imagined = within(record.images, run), within(record.imagined, run)
+    if not entries or not imagined:
+        return
+    ends = [moment for moment, _ in imagined[1:]] + [run.end]
+    with images.open('rb') as file:
+
+        def message(entry: tuple[int, int, int]) -> bytes:
+            file.seek(entry[1])
+            return file.read(entry[2])
+
+        stamps = np.array([serialised_stamp(message(entry)) for entry in entries])
+        for (moment, picture), end in zip(imagined, ends, strict=True):
+            nearest = int(np.abs(stamps - moment).argmin())
+            came = rgb_array(deserialize_message(message(entries[nearest]), Image))
+            pair = [_labelled(pixels_of(picture), 'imagined'), _labelled(came, 'what came')]
+            for _ in range(max(1, round((end - moment) * 1e-9 * FPS))):
+                yield np.concatenate(pair, axis=1)
+
+
+def _labelled(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    image = PilImage.fromarray(np.ascontiguousarray(pixels)).resize(_HALF)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(18)
+    draw.rectangle((0, 0, *draw.textbbox((8, 6), text, font)[2:]), (24, 24, 28))
+    draw.text((8, 4), text, (255, 214, 102), font)
+    return np.asarray(image)
 
 
 def write_video(frames: Iterable[NDArray[np.uint8]], path: Path) -> None:

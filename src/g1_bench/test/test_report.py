@@ -8,14 +8,17 @@ from builtin_interfaces.msg import Duration, Time
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus, SafetyStatus
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from g1_bench.monitor import Record
 from g1_bench.report import DemoRun, rate, report, success_time
-from g1_bench.run_plots import FPS, camera_frames, plot_joints, write_video
+from g1_bench.run_plots import FPS, camera_frames, foresight_frames, plot_joints, write_video
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_data.video import decode
 from g1_description import load_robot
+from g1_ros.compressed import compressed_image
+from g1_ros.stamps import time_message
 
 MS = 1_000_000
 START = 1_800_000_000_000_000_000
@@ -184,3 +187,24 @@ def test_the_plot_and_the_video_of_a_run_are_made(record, tmp_path):
     assert len(frames) == pytest.approx(2 * FPS, abs=1)
     brightness = [frame.mean() for frame in frames]
     assert np.all(np.diff(brightness) > -3) and brightness[-1] > brightness[0] + 150
+
+
+def test_what_was_imagined_is_seen_beside_what_came_at_that_moment(record, tmp_path):
+    images = tmp_path / 'images.cdr'
+    with images.open('wb') as file:
+        for n in range(20):
+            stamp = START + 100 * n * MS
+            image = Image(height=48, width=64, encoding='rgb8', step=192, data=[10 * n] * 48 * 192)
+            image.header.stamp = time_message(stamp)
+            record.images.append(
+                (stamp + 30 * MS, file.tell(), file.write(serialize_message(image)))
+            )
+    for n in (8, 13):
+        guess = np.full((48, 64, 3), 10 * n, np.uint8)
+        record.imagined.append((START + 100 * n * MS, compressed_image(Header(), guess)))
+    frames = list(foresight_frames(record, RUN, images))
+    assert len(frames) == pytest.approx(0.1 * (20 - 8) * FPS, abs=2)
+    for frame, brightness in ((frames[0], 80), (frames[-1], 130)):
+        half = frame.shape[1] // 2
+        assert frame[150, half - 100].mean() == pytest.approx(brightness, abs=3)
+        assert frame[150, half + 100].mean() == pytest.approx(brightness, abs=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,17 @@ class Observation:
     state: NDArray[np.float64]
     instruction: str
     stamp: float = 0.0
+
+
+@dataclass(frozen=True)
+class Future:
+    """What is expected to be seen `ahead` [s] after an observation: (H, W, 3) uint8 RGB.
+
+    The cameras side by side, as the model looks at them.
+    """
+
+    ahead: float
+    pixels: NDArray[np.uint8]
 
 
 class ChunkPolicy(Protocol):
@@ -66,3 +77,14 @@ class ChunkPolicy(Protocol):
         Row k is the target `k * step` after the observation. With a `prefix` the chunk continues
         it, where the policy can do that. ValueError where the observation is not what it expects.
         """
+
+
+class ImaginingPolicy(ChunkPolicy, Protocol):
+    """A policy that may also show what it expects to see."""
+
+    @property
+    def imagines(self) -> bool:
+        """Whether it can."""
+
+    def imagination(self, observation: Observation, steps: int) -> Iterator[Future | None]:
+        """Works in pieces, each a call of `next`: None after each but the last, the picture."""

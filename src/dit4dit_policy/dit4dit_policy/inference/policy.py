@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.chunk_policy import Future, Observation
 from dit4dit_policy.inference.chunking import guided, soft_mask
 from dit4dit_policy.inference.continuation import Prefix
 from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
@@ -60,6 +60,7 @@ class DiT4DiTPolicy:
         noise = backbone.draw_noise(1, generator)
         action_noise = torch.randn(1, action.horizon, action.action_dim, generator=generator)
         self._device = backbone.device
+        self._noise = noise.to(self._device, backbone.dtype)
         self._action_noise = self.processor.initial_noise_std * action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
         self.prompts = PromptCache(backbone, self.prompt_folder or default_folder())
@@ -195,6 +196,30 @@ class DiT4DiTPolicy:
             'rest': before + after,
         }
         return targets
+
+    @property
+    def imagines(self) -> bool:
+        """Whether it can show what it expects to see."""
+        return self.model.backbone.generates_video
+
+    @torch.no_grad()
+    def imagination(self, observation: Observation, steps: int) -> Iterator[Future | None]:
+        """What it expects to see after an observation, in `steps` of denoising.
+
+        In pieces, for whoever has little time at once: None after each, and at last the picture.
+        """
+        video = self.model.backbone
+        observed = self._path.condition(self.processor.encode_images(observation.images)[None])
+        latents, prompt = observed, self.prompts[observation.instruction]
+        self._now()
+        yield None
+        for clip in video.imagine_steps(observed, prompt, self._noise, steps):
+            latents = clip
+            self._now()  # a piece is done when a GPU is
+            yield None
+        picture = video.decode(latents)[0, :, -1].float().cpu()
+        pixels = (picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        yield Future(video.config.clip_offsets[-1] * self.step, pixels)
 
     @torch.no_grad()
     def infer_batch(self, observations: Sequence[Observation]) -> list[NDArray[np.float64]]:

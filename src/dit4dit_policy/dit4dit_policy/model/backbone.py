@@ -12,7 +12,7 @@ tokens, D their width, H height and W width of the frame: all views side by side
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -183,6 +183,12 @@ class Backbone(nn.Module):
         """Encoded clips (B, C, T, h, w) that go on from the current frame, where
         `generates_video`: `steps` of denoising."""
         raise ValueError(f'a {self.config.kind} backbone generates no video')
+
+    def imagine_steps(
+        self, observed_BC1hw: Tensor, prompt_BLE: Tensor, noise: Tensor, steps: int
+    ) -> Iterator[Tensor]:
+        """What `imagine` has after each step; the last is what it gives."""
+        yield self.imagine(observed_BC1hw, prompt_BLE, noise, steps)
 
     def decode(self, latents_BCThw: Tensor) -> Tensor:
         """Frames (B, 3, T, H, W) in [0, 1] of an encoded clip, where `generates_video`."""

@@ -7,7 +7,7 @@ velocity dx/dtau = z - x_0 is what a network learns, and sampling walks from tau
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -51,10 +51,18 @@ def beta_times(
 
 def euler(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:
     """Walks `noise` from tau = 1 to 0 in equal steps along `velocity(x, tau)`."""
+    *_, x = noise, *euler_steps(velocity, noise, steps)
+    return x
+
+
+def euler_steps(
+    velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int
+) -> Iterator[Tensor]:
+    """Where `euler` is after each of its steps."""
     x = noise
     for i in range(steps):
         x = x - velocity(x, 1 - i / steps) / steps
-    return x
+        yield x
 
 
 def masked_mean_square(error: Tensor, mask: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class InferenceThread(threading.Thread):
         max_rate: float,
         threads: int,
         continues: Callable[[], bool],
+        idle: Callable[[Seen, float], None] = lambda seen, until: None,
     ) -> None:
         """Args:
         policy: asked by this thread alone.
@@ -77,6 +78,7 @@ class InferenceThread(threading.Thread):
         max_rate: inferences a second [Hz].
         threads: of torch on a CPU.
         continues: whether the next chunk is to continue the one before.
+        idle: after each chunk, with what that was made from; returns by a time [s, monotonic].
         """
         super().__init__(name='inference', daemon=True)
         self.task_run: TaskRun | None = None
@@ -86,6 +88,7 @@ class InferenceThread(threading.Thread):
         self._period = _EARLIEST / max_rate
         self._threads = threads
         self._continues = continues
+        self._idle = idle
         self._image_came = threading.Event()
         self._stop_asked = threading.Event()
 
@@ -113,8 +116,9 @@ class InferenceThread(threading.Thread):
                 continue
             start = time.monotonic()
             try:
-                self._infer(task_run)
+                seen = self._infer(task_run)
                 task_run.failure = ''
+                self._idle(seen, start + self._period)
             except NoObservationError:
                 continue  # the status says so; try with the next image
             except OSError as error:
@@ -123,12 +127,13 @@ class InferenceThread(threading.Thread):
                 task_run.passing, task_run.failure = False, f'{type(error).__name__}: {error}'
             self._stop_asked.wait(start + self._period - time.monotonic())
 
-    def _infer(self, task_run: TaskRun) -> None:
+    def _infer(self, task_run: TaskRun) -> Seen:
         seen = self._observe(task_run.instruction)
         start = time.monotonic()
         targets = self._policy.infer(seen.observation, self._prefix(task_run, seen))
         if self.task_run is task_run:  # else the task ended meanwhile
             self._deliver(task_run, Inferred(seen, targets, time.monotonic() - start))
+        return seen
 
     def _prefix(self, task_run: TaskRun, seen: Seen) -> Prefix | None:
         if not self._continues():

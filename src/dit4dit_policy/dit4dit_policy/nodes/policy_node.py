@@ -13,21 +13,24 @@ import numpy as np
 from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future
 from dit4dit_policy.inference.shipped import described
-from dit4dit_policy.nodes.inference_thread import InferenceThread, Inferred, TaskRun
+from dit4dit_policy.nodes.idle_imagination import IdleImagination
+from dit4dit_policy.nodes.inference_thread import InferenceThread, Inferred, Seen, TaskRun
 from dit4dit_policy.nodes.policy_inputs import PolicyInputs
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters, load_policy, robot_of
 from dit4dit_policy.nodes.policy_status import PolicyReport
 from dit4dit_policy.nodes.run_task import RunTaskServer, instruction_of
+from g1_ros.compressed import compressed_image
 from g1_ros.config import load_tasks
 from g1_ros.conversions import joint_trajectory
 from g1_ros.main import run
 from g1_ros.parameters import declare
-from g1_ros.qos import COMMAND, STATUS
+from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_ros.stamps import duration_message, time_message
 from g1_ros.timers import steady_timer
 
@@ -54,6 +57,9 @@ class PolicyNode(LifecycleNode):
         self._chunk_id = 0
 
         self._chunks = self.create_lifecycle_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
+        self._imagined = self.create_lifecycle_publisher(
+            CompressedImage, 'policy/imagined', SENSOR_DATA
+        )
         self._report = PolicyReport(self)
         self._server = RunTaskServer(
             self,
@@ -103,6 +109,9 @@ class PolicyNode(LifecycleNode):
             max_image_age=given.max_image_age,
             max_joint_state_gap=given.max_joint_state_gap,
         )
+        imagination = IdleImagination(
+            self._policy, self._is_watched, self._show_future, self.get_logger().error
+        )
         self._thread = InferenceThread(
             self._policy,
             inputs.observe,
@@ -110,6 +119,7 @@ class PolicyNode(LifecycleNode):
             max_rate=given.max_rate,
             threads=given.threads,
             continues=lambda: given.real_time_chunking and inputs.chunks_are_executed(),
+            idle=imagination.work,
         )
         self._inputs = inputs
         inputs.open(self._thread.image_came)
@@ -202,6 +212,16 @@ class PolicyNode(LifecycleNode):
         if task_run.continuation is not None:
             task_run.continuation.sent(stamp * 1e-9, targets, latency)
         self._report.chunk_sent(task_run, chunk, latency)
+
+    def _is_watched(self) -> bool:
+        """Whether anybody wants to see what the policy imagines."""
+        return self._imagined.get_subscription_count() > 0
+
+    def _show_future(self, seen: Seen, future: Future) -> None:
+        """Publishes what is expected, stamped with when; called by the inference thread."""
+        stamp = time_message(seen.stamp + round(future.ahead * 1e9))
+        header = Header(stamp=stamp, frame_id='imagined')
+        self._imagined.publish(compressed_image(header, future.pixels))
 
     # --- status ---
 

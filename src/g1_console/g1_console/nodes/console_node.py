@@ -16,6 +16,7 @@ from g1_console.web.budgets import Budgets
 from g1_console.web.buttons import ControlButtons, EpisodeButtons, TaskButtons
 from g1_console.web.cameras import CameraViews
 from g1_console.web.event_log import EventLog
+from g1_console.web.imagined_view import ImaginedView
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.panels import (
     answer_html,
@@ -101,6 +102,8 @@ class ConsoleNode(Node):
         views = gui.add_panel()
         with views.add_tab('Cameras'):
             self._cameras = CameraViews(gui, load_robot().embodiment.cameras)
+        with views.add_tab('Imagined'):
+            self._imagined = ImaginedView(gui)
         views.dock_left()
         views.set_width(500)
         joints = gui.add_panel()
@@ -120,6 +123,7 @@ class ConsoleNode(Node):
             return
         now = self.get_clock().now().nanoseconds
         self._cameras.show(self._system.pictures, now)
+        self._show_imagined()
         if self._looks % _EVERY_SCENE == 0 and self._system.state is not None:
             self._scene.show(self._system.state, self._system.plan, now * 1e-9)
         if self._looks % _EVERY_PLOT == 0:
@@ -133,8 +137,18 @@ class ConsoleNode(Node):
         self._system.watch(watched)
         self._timer.timer_period_ns = int(1e9 * (_WATCHED if watched else _UNWATCHED))
         self._cameras.clear()
+        self._imagined.clear()
         self._plots.clear()
         self._looks = 0
+
+    def _show_imagined(self) -> None:
+        """Beside what the camera that is heard first saw at the same moment."""
+        foresight = self._imagined.foresight
+        while self._system.imagined:
+            foresight.imagined(*self._system.imagined.popleft())
+        for picture in list(self._system.pictures.values())[:1]:
+            foresight.came(picture.stamp, picture.pixels)
+        self._imagined.show()
 
     def _show_texts(self, now: float) -> None:
         system = self._system

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from dit4dit_msgs.msg import ActionChunk, EpisodeStatus, PolicyStatus, SafetySta
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 from unitree_hg.msg import LowCmd as LowCmdMessage
 
@@ -23,12 +24,14 @@ from g1_console.web.event_log import EventLog
 from g1_control.unitree import LowCmd
 from g1_description import SIDES, Robot
 from g1_ros import qos
+from g1_ros.compressed import pixels_of
 from g1_ros.conversions import JointReader, rgb_array, trajectory_arrays
 from g1_ros.polling import PolledSubscription
 from g1_ros.rates import RateMeter
 from g1_ros.stamps import nanoseconds, seconds
 
 _SILENT = 1.5  # [s] after which a node that has said nothing is not there
+_IMAGINED = 10  # that wait to be looked at
 _DIAGNOSTICS_LAST = 5.0  # [s]; nodes send them once a second
 
 
@@ -58,7 +61,8 @@ class RunningSystem:
 
     safety, policy, recorder: the newest statuses, None too where their node has fallen silent.
     measured, commanded: (16,) of `robot.action_joints` [rad, m]. state: (31,) of
-    `robot.state_joints`. pictures: by camera. plan: the newest chunk.
+    `robot.state_joints`. pictures: by camera. plan: the newest chunk. imagined: what the policy has
+    imagined and nobody has taken, each with the stamp of its moment [ns].
     """
 
     def __init__(self, node: Node, robot: Robot, timeline: EventLog) -> None:
@@ -106,6 +110,7 @@ class RunningSystem:
             (JointState, JOINT_STATES, qos.NEWEST_SENSOR_DATA, self._take_joint_states),
             (LowCmdMessage, ARM_SDK, qos.NEWEST_SENSOR_DATA, self._take_command),
             (ActionChunk, CHUNKS, qos.COMMAND, self._take_chunk),
+            (CompressedImage, 'policy/imagined', qos.SENSOR_DATA, self._take_imagined),
         ]
         for number, side in enumerate(SIDES):
             take_opening = partial(self._take_opening, number)
@@ -139,6 +144,7 @@ class RunningSystem:
         self.state: NDArray[np.float64] | None = None
         self.pictures: dict[str, NewestImage] = {}
         self.plan: PlannedChunk | None = None
+        self.imagined: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=_IMAGINED)
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self.safety, self._heard['safety'] = message, time.monotonic()
@@ -185,6 +191,9 @@ class RunningSystem:
             self.plan = PlannedChunk(
                 names, positions, seconds(message.header.stamp), float(times[-1])
             )
+
+    def _take_imagined(self, message: CompressedImage) -> None:
+        self.imagined.append((nanoseconds(message.header.stamp), pixels_of(message)))
 
     def _take_image(self, camera: str, message: Image) -> None:
         try:

@@ -7,7 +7,7 @@ Pixels lie in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -260,20 +260,25 @@ class CosmosBackbone(Backbone):
         steps: int,
         on_step: Callable[[], object] = lambda: None,
     ) -> Tensor:
-        """Latents (B, C, T, h, w) of the current frame and the future imagined after it.
+        """Latents (B, C, T, h, w) of the current frame and the future imagined after it."""
+        latest = noise
+        for clip in self.imagine_steps(observed_BC1hw, prompt_BLE, noise, steps):
+            latest = clip
+            on_step()
+        return latest
 
-        Algorithm 2: `steps` of Euler from `noise` (B, C, T, h, w).
-        """
+    def imagine_steps(
+        self, observed_BC1hw: Tensor, prompt_BLE: Tensor, noise: Tensor, steps: int
+    ) -> Iterator[Tensor]:
+        """Algorithm 2: `steps` of Euler from `noise` (B, C, T, h, w), frame 0 being given."""
 
         def velocity(x: Tensor, tau: float) -> Tensor:
             clip = torch.cat([observed_BC1hw, x[:, :, 1:]], dim=2)
             times = torch.full((len(x),), tau, device=x.device)
-            velocity = self.velocity(clip, prompt_BLE, times)
-            on_step()
-            return velocity
+            return self.velocity(clip, prompt_BLE, times)
 
-        future = flow.euler(velocity, noise, steps)
-        return torch.cat([observed_BC1hw, future[:, :, 1:]], dim=2)
+        for future in flow.euler_steps(velocity, noise, steps):
+            yield torch.cat([observed_BC1hw, future[:, :, 1:]], dim=2)
 
     def velocity(self, latents_BCThw: Tensor, prompt_BLE: Tensor, tau_B: Tensor) -> Tensor:
         """Flow velocity (B, C, T, h, w) of a clip: frame 0 is clean, the others are at `tau_B`."""
