@@ -99,6 +99,8 @@ class Reader:
             return self._launch(line)
         if line.startswith('g1 status'):
             return self._watch(line)
+        if line.startswith('make'):
+            self.end_systems()  # or those are refused in this domain
         self._terminal.type(line)
         code = self._terminal.prompt(LONG)
         if line.startswith('source'):
