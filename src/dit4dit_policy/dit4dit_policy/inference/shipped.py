@@ -16,8 +16,10 @@ from g1_description import Embodiment
 if TYPE_CHECKING:
     from dit4dit_policy.inference.policy import DiT4DiTPolicy
 
-#: Name of the checkpoint that is taken where none is named.
+#: Name of the checkpoint that is taken where none is named,
 DEFAULT = 'nano'
+#: but for tasks that it was not taught: see `default_for`.
+ALL_TASKS = 'small'
 
 _SHIPPED = Path(__file__).parents[1] / 'checkpoints'
 
@@ -54,6 +56,12 @@ def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
 def shipped_names() -> tuple[str, ...]:
     """Names of the checkpoints that ship with the suite."""
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))
+
+
+def default_for(task: str) -> str:
+    """Name of the shipped checkpoint for a task, its name or its sentence; '' is any task."""
+    taught = json.loads((_SHIPPED / DEFAULT / 'processor.json').read_text())['tasks']
+    return DEFAULT if task in ('', *taught, *taught.values()) else ALL_TASKS
 
 
 def described(checkpoint: str | Path | None = None) -> str:

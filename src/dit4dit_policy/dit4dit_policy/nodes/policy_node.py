@@ -255,8 +255,8 @@ class PolicyNode(LifecycleNode):
 def _named(given: PolicyParameters) -> str:
     """The policy as a person knows it."""
     if given.policy == 'dit4dit':
-        return described(given.checkpoint)
-    return ' '.join(filter(None, (given.policy, given.checkpoint or given.server)))
+        return described(given.source)
+    return ' '.join(filter(None, (given.policy, given.source)))
 
 
 def _start() -> PolicyNode:

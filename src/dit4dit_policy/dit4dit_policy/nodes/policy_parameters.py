@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
+from dit4dit_policy.inference.shipped import default_for
 from g1_description import Embodiment, load_embodiment
 from g1_description.plugins import find_plugin
 from g1_ros.parameters import parameter
@@ -26,7 +27,9 @@ class PolicyParameters:
         'entry-point group dit4dit.policies, or module:attribute.',
     )
     checkpoint: str = parameter(
-        '', description='Folder of the checkpoint; empty: the one shipped with the suite.'
+        '',
+        description='Folder of the checkpoint, or name of a shipped one; empty: nano where that '
+        'was taught the task, else small.',
     )
     server: str = parameter(
         '', description='Address of the server of a remote policy, as ws://HOST:PORT.'
@@ -70,6 +73,12 @@ class PolicyParameters:
         True, description='Configure and activate without being asked by a lifecycle manager.'
     )
 
+    @property
+    def source(self) -> str:
+        """Where the policy is: a server's address or a checkpoint."""
+        given = self.server or self.checkpoint
+        return given or (default_for(self.task) if self.policy == 'dit4dit' else '')
+
 
 def robot_of(parameters: PolicyParameters) -> Embodiment:
     """The robot, with the cameras in use alone.
@@ -81,7 +90,7 @@ def robot_of(parameters: PolicyParameters) -> Embodiment:
 
 def load_policy(parameters: PolicyParameters, embodiment: Embodiment) -> ChunkPolicy:
     """The policy of the parameters; ValueError says what was expected when there is none."""
-    name, source = parameters.policy, parameters.server or parameters.checkpoint
+    name, source = parameters.policy, parameters.source
     if parameters.server and parameters.checkpoint:
         raise ValueError(
             f"expected one of the parameters server and checkpoint, got '{parameters.server}' "

@@ -92,7 +92,11 @@ def describe() -> System:
                 'What makes the chunks: dit4dit, remote, or module:attribute; empty: as in '
                 'policy.yaml.',
             ),
-            Argument('checkpoint', '', 'Folder of the policy; empty: the one in policy.yaml.'),
+            Argument(
+                'checkpoint',
+                '',
+                'Folder of the policy, or the name of a shipped one; empty: as in policy.yaml.',
+            ),
             Argument(
                 'server', '', 'Address of the policy server of policy:=remote, ws://HOST:PORT.'
             ),
@@ -160,7 +164,7 @@ def _check_checkpoint(values: Mapping[str, Value]) -> None:
     if not holds(POLICY_SIDE, values):
         return
     given: dict[str, Any] = {
-        name: values[name] for name in ('policy', 'checkpoint', 'server') if values[name]
+        name: values[name] for name in ('task', 'policy', 'checkpoint', 'server') if values[name]
     }
     parameters = replace(
         load(PolicyParameters, config_path('policy.yaml')),
@@ -176,7 +180,7 @@ def _check_checkpoint(values: Mapping[str, Value]) -> None:
     if parameters.policy != 'dit4dit':
         return
     try:
-        check(parameters.checkpoint, robot_of(parameters))
+        check(parameters.source, robot_of(parameters))
     except ValueError as error:
         raise ArgumentError(
             f'checkpoint:={parameters.checkpoint} cannot be used: {error}'
