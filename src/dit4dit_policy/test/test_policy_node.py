@@ -244,6 +244,7 @@ def test_an_unknown_task_is_one_line(ros_domain):
     assert result.stderr.count('\n') == 1
 
 
+@pytest.mark.slow
 def test_what_it_expects_to_see_is_published_for_its_moment_while_somebody_looks(outside, process):
     handle = outside.goal('arrange_flower')
     pictures: list[CompressedImage] = []

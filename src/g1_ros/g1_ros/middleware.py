@@ -7,13 +7,11 @@ import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
 from g1_description.embodiment import EMBODIMENT_VARIABLE, embodiment_path
 from g1_ros.config import config_path
+from g1_ros.shared_memory import INTERFACE, PROFILES, RANGE
 
-_PROFILES, _RANGE = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
-_INTERFACE = 'G1_NETWORK_INTERFACE'
 _PARTICIPANTS = 32  # of a domain that are looked for
 
 
@@ -27,31 +25,16 @@ def environment(values: Mapping[str, object]) -> dict[str, str]:
     """
     interface = str(values.get('network_interface', ''))
     profiles = config_path('fastdds_interface.xml' if interface else 'fastdds.xml')
-    wanted = {_PROFILES: str(profiles)}
+    wanted = {PROFILES: str(profiles)}
     if interface:
-        wanted[_INTERFACE] = interface
+        wanted[INTERFACE] = interface
         wanted['CYCLONEDDS_URI'] = f'file://{config_path("cyclonedds.xml")}'
     if values.get('robot', 'sim') == 'sim' and values.get('machine', 'both') == 'both':
-        wanted[_RANGE] = 'LOCALHOST'
+        wanted[RANGE] = 'LOCALHOST'
     if embodiment := values.get('embodiment'):
         path = embodiment_path(str(embodiment))
         wanted[EMBODIMENT_VARIABLE] = str(path.resolve())
     return {name: value for name, value in wanted.items() if name not in os.environ}
-
-
-def avoid_shared_memory() -> None:
-    """Has this process speak to others by UDP alone; to be called before ROS begins.
-
-    For what must not wait: config/fastdds_udp.xml says why. A profile of somebody's own is kept.
-    """
-    profile = Path(os.environ.get(_PROFILES) or config_path('fastdds.xml'))
-    changes = {}
-    if os.environ.get(_RANGE) == 'LOCALHOST':  # for which rmw_fastrtps adds shared memory
-        profile = profile.with_name('fastdds_interface.xml')
-        changes = {_RANGE: 'SYSTEM_DEFAULT', _INTERFACE: 'lo'}
-    without = profile.with_stem(f'{profile.stem}_udp')
-    if without.is_file():
-        os.environ |= {_PROFILES: str(without), **changes}
 
 
 def is_used_here(domain: int) -> bool:

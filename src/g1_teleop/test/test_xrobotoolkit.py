@@ -209,7 +209,11 @@ class Robot:
     def _publish(self) -> None:
         names = list(ROBOT.action_joints)
         self._joints.publish(JointState(name=names, position=[float(v) for v in ROBOT.home]))
-        self._safety.publish(SafetyStatus(mode=SafetyStatus.HOLD, text='HOLD'))
+        self._safety.publish(
+            SafetyStatus(
+                mode=SafetyStatus.HOLD, text='HOLD', control_source=SafetyStatus.CONTROL_NOBODY
+            )
+        )
 
     def wait_until_said(self, text: str) -> float:
         """When it is heard [s, Unix], among what was said since the last such call."""

@@ -37,9 +37,9 @@ from g1_description import load_robot
 from g1_description.control_source import ControlSource
 from g1_description.kinematics import ArmKinematics
 from g1_ros.main import run
-from g1_ros.middleware import avoid_shared_memory
 from g1_ros.parameters import declare, parameter
 from g1_ros.real_time import ask_for_real_time, lock_memory, name_thread
+from g1_ros.shared_memory import avoid_shared_memory
 from g1_ros.timers import steady_timer
 
 CONTROL_THREAD = 'control'

@@ -18,10 +18,10 @@ from rclpy.node import Node
 from g1_control.nodes.raw_types import RawLowCmd
 from g1_control.watchdog import Watchdog
 from g1_ros.main import run
-from g1_ros.middleware import avoid_shared_memory
 from g1_ros.polling import PolledSubscription
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA
 from g1_ros.real_time import ask_for_real_time, lock_memory
+from g1_ros.shared_memory import avoid_shared_memory
 
 _PERIOD = 0.004  # [s] between looks, and between commands
 _IDLE_PERIOD = 0.02  # [s] between looks while nobody is armed
