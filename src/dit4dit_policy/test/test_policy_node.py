@@ -157,6 +157,21 @@ def test_the_newest_goal_takes_over(outside, process):
     assert outside.result(second).result.error_code == RunTask.Result.CANCELED
 
 
+def test_what_it_expects_to_see_is_published_for_its_moment_while_somebody_looks(outside, process):
+    handle = outside.goal('arrange_flower')
+    pictures: list[CompressedImage] = []
+    looking = outside.create_subscription(
+        CompressedImage, 'policy/imagined', pictures.append, SENSOR_DATA
+    )
+    wait_until(lambda: len(pictures) >= 2, 'two pictures')
+    outside.destroy_subscription(looking)
+    wait_until(handle.cancel_goal_async().done, 'the cancel response')
+    taken = {sec * 1_000_000_000 + nanosec for sec, nanosec in outside.image_stamps}
+    for picture in pictures:
+        assert nanoseconds(picture.header.stamp) - 800_000_000 in taken
+        assert pixels_of(picture).shape == (96, 128, 3)
+
+
 def test_stop_ends_whatever_is_run(outside, process):
     handle = outside.goal('arrange_flower')
     wait_until(lambda: outside.status().state == PolicyStatus.RUNNING, 'running')
@@ -242,19 +257,3 @@ def test_an_unknown_task_is_one_line(ros_domain):
     assert result.returncode == 2
     assert 'expected one of arrange_flower, pick_and_place' in result.stderr
     assert result.stderr.count('\n') == 1
-
-
-@pytest.mark.slow
-def test_what_it_expects_to_see_is_published_for_its_moment_while_somebody_looks(outside, process):
-    handle = outside.goal('arrange_flower')
-    pictures: list[CompressedImage] = []
-    looking = outside.create_subscription(
-        CompressedImage, 'policy/imagined', pictures.append, SENSOR_DATA
-    )
-    wait_until(lambda: len(pictures) >= 2, 'two pictures')
-    outside.destroy_subscription(looking)
-    wait_until(handle.cancel_goal_async().done, 'the cancel response')
-    taken = {sec * 1_000_000_000 + nanosec for sec, nanosec in outside.image_stamps}
-    for picture in pictures:
-        assert nanoseconds(picture.header.stamp) - 800_000_000 in taken
-        assert pixels_of(picture).shape == (96, 128, 3)
