@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,8 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
         with operator_node('g1_replay') as node:
             player = _Player(node)
             try:
-                planned = motion(player.wait_until_ready(), commands, step)
-                player.play(planned, f'episode {given.episode}', console)
+                with player.interruptible():
+                    planned = motion(player.wait_until_ready(), commands, step)
+                    player.play(planned, f'episode {given.episode}', console)
                 ask(node, 'control/give_back')
             except KeyboardInterrupt:
                 player.stop()
@@ -172,10 +176,20 @@ class _Player:
         self._began = 0.0  # [s since 1970]
         self._reader = JointReader(self._robot.action_joints)
         self._newest_state = b''
+        self._interrupted = False
         self._topics = PolledTopics(node)
         self._topics.listen(JointState, 'joint_states', STREAM, self._on_state, raw=True)
         self._topics.listen(SafetyStatus, 'control/safety_status', STATUS, self._on_status)
         self._targets = node.create_publisher(JointTrajectory, 'teleop/joint_targets', COMMAND)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within, Ctrl-C is raised where this looks for it: in rclpy it becomes another error."""
+        earlier = signal.signal(signal.SIGINT, lambda *_: setattr(self, '_interrupted', True))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, earlier)
 
     def wait_until_ready(self) -> Array:
         """The pose (16,) to start from. Raises ReplayError when the robot cannot be moved."""
@@ -279,6 +293,8 @@ class _Player:
     def _listen(self) -> None:
         """Takes what has come, after a pause."""
         time.sleep(_POLL)
+        if self._interrupted:
+            raise KeyboardInterrupt
         self._topics.poll()
         if not self._newest_state:
             return
