@@ -25,6 +25,7 @@ _LEFT_ELBOW = 3  # of a chunk's joints
 _LATENESS = 0.6  # [s]
 _TOO_MANY = 300  # points of a chunk
 _AWAY = 0.02  # [rad]
+_BRAKES = 1.0  # [s] in which arms that an operator has taken come to rest
 
 
 def chunk_faults() -> list[Fault]:
@@ -163,9 +164,17 @@ def _refused(change: Callable[[ActionChunk], None], reason: int, joint: str) -> 
 
 
 def see_refusal(
-    system: SystemUnderTest, send: Callable[[], float], reason: int, joint: str, within: float
+    system: SystemUnderTest,
+    send: Callable[[], float],
+    reason: int,
+    joint: str,
+    within: float,
+    takes_over: bool = False,
 ) -> Reaction:
-    """What `send` sends (and when, it says) is refused; a chunk from before drives the arms on."""
+    """What `send` sends (and when, it says) is refused; a chunk from before drives the arms on.
+
+    takes_over: it is an operator's, who has the arms with that; they brake.
+    """
     _follow_long(system)
     refused, accepted = system.status.chunks_rejected, system.status.chunks_accepted
     sent = send()
@@ -178,7 +187,10 @@ def see_refusal(
         raise NotSeenError(
             f'{Reason(status.rejection_reason).name} {named}: {status.rejection_text}'
         )
-    expect_motion(system, sent, 0.4)  # the chunk before drives the arms
+    if takes_over:
+        see_hold(system, sent, SafetyStatus.CHUNK_EXPIRED, _BRAKES)
+    else:
+        expect_motion(system, sent, 0.4)  # the chunk before drives the arms
     if system.status.chunks_accepted > accepted:
         raise NotSeenError('it was accepted')
     return f'refused, {Reason(reason).name}: {status.rejection_text}', seconds

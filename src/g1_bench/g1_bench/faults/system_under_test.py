@@ -153,8 +153,6 @@ class SystemUnderTest:
                 self.tell('grippers', port=side, do='plug_in')
             self.listen(0.1)
         self.headset = None
-        if self.status.control_source == SafetyStatus.CONTROL_OPERATOR:
-            self.call('give_back')
         self.stream = self.name == 'robot'
         deadline, refusal = time.monotonic() + PATIENCE, ''
         while self.mode not in (SafetyStatus.HOLD, SafetyStatus.ACTIVE):
@@ -167,8 +165,21 @@ class SystemUnderTest:
                 raise NotSeenError(f'does not arm again: {refusal}; {self.status.text}')
         if self.stream:
             accepted = self.status.chunks_accepted
-            self.wait_for(lambda: self.status.chunks_accepted > accepted, 'chunk accepted')
+            self._have_given_back(lambda: self.status.chunks_accepted > accepted, 'chunk accepted')
             self.wait_for(lambda: self.mode == SafetyStatus.ACTIVE, 'ACTIVE')
+        else:
+            self._have_given_back(lambda: True, 'the arms given back')
+
+    def _have_given_back(self, done: Callable[[], bool], what: str) -> None:
+        """Waits, and gives the arms back as often as a teleop_node's last words take them."""
+
+        def given_back() -> bool:
+            if self.status.control_source == SafetyStatus.CONTROL_OPERATOR:
+                self.call('give_back')
+                return False
+            return done()
+
+        self.wait_for(given_back, what)
 
     # --- chunks
 

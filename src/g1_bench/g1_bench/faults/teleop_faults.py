@@ -42,13 +42,13 @@ def teleop_faults() -> list[Fault]:
     return [
         row(
             'NaN',
-            'refused, CHUNK_NOT_FINITE',
+            'refused, CHUNK_NOT_FINITE; the operator has the arms, HOLD',
             0.0,
             _refused(not_a_number, SafetyStatus.CHUNK_NOT_FINITE, 'left_elbow_joint'),
         ),
         row(
             'targets of one arm',
-            'refused, CHUNK_JOINT_NAMES',
+            'refused, CHUNK_JOINT_NAMES; the operator has the arms, HOLD',
             0.0,
             _refused(one_arm, SafetyStatus.CHUNK_JOINT_NAMES, 'left_gripper_joint'),
         ),
@@ -72,7 +72,7 @@ def _refused(change: Callable[[JointTrajectory], None], reason: int, joint: str)
             system.send_targets(change)
             return sent
 
-        return see_refusal(system, send, reason, joint, within)
+        return see_refusal(system, send, reason, joint, within, takes_over=True)
 
     return inject
 
