@@ -20,7 +20,7 @@ _FRAGMENT_TIME = Path('/proc/sys/net/ipv4/ipfrag_time')
 
 
 def shipped_checkpoint() -> Path:
-    """The checkpoint that policy_node takes when it is given none."""
+    """The checkpoint that policy_node takes when it is given neither one nor a task."""
     return Path(str(files('dit4dit_policy'))) / 'checkpoints' / 'nano'
 
 

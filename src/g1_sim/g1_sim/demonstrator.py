@@ -148,11 +148,7 @@ class Demonstrator:
         if not (yield from self._prepare()):
             return False
         thought = self._planner.plan(self.view.seed, self._seen())
-        yield from self._until(thought.done)
-        try:
-            plan = thought.result()
-        except NoWayError as error:
-            self._say(f'seed {self.view.seed}: {error}; next scene')
+        if (plan := (yield from self._thought(thought, '; next scene'))) is None:
             return False
         if not (yield from self._press('start', lambda: self.view.recording is True)):
             return False
@@ -180,6 +176,15 @@ class Demonstrator:
             yield from self._new_scene()
         self._used = self.view.scenes if arrived else self._used
         return arrived
+
+    def _thought(self, thought: Future[Trajectory], then: str = '') -> Doing[Trajectory | None]:
+        """The plan, when it is made. None, and a word on why and what `then`, where none leads."""
+        yield from self._until(thought.done)
+        try:
+            return thought.result()
+        except NoWayError as error:
+            self._say(f'seed {self.view.seed}: {error}{then}')
+            return None
 
     def _new_scene(self) -> Doing[None]:
         before = self.view.scenes

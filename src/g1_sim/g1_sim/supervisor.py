@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from g1_sim.demonstrator import Demonstrator, Doing
-from g1_sim.planner import NoWayError
 from g1_sim.trajectory import Trajectory
 
 _STALL = 3.0  # [s] without a motion are a stall,
@@ -64,11 +63,7 @@ class Supervisor(Demonstrator):
             if self.view.qpos is None:
                 return False
             thought = self._planner.plan_on(self.view.seed, self.view.qpos)
-            yield from self._until(thought.done)
-            try:
-                plan = thought.result()
-            except NoWayError as error:
-                self._say(f'seed {self.view.seed}: {error}')
+            if (plan := (yield from self._thought(thought))) is None:
                 return False
             if (yield from self._move(plan)) and (yield from self._outcome()):
                 return True

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dit4dit_msgs.msg import PolicyStatus
 
 from g1_bench.faults.fault import MARGIN, Reaction
+from g1_bench.faults.headset import Headset
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
 from g1_control.safety import Mode, Reason
+
+ENGAGES = 2.0  # [s] in which a pressed grip moves the arms
 
 
 def see_mode(system: SystemUnderTest, since: float, mode: Mode, within: float) -> float:
@@ -124,3 +127,22 @@ def run_policy(system: SystemUnderTest) -> None:
     system.run_task(120.0)
     system.wait_for(lambda: system.mode == Mode.ACTIVE, 'ACTIVE')
     system.listen(0.5)
+
+
+def press_until(
+    system: SystemUnderTest, headset: Headset, opened: float, done: Callable[[float], bool]
+) -> float:
+    """Presses the grips, anew where a busy teleop_node has let go, until `done` since then [s].
+
+    opened: how long they are open before [s]. When they were pressed last; NotSeenError: in vain.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        headset.grip = 0.0
+        system.listen(opened)
+        headset.grip, pressed = 1.0, time.time()
+        while time.time() < pressed + ENGAGES:
+            system.listen(0.02)
+            if done(pressed):
+                return pressed
+    raise NotSeenError(f'pressed grips do not take the arms; teleop_node: {system.teleop_says}')

@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 from dit4dit_msgs.msg import PolicyStatus, SafetyStatus
 
-from g1_bench.faults.expectations import expect_rest, run_policy, see_disarmed, see_hold
+from g1_bench.faults.expectations import (
+    expect_rest,
+    press_until,
+    run_policy,
+    see_disarmed,
+    see_hold,
+)
 from g1_bench.faults.fault import Fault, Injection, Reaction
 from g1_bench.faults.headset import Headset
 from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
@@ -18,7 +24,7 @@ from g1_description.control_source import ControlSource
 _RUNS_OUT = 1.0  # [s] in which the last targets do
 _NAP = 3.0  # [s], longer than open grips take to give the arms back
 _OPERATES = 1.0  # [s]
-_OPEN, _ENGAGES = 0.3, 2.0  # [s] that grips are open and pressed until they have the arms
+_OPEN = 0.3  # [s] that grips are open before they are pressed
 _LAST_WORDS = 1.0  # [s] in which a busy teleop_node may still send what was measured before
 
 
@@ -101,17 +107,13 @@ def _restart(system: SystemUnderTest, seen: str) -> str:
 
 
 def _squeeze(system: SystemUnderTest, headset: Headset) -> None:
-    """Presses the grips, anew where a busy teleop_node has let go, until they have the arms."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        headset.grip = 0.0
-        system.listen(_OPEN)
-        headset.grip, pressed = 1.0, time.monotonic()
-        while time.monotonic() < pressed + _ENGAGES:
-            system.listen(0.02)
-            if system.status.control_source == ControlSource.OPERATOR:
-                return
-    raise NotSeenError(f'the operator does not get the arms; {system.teleop_says}')
+    """Until the operator has the arms."""
+    press_until(
+        system,
+        headset,
+        _OPEN,
+        lambda _: bool(system.status.control_source == ControlSource.OPERATOR),
+    )
 
 
 def _moved_by_operator(system: SystemUnderTest, since: float) -> bool:

@@ -11,15 +11,14 @@ from dit4dit_msgs.msg import SafetyStatus
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_bench.faults.chunk_faults import see_refusal
-from g1_bench.faults.expectations import expect_rest, see_hold
+from g1_bench.faults.expectations import ENGAGES, expect_rest, press_until, see_hold
 from g1_bench.faults.fault import Fault, Injection, Reaction
 from g1_bench.faults.headset import Headset
-from g1_bench.faults.system_under_test import PATIENCE, NotSeenError, SystemUnderTest
+from g1_bench.faults.system_under_test import SystemUnderTest
 from g1_control.safety import Mode
 
 _NAP = 2.0  # [s], longer than a hiccup, after which the hands go on, also to a busy teleop_node
 _PRESS = 0.4  # [s] that the grip is open before it is pressed
-_ENGAGES = 2.0  # [s] in which a pressed grip moves the arms
 _RUNS_OUT = 1.0  # [s] in which the last targets do
 _LEFT_ELBOW = 3  # of the targets' joints
 
@@ -57,7 +56,7 @@ def teleop_faults() -> list[Fault]:
         row(
             'headset asleep at pickup',
             'nothing moves until it is awake and gripped anew',
-            _ENGAGES,
+            ENGAGES,
             _operated(_asleep_at_pickup),
         ),
         row('hands jump by 0.4 m', 'within all limits', _RUNS_OUT, _operated(_jump)),
@@ -154,15 +153,11 @@ def _rests_until_gripped(system: SystemUnderTest, headset: Headset, seconds: flo
 
 def _move(system: SystemUnderTest, headset: Headset) -> float:
     """Presses the grips anew until the arms move; seconds from the last press to that."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        headset.grip = 0.0
-        system.listen(_PRESS)
-        headset.grip, pressed = 1.0, time.time()
-        while time.time() < pressed + _ENGAGES:
-            system.listen(0.05)
-            since = system.statuses_since(pressed)
-            if moving := [stamp for stamp, status in since if status.mode == Mode.ACTIVE]:
-                system.listen(0.5)
-                return moving[0] - pressed
-    raise NotSeenError(f'the arms do not follow; teleop_node says: {system.teleop_says}')
+
+    def moving(since: float) -> list[float]:
+        return [stamp for stamp, s in system.statuses_since(since) if s.mode == Mode.ACTIVE]
+
+    pressed = press_until(system, headset, _PRESS, lambda since: bool(moving(since)))
+    seconds = moving(pressed)[0] - pressed
+    system.listen(0.5)
+    return seconds
