@@ -1,10 +1,11 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo record-demo test test-slow lint docs bench faults libero robocasa clean
+.PHONY: help setup demo record-demo dagger test test-slow lint docs bench faults libero robocasa clean
 
 TASK ?= arrange_flower
 SEED ?= 0
 EPISODES ?= 5
+ROUNDS ?= 1
 PRESET ?= nano
 
 help:  ## what there is
@@ -19,6 +20,11 @@ demo: setup  ## the system against the simulated G1: TASK= SEED= DURATION=
 record-demo: TASK = pick_and_place
 record-demo: setup  ## a scripted operator demonstrates: TASK= EPISODES= SEED=
 	@source setup.bash && g1 record-demo --task $(TASK) --episodes $(EPISODES) --seed $(SEED)
+
+dagger: TASK = pick_and_place
+dagger: EPISODES = 20
+dagger: setup  ## a policy learns from the scripted operator who helps it: TASK= ROUNDS= EPISODES= OUT=
+	@source setup.bash && g1 dagger --task $(TASK) --rounds $(ROUNDS) --episodes $(EPISODES) $(if $(OUT),--out $(OUT))
 
 # Two files at a time, as half of the time is waiting for nodes, and torch with one thread in each.
 test: lint  ## lint, and every test that takes no GPU and no minutes

@@ -24,6 +24,7 @@ setup(
             'bench = g1_bench.benchmarks.command:main',
             'demo = g1_bench.demo:main',
             'record-demo = g1_bench.record_demo:main',
+            'dagger = g1_bench.dagger:main',
             'faults = g1_bench.faults.command:main',
         ],
     },

@@ -51,7 +51,7 @@ def test_the_demo_leaves_a_valid_dataset_and_its_picture(tmp_path):
     assert {path.name for path in folder.iterdir()} == {'dataset', 'contact_sheet.png', 'log.txt'}
     assert validate(folder / 'dataset') == []
     assert len(Dataset(folder / 'dataset').episodes) == 2
-    assert 'one on purpose' in ran.stdout
+    assert '1 on purpose' in ran.stdout
 
 
 @pytest.mark.parametrize('words', [['--task', 'nonsense'], ['--seed', 'x'], ['--episodes', '1']])

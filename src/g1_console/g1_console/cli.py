@@ -25,6 +25,7 @@ USAGE = """usage: g1 COMMAND ...
   bench [PART ...]                 how fast the suite is on this computer
   demo                             run a task in simulation and write a report
   record-demo                      record a scripted operator in simulation
+  dagger                           train a policy on help it gets in simulation
   faults                           inject every fault, time the reactions
   expert TASK                      record scripted demonstrations in simulation
   dataset                          look at, check and convert datasets

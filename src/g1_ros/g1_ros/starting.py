@@ -36,6 +36,7 @@ def _choose_log_folder() -> None:
         writable = False
     if not writable:
         os.environ['ROS_LOG_DIR'] = other = tempfile.mkdtemp(prefix='g1-log-')
+        os.environ.setdefault('MPLCONFIGDIR', other)  # or Matplotlib says it again, in two lines
         print(f'warning: {folder} cannot be written to; logs go to {other}', file=sys.stderr)
 
 

@@ -25,8 +25,8 @@ def test_a_middleware_that_is_not_installed_is_one_sentence_with_the_remedy():
 def test_a_home_that_cannot_be_written_to_costs_the_place_of_the_log_only(tmp_path):
     (tmp_path / 'home').write_text('no folder')
     script = (
-        'from g1_ros.starting import prepare; prepare(); import rclpy; rclpy.init(); '
-        'print("started"); rclpy.shutdown()'
+        'from g1_ros.starting import prepare; prepare(); import matplotlib.pyplot, rclpy; '
+        'rclpy.init(); print("started"); rclpy.shutdown()'
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith('ROS_LOG')}
     done = subprocess.run(

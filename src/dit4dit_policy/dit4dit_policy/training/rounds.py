@@ -23,7 +23,7 @@ def train_in_rounds(config: TrainConfig) -> Path:
     for number in range(1, config.rounds.count + 1):
         folder = Path(config.output) / f'round-{number}'
         corrections += _corrected(config.rounds, number, checkpoint, folder / 'corrections')
-        checkpoint = train(_round(config, checkpoint, corrections, folder))
+        checkpoint = train(round_config(config, str(checkpoint), corrections, folder))
     return checkpoint
 
 
@@ -43,17 +43,20 @@ def _corrected(rounds: Rounds, number: int, checkpoint: Path, out: Path) -> list
     )
 
 
-def _round(
-    config: TrainConfig, checkpoint: Path, corrections: Sequence[Path], folder: Path
+def round_config(
+    config: TrainConfig, checkpoint: str, corrections: Sequence[Path], folder: Path
 ) -> TrainConfig:
-    """All corrections together weigh as much as all demonstrations."""
+    """Of a training in `folder` that goes on from a checkpoint; see `train_in_rounds`.
+
+    All corrections together weigh as much as all demonstrations.
+    """
     rounds, shares = config.rounds, sum(config.datasets.values())
     mixture = {str(path): shares / len(corrections) for path in corrections}
     return replace(
         config,
         datasets=config.datasets | mixture,
         output=str(folder),
-        init_from=str(checkpoint),
+        init_from=checkpoint,
         recompute_bounds=False,
         steps=rounds.steps,
         video_lr=rounds.lr,
