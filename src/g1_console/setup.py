@@ -6,7 +6,7 @@ setup(
     name=package_name,
     version='0.2.0',
     packages=find_packages(exclude=['test']),
-    package_data={package_name: ['py.typed', 'web/page.html']},
+    package_data={package_name: ['py.typed', 'web/*.html']},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
@@ -30,6 +30,7 @@ setup(
             'check = g1_console.check:main',
             'status = g1_console.status:main',
             'console = g1_console.console:main',
+            'browse = g1_console.browse:main',
             'replay = g1_console.episode_replay:main',
             'recorder = g1_console.recorder:main',
             'grippers = g1_console.grippers:main',

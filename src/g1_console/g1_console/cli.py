@@ -29,6 +29,7 @@ USAGE = """usage: g1 COMMAND ...
   faults                           inject every fault, time the reactions
   expert TASK                      record scripted demonstrations in simulation
   dataset                          look at, check and convert datasets
+  dataset browse DATASET           look at its episodes in the browser, judge, cut
   dataset replay DATASET EPISODE   play a recorded episode on a robot
 
 g1 COMMAND --help tells all about one; policies: dit4dit --help.
@@ -49,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from g1_console.services import main as ask_control
 
             return ask_control(name, rest)
-        if [name, *rest[:1]] == ['dataset', 'replay']:
-            name, rest = 'replay', rest[1:]
+        if name == 'dataset' and rest[:1] in (['replay'], ['browse']):
+            name, *rest = rest
         for entry in entry_points(group='g1.commands', name=name):
             return int(entry.load()(rest))
     except ValueError as error:

@@ -6,13 +6,12 @@ makes the pictures of docs/console.md too.
 """
 
 import io
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
+from console_pictures import VIEWER, keep, press
 from dit4dit_msgs.msg import ActionChunk
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,7 +26,6 @@ from g1_test_support.processes import Program, python
 from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
-VIEWER = "document.getElementById('view').contentDocument"
 BAR = "document.getElementById('bar').innerText"
 CLI = 'import sys; from g1_console.cli import main; sys.exit(main(sys.argv[1:]))'
 
@@ -64,25 +62,10 @@ def says(browser: Browser, words: str) -> None:
     browser.wait_for(f'{BAR}.includes({words!r})')
 
 
-def press(browser: Browser, label: str) -> None:
-    """A button of the panels, by what is on it."""
-    button = f"[...{VIEWER}.querySelectorAll('button')].find(b => b.innerText == '{label}')"
-    browser.wait_for(button)
-    browser.run(f'{button}.click()')
-
-
 def canvas(browser: Browser) -> NDArray[np.float64]:
     """The middle of the scene, between the panels."""
     picture = Image.open(io.BytesIO(browser.picture())).convert('L')
     return np.asarray(picture.crop((540, 260, 840, 780)), np.float64)
-
-
-def keep(browser: Browser, name: str) -> None:
-    """The window as a picture of the documentation, where that is asked for."""
-    if folder := os.environ.get('G1_CONSOLE_PICTURES'):
-        close = "[...{}.querySelectorAll('[class*=Notification] button')].forEach(b => b.click())"
-        browser.run(close.format(VIEWER))
-        Path(folder, name).write_bytes(browser.picture())
 
 
 def changed(picture: NDArray[np.float64], before: NDArray[np.float64]) -> float:

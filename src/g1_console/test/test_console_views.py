@@ -5,10 +5,10 @@ import pinocchio
 import pytest
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
-from g1_console.web.cameras import mosaic
 from g1_console.web.event_log import EventLog
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.meshes import joint_meshes, simplified
+from g1_console.web.mosaic import mosaic
 from g1_console.web.panels import policy_html, recorder_html, timeline_html
 from g1_description import load_robot
 from g1_description.urdf import urdf

@@ -1,15 +1,15 @@
-"""New datasets of episodes of others: merged, split, or with some left out.
+"""New datasets of episodes of others: merged, split, with some left out, or cut.
 
 Nothing is ever changed in place: the datasets that are read stay as they are, a new one appears
-when it is complete. Videos are copied as they are, not encoded again.
+when it is complete. Videos are copied as they are, or cut packet by packet, not encoded again.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,27 @@ import numpy as np
 from g1_data import layout
 from g1_data.dataset import Dataset
 from g1_data.mapping import ColumnMap
-from g1_data.packets import count_frames, probe
-from g1_data.repair import complete_statistics
+from g1_data.packets import VideoJoiner, count_frames, probe
+from g1_data.repair import complete_statistics, computed_statistics
 from g1_data.schema import Schema, Video, difference
 from g1_data.writer import DatasetWriter
 
-#: An episode of a dataset, by its index there.
-Pick = tuple[Dataset, int]
+
+@dataclass(frozen=True)
+class Pick:
+    """An episode of a dataset by its index there, or rows `start` to `stop` - 1 of it.
+
+    task: its instruction from now on; '' leaves it. health: entries of `Episode.health` anew.
+    """
+
+    dataset: Dataset
+    index: int
+    start: int = 0
+    stop: int | None = None
+    task: str = ''
+    health: Mapping[str, Any] = field(default_factory=dict)
+
+
 #: Wraps what is gone through, for a progress bar.
 Track = Callable[[Iterable[Pick]], Iterable[Pick]]
 
@@ -43,7 +57,7 @@ def merge(
         ValueError: `out` exists, there are no parts, or they differ in rate, joints or image shape.
     """
     datasets = [Dataset(part, mapping) for part in parts]
-    return assemble([(d, e.index) for d in datasets for e in d.episodes], out, track)
+    return assemble([Pick(d, e.index) for d in datasets for e in d.episodes], out, track)
 
 
 def split(
@@ -66,7 +80,7 @@ def split(
         own = [episode.index for episode in dataset.episodes if episode.task == task]
         chosen |= set(rng.permutation(own)[: round(share * len(own))].tolist())
     rest = [episode.index for episode in dataset.episodes if episode.index not in chosen]
-    picks = [[(dataset, index) for index in indices] for indices in (rest, sorted(chosen))]
+    picks = [[Pick(dataset, index) for index in indices] for indices in (rest, sorted(chosen))]
     for part, out in zip(picks, outs, strict=True):
         _check(part, Path(out))
     first, second = (assemble(part, out, track) for part, out in zip(picks, outs, strict=True))
@@ -88,7 +102,7 @@ def drop(
             f'{dataset.root}: has the episodes 0 to {len(known) - 1}, '
             f'got {", ".join(map(str, unknown))}'
         )
-    return assemble([(dataset, i) for i in sorted(known - set(episodes))], out, track)
+    return assemble([Pick(dataset, i) for i in sorted(known - set(episodes))], out, track)
 
 
 def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dataset:
@@ -99,17 +113,18 @@ def assemble(picks: Sequence[Pick], out: str | Path, track: Track = iter) -> Dat
     """
     out = Path(out)
     _check(picks, out)
-    first = picks[0][0]
+    first = picks[0].dataset
     with layout.appearing(out) as new:
         schemas = {}
-        for dataset, index in picks:
+        for pick in picks:
+            dataset = pick.dataset
             if dataset not in schemas:
-                schemas[dataset] = as_stored(dataset, index)
+                schemas[dataset] = as_stored(dataset, pick.index)
                 if found := difference(schemas[dataset], schemas[first]):
                     raise ValueError(_misfit(dataset, first, *found))
         with DatasetWriter.create(new, schemas[first]) as writer:
-            for dataset, index in track(picks):
-                _copy(dataset, index, writer)
+            for pick in track(picks):
+                _copy(pick, writer)
     return Dataset(out)
 
 
@@ -129,24 +144,39 @@ def _check(picks: Sequence[Pick], out: Path) -> None:
         raise ValueError(f'{out}: a dataset needs at least one episode, none is picked')
 
 
-def _copy(dataset: Dataset, index: int, writer: DatasetWriter) -> None:
-    """Adds an episode as it is; statistics of its numbers are those that they have."""
+def _copy(pick: Pick, writer: DatasetWriter) -> None:
+    """Adds what is picked; statistics of whole images are those that they have."""
+    dataset, index = pick.dataset, pick.index
     episode = dataset.episodes[index]
-    columns = rows_of(dataset, index)
+    whole = rows_of(dataset, index)
+    rows = slice(pick.start, episode.length if pick.stop is None else pick.stop)
+    cut = (rows.start, rows.stop) != (0, episode.length)
+    columns = {name: values[rows] for name, values in whole.items()}
     videos = {}
     for number, video in enumerate(writer.schema.videos.values()):
-        source = dataset.video_path(index, video.key)
+        source, copy = dataset.video_path(index, video.key), writer.root / f'copy_{number}.mp4'
         check_video(source, video, dataset.fps)
         if (frames := count_frames(source)) != episode.length:
             raise ValueError(
                 f'{source}: expected the {episode.length} frames of episodes.jsonl, got {frames}'
             )
-        videos[video.key] = writer.root / f'copy_{number}.mp4'
-        shutil.copyfile(source, videos[video.key])
-        layout.sync(videos[video.key])
-    statistics = complete_statistics(dataset, index, columns)
-    tasks = dataset.frame_tasks(index, columns['task_index'])
-    writer.commit(columns, videos, tasks, statistics, episode.health)
+        if cut:
+            with VideoJoiner(copy, dataset.fps) as joiner:
+                joiner.append(source, rows.start, rows.stop - rows.start)
+        else:
+            shutil.copyfile(source, copy)
+        layout.sync(copy)
+        videos[video.key] = copy
+    if cut:
+        images = {key: dataset.frames(index, key, rows.start, rows.stop) for key in videos}
+        statistics = computed_statistics(columns, images)
+    else:
+        statistics = complete_statistics(dataset, index, columns)
+    tasks = dataset.frame_tasks(index, whole['task_index'])
+    if len(tasks) > 1:
+        tasks = tasks[rows]
+    health = {**(episode.health or {}), **pick.health} or None
+    writer.commit(columns, videos, [pick.task] if pick.task else tasks, statistics, health)
 
 
 def rows_of(dataset: Dataset, index: int) -> dict[str, np.ndarray]:

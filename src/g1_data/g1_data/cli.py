@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='g1 dataset',
         description=__doc__,
-        epilog='g1 dataset replay DATASET EPISODE plays the commands of an episode on a running '
-        'robot (g1 dataset replay --help).',
+        epilog='g1 dataset browse DATASET opens the episodes in the browser, to play, judge and '
+        'cut them; g1 dataset replay DATASET EPISODE plays the commands of one on a running robot.',
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     info = _command(commands, 'info', 'table of what a dataset holds', _info)

@@ -57,6 +57,21 @@ def count_frames(path: Path) -> int:
         raise ValueError(f'{path}: cannot be read: {error}') from None
 
 
+def key_frames(path: Path) -> list[int]:
+    """Frames of a video that can be the first of a piece; errors as of `probe`."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            begin, rate = stream.start_time or 0, stream.average_rate or 0
+            return sorted(
+                round((packet.pts - begin) * packet.time_base * rate)
+                for packet in container.demux(stream)
+                if packet.pts is not None and packet.time_base is not None and packet.is_keyframe
+            )
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f'{path}: cannot be read: {error}') from None
+
+
 class VideoJoiner:
     """Puts pieces of videos of one rate behind each other in a new mp4, packet by packet.
 

@@ -47,7 +47,7 @@ class Browser:
     """One page of a browser of its own. Used by `with`."""
 
     def __init__(self, width: int = 1280, height: int = 800) -> None:
-        """width, height: of the window [px]; a narrow one counts as a phone's."""
+        """width, height: as of `resize`."""
         self._size = width, height
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._asked = 0
@@ -68,14 +68,7 @@ class Browser:
         socket = connect(pages[0]['webSocketDebuggerUrl'], max_size=None)
         self._open.callback(socket.close)
         self._page: ClientConnection = socket
-        width, height = self._size
-        self.command(
-            'Emulation.setDeviceMetricsOverride',
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        self.resize(*self._size)
         return self
 
     def __exit__(
@@ -99,6 +92,16 @@ class Browser:
             if message.get('id') == self._asked:
                 assert 'error' not in message, message['error']
                 return dict(message['result'])
+
+    def resize(self, width: int, height: int) -> None:
+        """Of the window [px]; a narrow one counts as a phone's."""
+        self.command(
+            'Emulation.setDeviceMetricsOverride',
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
 
     def open(self, address: str) -> None:
         """Goes to a page; returns before it has loaded."""

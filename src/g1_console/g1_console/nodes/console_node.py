@@ -15,6 +15,7 @@ from g1_console.web.access import TOKEN_VARIABLE, Access
 from g1_console.web.budgets import Budgets
 from g1_console.web.buttons import ControlButtons, EpisodeButtons, TaskButtons
 from g1_console.web.cameras import CameraViews
+from g1_console.web.console_page import Told, console_page
 from g1_console.web.event_log import EventLog
 from g1_console.web.imagined_view import ImaginedView
 from g1_console.web.joint_plots import JointPlots
@@ -29,7 +30,7 @@ from g1_console.web.panels import (
 from g1_console.web.requests import Requests
 from g1_console.web.robot_scene import RobotScene
 from g1_console.web.running_system import RunningSystem
-from g1_console.web.server import ConsolePage, Told, serve
+from g1_console.web.server import serve
 from g1_control.safety import Mode
 from g1_description import load_robot
 from g1_ros.config import load_tasks
@@ -65,7 +66,7 @@ class ConsoleNode(Node):
         self._timeline = EventLog()
         self._system = RunningSystem(self, robot, self._timeline)
         self._requests = Requests(self, self._answered)
-        page = ConsolePage(access, self._bar, self._emergency_stop)
+        page = console_page(access, self._bar, self._emergency_stop)
         self._server = serve(page, given.address, given.port)
         self._scene = RobotScene(self._server, robot)
         self._plots = JointPlots(robot, 1 / (_WATCHED * _EVERY_PLOT))

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import viser
-from numpy.typing import NDArray
-from PIL import Image
 
+from g1_console.web.mosaic import Pixels, mosaic
 from g1_console.web.running_system import NewestImage
 
-Pixels = NDArray[np.uint8]
-
-_WIDTH, _HEIGHT = 320, 240  # [px] of the large one; the others have half of each
 _QUALITY = 70  # of JPEG
 _NOTHING: Pixels = np.full((6, 8, 3), 235, np.uint8)
 _PATIENCE = 0.3  # [s] without an image of the large camera, after which the others do not wait
@@ -50,25 +46,3 @@ class CameraViews:
         if self._sent:
             self._view.image, self._view.label = _NOTHING, 'no camera is heard'
         self._sent, self.delays = {}, {}
-
-
-def mosaic(images: list[Pixels]) -> Pixels:
-    """The first image at 320x240, up to two more at half of it below each other on its right."""
-    first, *others = images
-    large = _scaled(first, _WIDTH, _HEIGHT)
-    if not others:
-        return large
-    right = np.full((_HEIGHT, _WIDTH // 2, 3), 235, np.uint8)
-    for row, image in enumerate(others[:2]):
-        half = _HEIGHT // 2
-        right[row * half : (row + 1) * half] = _scaled(image, _WIDTH // 2, half)
-    return np.concatenate((large, right), axis=1)
-
-
-def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    factor = max(1, min(image.width // width, image.height // height))
-    image = image.reduce(factor) if factor > 1 else image
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,9 @@ _STYLE = (
     '.jp .m{stroke:#1971c2}.jp .c{stroke:#f08c00}'
     '@media (max-width:420px){.jp{grid-template-columns:repeat(2,1fr)}}</style>'
 )
-_LEGEND = (
-    '<div style="font:11px system-ui;padding:2px 8px;color:#444">'
-    '<span style="color:#f08c00">&#9644;</span> commanded '
-    '<span style="color:#1971c2">&#9644;</span> measured, the last 10 s</div>'
+_CURSOR = (
+    '<style>.jp b{display:none}.jp div{position:relative}.jp div::after{content:"";'
+    'position:absolute;top:13px;bottom:0;left:var(--at);width:1px;background:#e03131}</style>'
 )
 
 
@@ -56,11 +55,42 @@ class JointPlots:
             return '<div style="padding:8px">no joint states yet</div>'
         measured = np.array([row[0] for row in self._rows])
         commanded = np.array([row[1] for row in self._rows])
-        plots = (
-            _plot(name, unit, measured[:, k], commanded[:, k], self._rows.maxlen or 1)
-            for k, (name, unit) in enumerate(zip(self._names, self._units, strict=True))
-        )
-        return f'{_STYLE}{_LEGEND}<div class="jp">{"".join(plots)}</div>'
+        longest = self._rows.maxlen or 1
+        plots = plots_html(self._names, self._units, measured, commanded, longest)
+        return f'{_legend(", the last 10 s")}{plots}'
+
+
+def episode_plots_html(names: Sequence[str], measured: Array, commanded: Array) -> str:
+    """A whole episode, (T, J) each; a line is at the share of it that CSS calls --at."""
+    units = ['m' if 'gripper' in name else 'rad' for name in names]
+    every = max(1, len(measured) // _WIDTH)
+    plots = plots_html(
+        [_short(name) for name in names],
+        units,
+        measured[::every],
+        commanded[::every],
+        len(measured[::every]),
+    )
+    return f'{_CURSOR}{_legend("")}{plots}'
+
+
+def plots_html(
+    names: Sequence[str], units: Sequence[str], measured: Array, commanded: Array, length: int
+) -> str:
+    """(T, J) each [rad, m], NaN where unknown; a plot has room for `length` rows."""
+    plots = (
+        _plot(name, unit, measured[:, k], commanded[:, k], length)
+        for k, (name, unit) in enumerate(zip(names, units, strict=True))
+    )
+    return f'{_STYLE}<div class="jp">{"".join(plots)}</div>'
+
+
+def _legend(of: str) -> str:
+    return (
+        '<div style="font:11px system-ui;padding:2px 8px;color:#444">'
+        '<span style="color:#f08c00">&#9644;</span> commanded '
+        f'<span style="color:#1971c2">&#9644;</span> measured{of}</div>'
+    )
 
 
 def _short(joint: str) -> str:

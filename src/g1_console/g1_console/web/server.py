@@ -1,22 +1,21 @@
-"""The web server: viser's page below a bar that always has the emergency stop.
+"""The web server: viser's page within one of ours.
 
 viser serves the scene and the panels on a socket of its own making. What it lacks is put in front
-of it, on the same port: who may connect, the page with the bar, and two addresses the bar asks.
+of it, on the same port: who may connect, the page around it, and the addresses that page asks.
 """
 
 from __future__ import annotations
 
-import asyncio
 import http
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib.resources import files
 from io import StringIO
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import viser
 import websockets.asyncio.server
@@ -26,22 +25,19 @@ from websockets.http11 import Request, Response
 
 from g1_console.web.access import COOKIE, Access, token_of
 
-#: Told when the emergency stop has been asked for: whether it was done, and the answer.
-Told = Callable[[bool, str], None]
+#: What an address answers, given the words after its `?`: bytes of a JPEG, or what becomes JSON.
+Answer = Callable[[Mapping[str, str]], Awaitable[Any]]
 
-_ANSWER = 2.0  # [s] that the answer of a service is awaited
-_PRESSED = 'X-G1-Console'  # no form or picture of another page can send it
+_FROM_PAGE = 'X-G1-Console'  # no form or picture of another page can send it
 
 
-class ConsolePage:
-    """Answers what the bar asks; everything else is viser's."""
+class Page:
+    """A page, and what its own scripts ask; everything else is viser's."""
 
-    def __init__(
-        self, access: Access, state: Callable[[], dict[str, str]], stop: Callable[[Told], None]
-    ) -> None:
-        """state: mode, text and colour of the bar; stop: asks for the emergency stop."""
-        self._access, self._state, self._stop = access, state, stop
-        self._page = files('g1_console.web').joinpath('page.html').read_bytes()
+    def __init__(self, access: Access, name: str, answers: Mapping[str, Answer]) -> None:
+        """name: of the HTML file in this package. answers: by path, as '/state'."""
+        self._access, self._answers = access, answers
+        self._page = files('g1_console.web').joinpath(name).read_bytes()
 
     async def answer(
         self,
@@ -57,8 +53,8 @@ class ConsolePage:
             return self._front_page(request)
         if path == '/viewer' and request.headers.get('Upgrade') != 'websocket':
             request = replace(request, path='/index.html')
-        elif path in ('/state', '/estop'):
-            return await self._asked(path, request)
+        elif path in self._answers:
+            return await self._asked(self._answers[path], request)
         response: Response | None = viewer(connection, request)
         if response is not None:
             _seal(response.headers)
@@ -76,32 +72,20 @@ class ConsolePage:
             )
         return _response(http.HTTPStatus.OK, 'text/html; charset=utf-8', self._page)
 
-    async def _asked(self, path: str, request: Request) -> Response:
-        if request.headers.get(_PRESSED) is None:
+    async def _asked(self, answer: Answer, request: Request) -> Response:
+        if request.headers.get(_FROM_PAGE) is None:
             return _response(http.HTTPStatus.FORBIDDEN, 'text/plain', b'not from this page\n')
-        content: dict[str, Any] = await self._stopped() if path == '/estop' else self._state()
+        words = dict(parse_qsl(urlsplit(request.path).query))
+        try:
+            content = await answer(words)
+        except (LookupError, ValueError, OSError) as error:
+            return _response(http.HTTPStatus.BAD_REQUEST, 'text/plain', f'{error}\n'.encode())
+        if isinstance(content, bytes):
+            return _response(http.HTTPStatus.OK, 'image/jpeg', content)
         return _response(http.HTTPStatus.OK, 'application/json', json.dumps(content).encode())
 
-    async def _stopped(self) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[tuple[bool, str]] = loop.create_future()
 
-        def tell(done: bool, text: str) -> None:
-            if not answer.done():
-                answer.set_result((done, text))
-
-        def told(done: bool, text: str) -> None:
-            loop.call_soon_threadsafe(tell, done, text)
-
-        self._stop(told)
-        try:
-            done, text = await asyncio.wait_for(answer, _ANSWER)
-        except asyncio.TimeoutError:
-            done, text = False, f'control_node did not answer within {_ANSWER:g} s'
-        return {'done': done, 'text': text}
-
-
-def serve(page: ConsolePage, address: str, port: int) -> viser.ViserServer:
+def serve(page: Page, address: str, port: int) -> viser.ViserServer:
     """viser behind the page. Raises OSError where the port is taken; viser would try the next."""
     with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,7 +101,7 @@ def serve(page: ConsolePage, address: str, port: int) -> viser.ViserServer:
 
 
 @contextmanager
-def _in_front(page: ConsolePage) -> Iterator[None]:
+def _in_front(page: Page) -> Iterator[None]:
     """Whoever serves websockets meanwhile, viser, has every request answered by the page first."""
     plain = websockets.asyncio.server.serve
 
