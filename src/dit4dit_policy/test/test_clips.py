@@ -98,6 +98,18 @@ def test_frames_are_encoded_once_and_again_when_the_autoencoder_is_another(
     assert len(set(cache.folder.iterdir())) == len(files) + 1
 
 
+def test_a_frame_that_is_left_over_is_encoded_as_the_others(recorded, cache, monkeypatch):
+    config: Any = toy.tiny()
+    video = CosmosBackbone(config.backbone).eval()
+    at_once, _, _ = _examples(config, {str(recorded): 1.0}, cache, video)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(cache.folder / 'other'))
+    monkeypatch.setattr('dit4dit_policy.training.latent_cache._ENCODED_AT_ONCE', 23)  # of 24
+    one_left, _, _ = _examples(config, {str(recorded): 1.0}, LatentCache.default(), video)
+    torch.testing.assert_close(
+        one_left.clips.latents[0][0], at_once.clips.latents[0][0], rtol=0.05, atol=0.05
+    )
+
+
 def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
     tiny: Any = toy.tiny()
     vae = replace(tiny.backbone.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))

@@ -112,7 +112,7 @@ def _encode(
         offsets = torch.tensor(config.clip_offsets if clips else (0,))
         rows = torch.minimum(starts + offsets, starts[-1])
         for some in rows.split(size):
-            pixels = augmented(frames[some.flatten()], episode, variant).to(device)
+            pixels = augmented(frames[some.flatten().numpy()], episode, variant).to(device)
             clip = pixels.unflatten(0, some.shape).transpose(1, 2)
             with torch.autocast(device.type, torch.bfloat16):
                 yield backbone.encode(clip).to('cpu', torch.bfloat16)
