@@ -57,7 +57,7 @@ class View:
 
     measured: (16,) joint positions in chunk order. scenes: how many were announced, each with its
     seed; qpos: of everything in the newest, as far as that was told. armed: control follows
-    targets. recording: an episode is open. saved, goal: episodes.
+    targets. policy: those of a policy. recording: an episode is open. saved, goal: episodes.
     """
 
     measured: Array | None = None
@@ -66,6 +66,7 @@ class View:
     qpos: Array | None = None
     success: bool = False
     armed: bool = False
+    policy: bool = False
     recording: bool | None = None
     saved: int = 0
     goal: int = 0

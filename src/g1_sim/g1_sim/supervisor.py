@@ -7,7 +7,7 @@ import numpy as np
 from g1_sim.demonstrator import Demonstrator, Doing
 from g1_sim.trajectory import Trajectory
 
-_STALL = 3.0  # [s] without a motion are a stall,
+_STALL = 3.0  # [s] without a motion are a stall of a policy that has the arms,
 _MOVED = 0.02  # [rad, m] and this is a motion
 _LONGEST = 25.0  # [s], long after a policy would have been done
 _DONE_FOR = 0.5  # [s] that the task has to stay done
@@ -49,7 +49,7 @@ class Supervisor(Demonstrator):
         while self.view.armed and done < _DONE_FOR and still < _STALL and waited < _LONGEST:
             waited, still = waited + self._step, still + self._step
             done = done + self._step if self.view.success else 0.0
-            if np.abs(self._seen() - before).max() > _MOVED:
+            if not self.view.policy or np.abs(self._seen() - before).max() > _MOVED:
                 before, still = self._seen(), 0.0
             yield
         return done >= _DONE_FOR

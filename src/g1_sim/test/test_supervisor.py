@@ -11,19 +11,20 @@ from g1_sim.supervisor import Supervisor
 
 
 class PolicyWorld(World):
-    """While they are let go, a policy moves the arms for `works` s; then the task may be done."""
+    """Let go, a policy has the arms after `waits` s, moves for `works` s; then it may be done."""
 
-    works, does_it = 2.0, True
+    waits, works, does_it = 5.0, 2.0, True
 
     def step(self) -> None:
         super().step()
         gripped = self.inputs[-1].right.grip > 0.5
         if self.view.recording and not gripped:
             self.view.success = False
-            self.busy = getattr(self, 'busy', 0.0) + STEP
-            if self.busy < self.works:
+            self.busy = getattr(self, 'busy', -self.waits) + STEP
+            self.view.policy = self.busy > 0.0
+            if 0.0 < self.busy < self.works:
                 self.view.measured = self.view.measured + 0.3 * STEP * np.eye(16)[3]
-            else:
+            elif self.view.policy:
                 self.view.success = self.does_it
         elif gripped and self.view.recording:
             self.view.success = self.outcome

@@ -105,6 +105,7 @@ class ScriptedOperator(Node):
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._view.armed = message.mode in (SafetyStatus.ACTIVE, SafetyStatus.HOLD)
+        self._view.policy = message.control_source == SafetyStatus.CONTROL_POLICY
 
     def _take_episode(self, message: EpisodeStatus) -> None:
         self._view.recording = message.state != EpisodeStatus.IDLE
