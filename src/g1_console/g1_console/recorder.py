@@ -12,6 +12,9 @@ _WHAT = {
     'start': 'begins an episode; refused, with the reason, while a source is missing',
     'save': 'ends the episode and adds it to the dataset',
     'discard': 'ends the episode and forgets it',
+    'pause': 'leaves out what comes, once the arms rest',
+    'resume': 'goes on with the episode; refused where the arms were moved in the pause',
+    'keep': 'makes an episode of the last seconds while nothing is recorded (keep_last:=30)',
     'success': 'says that the episode is one',
     'failure': 'says that the episode is one',
 }
@@ -21,7 +24,8 @@ def main(words: list[str]) -> int:
     """Asks the running recorder; 0 when it did as asked, 1 when it refuses or is not there."""
     parser = argparse.ArgumentParser(
         prog='g1 recorder',
-        description='Begins, judges, saves or discards an episode of the running recorder_node.',
+        description='Begins, pauses, judges, saves or discards an episode of the running '
+        'recorder_node.',
         epilog='; '.join(f'{name} {what}' for name, what in _WHAT.items()) + '.',
     )
     parser.add_argument('what', choices=tuple(_WHAT))

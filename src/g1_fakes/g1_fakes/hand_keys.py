@@ -20,6 +20,7 @@ HELP = """Keys move the stand-in headset's hands, 2 cm or 6 degrees a press; q e
   r f       up, down                              j l    yaw left, right    u o  roll
   A B       starts an episode, saves it           X      discards it (held for 1.2 s)
   Y         pauses, goes on                       E      e-stop (right stick)
+  K         keeps the last seconds (left menu)
 First g1 arm in another terminal, then 3 and g here: now the keys move the robot's hands."""
 
 _STEP, _TURN = 0.02, math.radians(6.0)
@@ -28,7 +29,7 @@ _PRESS, _HOLD = 0.2, 1.2  # [s] a button is held; the one that discards
 _TREMBLE = 1e-5  # [m]; what does not move at all is no tracking
 _SHIFTS = {'d': (0, 1), 'a': (0, -1), 'r': (1, 1), 'f': (1, -1), 's': (2, 1), 'w': (2, -1)}
 _TURNS = {'j': (0, 1), 'l': (0, -1), 'k': (1, 1), 'i': (1, -1), 'u': (2, 1), 'o': (2, -1)}
-_BUTTONS = {'A': 'A', 'B': 'B', 'X': 'X', 'Y': 'Y', 'E': 'right_stick'}
+_BUTTONS = {'A': 'A', 'B': 'B', 'X': 'X', 'Y': 'Y', 'E': 'right_stick', 'K': 'left_menu'}
 _REST = ([-0.2, 1.0, -0.35], [0.2, 1.0, -0.35])  # [m] x to the right, y up, z back
 
 

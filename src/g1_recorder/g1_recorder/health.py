@@ -46,22 +46,23 @@ class SourceTimes:
     def __init__(self, started: float) -> None:
         self.count = 0
         self.age = 0.0
-        self._gap = 0.0
-        self._first = self._last = 0.0
+        self._gap = self._spread = 0.0
+        self._gaps = 0  # between samples, of which the spread is the sum
+        self._first: float | None = None
+        self._last: float | None = None
         self._came = started
 
     @property
     def rate(self) -> float:
         """Samples per second [Hz]; 0 before there are two."""
-        spread = self._last - self._first
-        return (self.count - 1) / spread if spread > 0 else 0.0
+        return self._gaps / self._spread if self._spread > 0 else 0.0
 
     def add(self, taken: float, now: float) -> None:
         """A sample taken at `taken` arrives `now`."""
-        if self.count:
-            self._gap = max(self._gap, taken - self._last)
-        else:
+        if self._last is None:
             self._first = taken
+        else:
+            self._between(taken - self._last)
         self.count += 1
         self.age = max(self.age, abs(now - taken))
         self._last, self._came = taken, now
@@ -70,11 +71,35 @@ class SourceTimes:
         """Longest time between two samples, or since the last one came, up to `now` [s]."""
         return max(self._gap, now - self._came)
 
+    def resume(self, now: float) -> None:
+        """Nothing was waited for until `now`."""
+        self._last, self._came = None, now
+
+    def joined(self, later: SourceTimes) -> SourceTimes:
+        """Of both, `later` being of what came right after."""
+        both = SourceTimes(self._came)
+        both.count, both.age = self.count + later.count, max(self.age, later.age)
+        both._gap = max(self._gap, later._gap)
+        both._spread, both._gaps = self._spread + later._spread, self._gaps + later._gaps
+        both._first = later._first if self._first is None else self._first
+        both._last, both._came = self._last, self._came
+        if later._last is not None and later._first is not None:
+            if self._last is not None:
+                both._between(later._first - self._last)
+            both._last, both._came = later._last, later._came
+        return both
+
+    def _between(self, gap: float) -> None:
+        self._gap = max(self._gap, gap)
+        self._spread += gap
+        self._gaps += 1
+
 
 class EpisodeHealth:
     """Collects what happens during one episode of these cameras, which begins at `started`.
 
     Attributes:
+        started: when it began [s].
         images: of each camera. states, commands: of joint_states and arm_sdk.
         residual: for each camera, largest distance of an image from the time of its row [s].
         missed: for each camera, rows without an image of their own.
@@ -83,12 +108,31 @@ class EpisodeHealth:
     """
 
     def __init__(self, started: float, cameras: Sequence[str]) -> None:
+        self.started = started
         self.images = {camera: SourceTimes(started) for camera in cameras}
         self.states, self.commands = SourceTimes(started), SourceTimes(started)
         self.residual = dict.fromkeys(cameras, 0.0)
         self.missed = dict.fromkeys(cameras, 0)
         self.clamped = 0
         self.clock_step = 0.0
+
+    def resume(self, now: float) -> None:
+        """After a pause, in which nothing was waited for."""
+        for source in (*self.images.values(), self.states, self.commands):
+            source.resume(now)
+
+    def joined(self, later: EpisodeHealth) -> EpisodeHealth:
+        """Of both, `later` being of the time right after."""
+        both = EpisodeHealth(self.started, tuple(self.images))
+        for camera, source in self.images.items():
+            both.images[camera] = source.joined(later.images[camera])
+            both.residual[camera] = max(self.residual[camera], later.residual[camera])
+            both.missed[camera] = self.missed[camera] + later.missed[camera]
+        both.states = self.states.joined(later.states)
+        both.commands = self.commands.joined(later.commands)
+        both.clamped = self.clamped + later.clamped
+        both.clock_step = self.clock_step + later.clock_step
+        return both
 
     def faults(self, limits: HealthLimits, now: float) -> list[str]:
         """What is outside its limits up to `now`, in words; none of a good episode."""

@@ -134,7 +134,7 @@ class EpisodeRecording:
 
     def _write_row(self, frame: Frame) -> None:
         images = {
-            camera: _fitted(image(), self._shapes[camera]) for camera, image in frame.images.items()
+            camera: fitted(image(), self._shapes[camera]) for camera, image in frame.images.items()
         }
         self._episode.add(frame.state, frame.action, images, frame.extras)
 
@@ -187,8 +187,8 @@ class _Lane(Generic[Item]):
                 self.error = error
 
 
-def _fitted(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """`image` scaled to `shape` (H, W)."""
+def fitted(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`image` (H, W, 3) scaled to `shape` (H, W)."""
     if image.shape[:2] == shape:
         return image
     height, width = shape

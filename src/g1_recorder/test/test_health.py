@@ -81,6 +81,36 @@ def test_a_camera_of_another_clock_is_told_with_the_setting() -> None:
     assert 'global_time_enabled' in fault
 
 
+def test_a_pause_is_no_gap_and_takes_no_rate_away() -> None:
+    health = good_health(110.0)
+    health.resume(200.0)
+    for source in (health.images['head'], health.states, health.commands):
+        for k in range(300):
+            source.add(200 + k / 30, 200.02 + k / 30)
+    summary = health.summary(LIMITS, 210.0, 0, [])
+    assert (summary['healthy'], summary['image_rate_hz']) == (True, 30.0)
+    assert summary['command_gap_s'] < 0.05
+
+
+def test_pieces_that_follow_each_other_are_as_one() -> None:
+    whole, pieces = EpisodeHealth(100.0, ['head']), []
+    for second in range(5):
+        piece = EpisodeHealth(100.0 + second, ['head'])
+        for k in range(30):
+            taken = 100.0 + second + k / 30
+            if not 12 <= k < 12 + 6 * second:  # the gaps grow
+                for health in (whole, piece):
+                    for source in (health.images['head'], health.states, health.commands):
+                        source.add(taken, taken + 0.01)
+        piece.clamped, piece.missed['head'], piece.residual['head'] = 1, 2, 0.01 * second
+        pieces.append(piece)
+    whole.clamped, whole.missed['head'], whole.residual['head'] = 5, 10, 0.04
+    joined = pieces[0]
+    for piece in pieces[1:]:
+        joined = joined.joined(piece)
+    assert joined.summary(LIMITS, 105.0, 0, []) == whole.summary(LIMITS, 105.0, 0, [])
+
+
 def test_a_clock_that_was_set_marks_the_episode() -> None:
     health = good_health(110.0)
     health.clock_step = -20.0

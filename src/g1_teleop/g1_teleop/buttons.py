@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from g1_ros.operator import BUTTONS
 from g1_ros.parameters import parameter
 
-ACTIONS = ('start', 'save', 'discard', 'pause', 'estop', 'give_back')
+ACTIONS = ('start', 'save', 'discard', 'pause', 'estop', 'give_back', 'keep')
 HOLD = 1.0  # how long the button that discards is held [s]
 _CHOICES = (*BUTTONS, '')
 
@@ -25,11 +25,18 @@ class ButtonParameters:
         description=f'Discards the episode when it is held for {HOLD:g} s.',
     )
     button_pause: str = parameter(
-        'Y', choices=_CHOICES, description='Lets go of both hands; once more: goes on.'
+        'Y',
+        choices=_CHOICES,
+        description='Lets go of both hands and pauses the episode; once more: goes on.',
     )
     button_estop: str = parameter('right_stick', choices=_CHOICES, description='E-stop.')
     button_give_back: str = parameter(
         'left_stick', choices=_CHOICES, description='Gives the arms to the policy at once.'
+    )
+    button_keep: str = parameter(
+        'left_menu',
+        choices=_CHOICES,
+        description='Keeps the last seconds as an episode, where the recorder has any.',
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import rclpy
-from dit4dit_msgs.msg import SafetyStatus
+from dit4dit_msgs.msg import EpisodeStatus, SafetyStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -27,6 +27,9 @@ SERVICES = (
     'recorder/start',
     'recorder/save',
     'recorder/discard',
+    'recorder/pause',
+    'recorder/resume',
+    'recorder/keep',
     'control/estop',
     'control/give_back',
 )
@@ -87,6 +90,7 @@ class Robot:
         self.headset = Headset(self._robot) if headset else None
         self._joints = self._robot.create_publisher(JointState, 'joint_states', SENSOR_DATA)
         self._safety = self._robot.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
+        self._recorder = self._robot.create_publisher(EpisodeStatus, 'recorder/status', STATUS)
         self._robot.create_timer(0.02, self._publish)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
@@ -99,6 +103,10 @@ class Robot:
             return response
 
         self._robot.create_service(Trigger, name, answer)
+
+    def say_recording(self) -> None:
+        """From now on an episode is being recorded."""
+        self._recorder.publish(EpisodeStatus(state=EpisodeStatus.RECORDING))
 
     def _publish(self) -> None:
         names = list(ROBOT.action_joints)

@@ -54,9 +54,11 @@ def test_an_action_needs_no_button() -> None:
     buttons = Buttons(ButtonParameters(button_start='', button_save=''))
     assert asked(buttons, set(), 0.0) == []
     assert asked(buttons, {'A', 'B'}, 0.1) == []
-    assert str(buttons) == 'X held discard, Y pause, right_stick estop, left_stick give_back'
+    assert str(buttons) == (
+        'X held discard, Y pause, right_stick estop, left_stick give_back, left_menu keep'
+    )
 
 
 def test_two_actions_on_one_button_are_refused() -> None:
-    with pytest.raises(ValueError, match='got X for both; still free: A, left_menu'):
+    with pytest.raises(ValueError, match='got X for both; still free: A, right_menu'):
         Buttons(ButtonParameters(button_start='X'))

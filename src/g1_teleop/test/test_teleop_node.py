@@ -100,6 +100,15 @@ def test_pause_lets_go_until_the_next_press_and_a_new_grip(robot: Robot) -> None
     robot.move()
 
 
+def test_a_pause_is_one_of_the_episode_too_where_one_is_recorded(robot: Robot) -> None:
+    robot.say_recording()
+    robot.move()
+    robot.press('Y', 'pause: recorder/pause is done')
+    robot.press('Y', 'resume: recorder/resume is done')
+    robot.press('left_menu', 'keep: recorder/keep is done')
+    assert robot.called == ['recorder/pause', 'recorder/resume', 'recorder/keep']
+
+
 def test_buttons_call_the_recorder_once_a_press_and_tell_its_answer(robot: Robot) -> None:
     robot.spin_until_ready()
     robot.press('A', 'start: recorder/start is done')

@@ -25,12 +25,14 @@ class RecordedRobot(Outside):
     """Joint k stands at wave(t) + k / 100, commanded 0.5 more; brightness is the wave.
 
     camera: what it shows: 'wave', 'noise', or '' where it is unplugged. unplugged: names of cameras
-    that give nothing.
+    that give nothing. away: so much higher is the wave where it stands still.
     """
 
     def __init__(self, cameras: Sequence[str] = ('head',)) -> None:
         self.camera = 'wave'
         self.unplugged: set[str] = set()
+        self.away = 0.0
+        self._frozen: float | None = None
         super().__init__('robot')
         self.status: EpisodeStatus | None = None
         self._images = {
@@ -60,7 +62,7 @@ class RecordedRobot(Outside):
         self.node.create_subscription(EpisodeStatus, 'recorder/status', self._take, STATUS)
         self._clients = {
             name: self.node.create_client(Trigger, f'recorder/{name}')
-            for name in ('start', 'save', 'discard')
+            for name in ('start', 'save', 'discard', 'pause', 'resume', 'keep')
         }
 
     def ask(self, service: str) -> Future:
@@ -96,7 +98,13 @@ class RecordedRobot(Outside):
     def _take(self, message: EpisodeStatus) -> None:
         self.status = message
 
+    def freeze(self, frozen: bool) -> None:
+        """Whether the wave stands still, as when the arms hold."""
+        self._frozen = self._wave() if frozen else None
+
     def _wave(self) -> float:
+        if self._frozen is not None:
+            return self._frozen + self.away
         return 0.2 + 0.2 * np.sin(self.node.get_clock().now().nanoseconds * 1e-9)
 
     def _publish_image(self) -> None:

@@ -14,9 +14,18 @@ RECORDER_NODE = Node(
         ('dataset', Given('dataset')),
         ('episodes_goal', Given('episodes')),
         ('cameras', Given('cameras')),
+        ('keep_last', Given('keep_last')),
     ),
 )
 RECORDER_ARGUMENTS = (
     Argument('dataset', '', 'Folder of the dataset; empty: the one in teleop.yaml.'),
+    Argument(
+        'keep_last',
+        0.0,
+        'Seconds that the recorder has in memory while nothing is recorded; recorder/keep saves '
+        'them.',
+        minimum=0.0,
+        maximum=300.0,
+    ),
     Argument('episodes', 200, 'How many episodes it is to have.', minimum=1, maximum=100000),
 )

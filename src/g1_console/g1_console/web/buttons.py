@@ -45,6 +45,7 @@ class EpisodeButtons:
 
     def __init__(self, gui: viser.GuiApi, requests: Requests) -> None:
         _group(gui, 'Episode', ('start', 'save', 'discard'), requests)
+        _group(gui, '', ('pause', 'resume', 'keep last'), requests)
         _group(gui, 'Outcome', ('success', 'failure'), requests)
 
 

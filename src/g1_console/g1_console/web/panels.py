@@ -23,6 +23,7 @@ _RECORDER = {
     EpisodeStatus.IDLE: ('IDLE', _GREY),
     EpisodeStatus.RECORDING: ('RECORDING', _RED),
     EpisodeStatus.SAVING: ('SAVING', _AMBER),
+    EpisodeStatus.PAUSED: ('PAUSED', _AMBER),
 }
 _SOURCES = {
     SafetyStatus.CONTROL_POLICY: _GREEN,
@@ -68,7 +69,7 @@ def recorder_html(status: EpisodeStatus | None) -> str:
     goal = max(status.episodes_goal, 1)
     share = min(100.0, 100.0 * status.episodes_saved / goal)
     now = ''
-    if status.state == EpisodeStatus.RECORDING:
+    if status.state in (EpisodeStatus.RECORDING, EpisodeStatus.PAUSED):
         dropped = f', <b style="color:{_RED}">{status.frames_dropped} dropped</b>'
         now = (
             f' · {status.duration:.1f} s, {status.frames} frames'

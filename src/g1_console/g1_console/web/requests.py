@@ -23,6 +23,9 @@ SERVICES = {
     'start': ('recorder/start', 'recorder_node'),
     'save': ('recorder/save', 'recorder_node'),
     'discard': ('recorder/discard', 'recorder_node'),
+    'pause': ('recorder/pause', 'recorder_node'),
+    'resume': ('recorder/resume', 'recorder_node'),
+    'keep last': ('recorder/keep', 'recorder_node'),
     'success': ('recorder/success', 'recorder_node'),
     'failure': ('recorder/failure', 'recorder_node'),
 }

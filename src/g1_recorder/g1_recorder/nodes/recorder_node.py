@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from dit4dit_msgs.msg import EpisodeStatus
@@ -17,14 +16,17 @@ from std_srvs.srv import Trigger
 from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
 from g1_recorder.health import HealthLimits, image_name
-from g1_recorder.nodes.sources import Sources
+from g1_recorder.nodes.rolling import RollingRows
+from g1_recorder.nodes.sources import RowTaker, Sources
+from g1_recorder.parameters import RecorderParameters
+from g1_recorder.pause import MOVED, Pause
 from g1_recorder.recording import EpisodeRecording
 from g1_recorder.rows import row_extras
 from g1_ros.config import load_tasks
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.main import run
 from g1_ros.memory import return_freed, return_large_buffers
-from g1_ros.parameters import declare, parameter
+from g1_ros.parameters import declare
 from g1_ros.qos import STATUS
 from g1_ros.timers import steady_timer
 
@@ -34,50 +36,11 @@ _TOLD = 5.0  # [s] how long the status tells of a request that was refused
 _READY = 'ready: call recorder/start'
 
 
-@dataclass(frozen=True)
-class RecorderParameters:
-    """What to record, and where."""
-
-    task: str = parameter(
-        '', description='Task of config/tasks.yaml, or an instruction in words of its own.'
-    )
-    dataset: str = parameter(
-        'runs/teleop', description='Folder of the dataset; new episodes are added to what it holds.'
-    )
-    fps: int = parameter(
-        10, unit='Hz', minimum=1, maximum=60, description='Frames per second of the dataset.'
-    )
-    cameras: list[str] = parameter(
-        ['head'],
-        description='Cameras to record, of the embodiment: head, left_wrist, right_wrist. Rows '
-        'begin with the first image of the first.',
-    )
-    image_height: int = parameter(
-        240, unit='px', minimum=16, maximum=2160, description='Height of the stored videos.'
-    )
-    image_width: int = parameter(
-        320, unit='px', minimum=16, maximum=3840, description='Width of the stored videos.'
-    )
-    disk_free: int = parameter(
-        500,
-        unit='MB',
-        minimum=0,
-        maximum=1_000_000_000,
-        description='With less on the disk no episode is started, and the operator is told.',
-    )
-    raw_log: bool = parameter(
-        False,
-        description='Keep the raw topics of each episode too, as MCAP in raw/ of the dataset; '
-        'images at 640x480 and 30 Hz take 1.7 GB a minute.',
-    )
-    episodes_goal: int = parameter(
-        200, minimum=1, maximum=100000, description='How many episodes the operator wants.'
-    )
-
-
 class RecorderNode(Node):
     """Services recorder/start, recorder/save and recorder/discard; state on recorder/status.
 
+    recorder/pause and recorder/resume leave out what is between them; recorder/keep makes an
+    episode of the last seconds while nothing is recorded, where `keep_last` says how many.
     recorder/success and recorder/failure say how the episode being recorded went; without a word, a
     simulator's is kept.
 
@@ -101,7 +64,8 @@ class RecorderNode(Node):
         )
         self._writer = DatasetWriter.create(self._settings.dataset, schema)
         self._recording: EpisodeRecording | None = None
-        self._started = 0.0  # [s] of the steady clock, as all times that only pass here
+        self._pause: Pause | None = None
+        self._pauses: list[dict[str, float]] = []  # of the episode being recorded
         self._state = EpisodeStatus.IDLE
         self._text = _READY
         self._refusal, self._refused = '', -np.inf  # of the newest request, and when [s]
@@ -113,10 +77,15 @@ class RecorderNode(Node):
         self._status = self.create_publisher(EpisodeStatus, 'recorder/status', STATUS)
         self._diagnostics = Diagnostics(self)
         self._sources = Sources(self, robot, cameras, self._settings.raw_log)
+        seconds = self._settings.keep_last
+        self._rolling = RollingRows(self._sources, self._writer, seconds) if seconds else None
         for name, callback in (
             ('start', self._start),
             ('save', self._save),
             ('discard', self._discard),
+            ('pause', self._ask_pause),
+            ('resume', self._resume),
+            ('keep', self._keep),
             ('success', self._judge('success')),
             ('failure', self._judge('failure')),
         ):
@@ -146,15 +115,31 @@ class RecorderNode(Node):
         self._done = message.data
 
     def _step(self) -> None:
-        self._sources.poll(self._recording)
+        self._sources.poll(self._taker())
+        if self._recording is not None and self._pause is not None:
+            self._look_at_arms(self._recording, self._pause)
         changed = bool(self._find_fault()) != bool(self._fault)
         if changed or time.monotonic() - self._reported >= _STATUS:
+            self._publish_status()
+
+    def _taker(self) -> RowTaker | None:
+        """Where rows go now."""
+        if self._recording is not None:
+            return None if self._state == EpisodeStatus.PAUSED else self._recording
+        return None if self._rolling is None else self._rolling.taker(self._now())
+
+    def _look_at_arms(self, recording: EpisodeRecording, pause: Pause) -> None:
+        """Rows end once the arms rest, so that those after the pause follow these."""
+        pose = self._sources.pose()
+        if pose is not None and pause.look(pose, self._now()):
+            self._sources.finish(recording)
+            self._state = EpisodeStatus.PAUSED
             self._publish_status()
 
     # What the operator asks for.
 
     def _start(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._sources.poll(self._recording)
+        self._sources.poll(self._taker())
         missing = self._missing()
         if self._recording is not None:
             return self._refuse(response, 'already recording: save or discard it first')
@@ -168,7 +153,9 @@ class RecorderNode(Node):
         self._sources.poll(None)  # what came before this moment is of no row
         self._sources.begin(self._settings.fps)
         self._recording, self._state = recording, EpisodeStatus.RECORDING
-        self._started, self._judged = time.monotonic(), ''
+        self._judged, self._pause, self._pauses = '', None, []
+        if self._rolling is not None:
+            self._rolling.forget()
         return self._answer(
             response, True, f'recording episode {self._writer.total_episodes}: {self._instruction}'
         )
@@ -177,9 +164,10 @@ class RecorderNode(Node):
         if self._recording is None:
             return self._refuse(response, 'nothing to save: call recorder/start first')
         recording = self._recording
-        self._sources.poll(recording)
+        paused = self._pause.began if self._pause is not None else None
+        self._sources.poll(self._taker())
         self._sources.finish(recording)
-        now = self._now()
+        now = self._now() if paused is None else paused
         self._state, self._text = EpisodeStatus.SAVING, 'saving'
         self._publish_status()
         self._recording = None
@@ -188,6 +176,8 @@ class RecorderNode(Node):
             health = self._sources.health.summary(
                 self._limits, now, recording.dropped, recording.problems
             ) | {'outcome': self._outcome}
+            if self._pauses:
+                health['pauses'] = self._pauses
             index = recording.save(health)
         except (OSError, ValueError) as error:
             return self._answer(response, False, f'the episode was lost: {error}')
@@ -206,6 +196,56 @@ class RecorderNode(Node):
         frames = self._recording.frames
         self._abandon()
         return self._answer(response, True, f'discarded {frames} frames')
+
+    def _ask_pause(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._recording is None:
+            return self._refuse(response, 'nothing is recorded that could pause')
+        if self._pause is not None:
+            return self._refuse(response, 'paused already: resume, save or discard it')
+        self._pause = Pause(self._now())
+        return self._answer(response, True, 'paused: resume, save or discard the episode')
+
+    def _resume(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._sources.poll(self._taker())
+        pause, recording = self._pause, self._recording
+        if pause is None or recording is None:
+            return self._refuse(response, 'nothing is paused that could be resumed')
+        missing, pose = self._missing(), self._sources.pose()
+        if missing or pose is None:
+            return self._refuse(response, f'cannot go on: {missing}')
+        moved = pause.moved(pose)
+        if pause.began is not None and moved > MOVED:
+            return self._refuse(
+                response,
+                f'the arms were moved by {moved:.2f} in the pause, at most {MOVED:g} rad or m is '
+                'expected, or the episode would jump; bring them back, or save it and start '
+                'another',
+            )
+        if pause.began is not None:  # or else the rows have not ended yet
+            seconds = round(self._now() - pause.began, 2)
+            self._pauses.append({'row': recording.frames, 'seconds': seconds})
+            self._sources.resume(self._settings.fps)
+        self._pause, self._state = None, EpisodeStatus.RECORDING
+        return self._answer(response, True, 'the episode goes on')
+
+    def _keep(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._recording is not None:
+            return self._refuse(response, 'the episode being recorded holds it: save that')
+        if self._rolling is None:
+            return self._refuse(response, 'keep_last is 0 s; start with keep_last:=30 to have 30 s')
+        self._sources.poll(self._taker())
+        frames = len(self._rolling.rows.frames)
+        if not frames:
+            return self._refuse(response, f'no rows to keep: {self._missing() or "none have come"}')
+        self._state, self._text = EpisodeStatus.SAVING, 'saving'
+        self._publish_status()
+        try:
+            index = self._rolling.save(self._instruction, self._limits)
+        except (OSError, ValueError) as error:
+            return self._answer(response, False, f'the last seconds were not kept: {error}')
+        finally:
+            return_freed()
+        return self._answer(response, True, f'kept the last {frames} frames as episode {index}')
 
     def _judge(
         self, outcome: str
@@ -254,7 +294,12 @@ class RecorderNode(Node):
 
     def _told(self) -> str:
         """A refusal just now, or else how it is."""
-        return self._refusal if time.monotonic() - self._refused < _TOLD else self._text
+        if time.monotonic() - self._refused < _TOLD:
+            return self._refusal
+        rows = None if self._rolling is None else self._rolling.rows
+        if self._state == EpisodeStatus.IDLE and rows is not None and rows.full:
+            return f'{self._text}; recorder/keep saves the last {rows.seconds:g} s'
+        return self._text
 
     # How it goes.
 
@@ -271,7 +316,7 @@ class RecorderNode(Node):
 
     def _find_fault(self) -> str:
         """What the operator has to know of the episode being recorded; empty if all is well."""
-        if self._recording is None:
+        if self._recording is None or self._state == EpisodeStatus.PAUSED:
             return ''
         faults = self._sources.health.faults(self._limits, self._now())
         return '; '.join(filter(None, (*self._recording.problems, *faults, self._missing())))
@@ -291,7 +336,7 @@ class RecorderNode(Node):
                 episodes_goal=self._settings.episodes_goal,
                 frames=recording.frames if recording else 0,
                 frames_dropped=recording.dropped + self._sources.missed if recording else 0,
-                duration=time.monotonic() - self._started if recording else 0.0,
+                duration=recording.frames / self._settings.fps if recording else 0.0,
                 outcome=self._outcome if recording else '',
                 healthy=not fault,
                 text=fault or self._told(),

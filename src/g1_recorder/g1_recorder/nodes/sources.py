@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -22,7 +22,7 @@ from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import Camera, Robot
 from g1_recorder.health import EpisodeHealth
 from g1_recorder.nodes.raw_topics import raw_topics
-from g1_recorder.recording import EpisodeRecording, Frame
+from g1_recorder.recording import Frame
 from g1_recorder.rows import ACTION, HANDS, INPUTS, SIDES, STATE, Samples
 from g1_recorder.synchronisation import FrameGrid, Row
 from g1_ros.conversions import JointReader, rgb_array
@@ -42,6 +42,16 @@ _POSES = 1000  # that wait for the inputs of the same moment
 _Take = Callable[[bytes, float, float], None]
 #: Type and QoS of a topic, and who takes its messages.
 _Topic = tuple[Any, QoSProfile, _Take | None]
+
+
+class RowTaker(Protocol):
+    """Where rows go: an episode being recorded, or the last seconds."""
+
+    def add(self, frame: Frame) -> None:
+        """Takes a row in."""
+
+    def add_raw(self, topic: str, stamp: int, data: bytes) -> None:
+        """Takes in a serialised message received at `stamp` [ns, Unix]."""
 
 
 class Sources:
@@ -73,7 +83,7 @@ class Sources:
         self._images: dict[str, tuple[float, float, bytes]] = {}  # received, taken, the newest
         self._clock = self._now() - time.monotonic()
         self.rates = {camera: RateMeter() for camera in self._cameras}
-        self._recording: EpisodeRecording | None = None
+        self._taker: RowTaker | None = None
         self.begin(1.0)
         topics = self._recorded(cameras) | (self._only_logged(cameras) if keep_raw else {})
         self.raw = raw_topics(node, {name: kind for name, (kind, _, _) in topics.items()})
@@ -89,33 +99,57 @@ class Sources:
 
     def begin(self, fps: float) -> None:
         """From now on what comes is of a new episode."""
+        self.health = EpisodeHealth(self._now(), self._cameras)
+        self._begin_rows(fps)
+
+    def resume(self, fps: float) -> None:
+        """From now on what comes is of the same episode again, after a pause."""
+        missed = self.health.missed
+        self.health.resume(self._now())
+        self._begin_rows(fps)
+        self.health.missed.update(missed)
+
+    def next_health(self) -> EpisodeHealth:
+        """How well all came since it was asked for last; rows go on."""
+        health, self.health = self.health, EpisodeHealth(self._now(), self._cameras)
+        self._grid.missed = self.health.missed
+        return health
+
+    def pose(self) -> np.ndarray | None:
+        """(16,) newest measured of arms and grippers [rad, m]; None before the first."""
+        known = self._samples.known_until() > -np.inf
+        return self._samples.vectors(np.inf)[0] if known else None
+
+    def _begin_rows(self, fps: float) -> None:
         self._rows: deque[Row[bytes]] = deque()
         self._grid: FrameGrid[bytes] = FrameGrid(fps, self._cameras)
-        self.health = EpisodeHealth(self._now(), self._cameras)
         self.health.missed = self._grid.missed
         for camera in self._cameras[1:]:  # the last image of before, until there is another
             if camera in self._images:
                 _, taken, image = self._images[camera]
                 self._grid.add(camera, taken, image)
 
-    def poll(self, recording: EpisodeRecording | None) -> None:
-        """Takes all that has come. The middleware's stamps are of the system's clock."""
+    def poll(self, taker: RowTaker | None) -> None:
+        """Takes all that has come; rows go to the taker.
+
+        The middleware's stamps are of the system's clock.
+        """
         self._notice_clock_step()
         offset = self._node.get_clock().now().nanoseconds - time.time_ns()
-        self._recording = recording
+        self._taker = taker
         for name, topic, take in self._topics:
             for data, info in topic.take():
                 received = info['received_timestamp'] + offset
-                if recording is not None and self._keep_raw:
-                    recording.add_raw(name, received, data)
+                if taker is not None and self._keep_raw:
+                    taker.add_raw(name, received, data)
                 if take is not None:
                     take(data, (info['source_timestamp'] + offset) * 1e-9, received * 1e-9)
-        if recording is not None:
-            self._add_rows(recording, self._now())
+        if taker is not None:
+            self._add_rows(taker, self._now())
 
-    def finish(self, recording: EpisodeRecording) -> None:
+    def finish(self, taker: RowTaker) -> None:
         """Adds the rows that still waited for something."""
-        self._add_rows(recording, np.inf)
+        self._add_rows(taker, np.inf)
 
     def missing(self) -> list[str]:
         """Which sources are not there, in words."""
@@ -212,12 +246,12 @@ class Sources:
         self.rates[camera].tick()
         taken = serialised_stamp(data) * 1e-9
         self._images[camera] = received, taken, data
-        if self._recording is not None:
+        if self._taker is not None:
             self.health.images[camera].add(taken, received)
             if abs(received - taken) < _OTHER_CLOCK:
                 self._grid.add(camera, taken, data)
 
-    def _add_rows(self, recording: EpisodeRecording, now: float) -> None:
+    def _add_rows(self, taker: RowTaker, now: float) -> None:
         """Adds the rows whose sources have all come to their time, or that are overdue."""
         self._rows += self._grid.rows(now - _CAMERA_WAIT)
         known = self._samples.known_until()
@@ -228,7 +262,7 @@ class Sources:
             for camera, shot in row.shots.items():
                 self.health.residual[camera] = max(self.health.residual[camera], shot.residual)
             stamps = [serialised_stamp(shot.image) * 1e-9 for shot in row.shots.values()]
-            recording.add(
+            taker.add(
                 Frame(
                     *self._samples.vectors(row.time),
                     {camera: partial(_rgb, shot.image) for camera, shot in row.shots.items()},

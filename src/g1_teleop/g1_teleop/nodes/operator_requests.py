@@ -15,6 +15,9 @@ _SERVICES = {
     'discard': 'recorder/discard',
     'estop': 'control/estop',
     'give_back': 'control/give_back',
+    'pause': 'recorder/pause',
+    'resume': 'recorder/resume',
+    'keep': 'recorder/keep',
 }
 _PATIENCE = 2.0  # until the operator is told that there is no answer [s]
 

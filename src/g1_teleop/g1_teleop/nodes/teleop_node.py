@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from dit4dit_msgs.msg import SafetyStatus
+from dit4dit_msgs.msg import EpisodeStatus, SafetyStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
@@ -99,6 +99,7 @@ class TeleopNode(Node):
         self._gripped: set[Side] = set()  # hands that have moved since the arms were given back
         self._safety: SafetyStatus | None = None
         self._paused = False
+        self._episode = False  # whether one is being recorded
         self._follows_at = 0.0
         self._plan = Plan(retargeting.lookahead)
         self._said, self._answer = '', ''
@@ -117,6 +118,7 @@ class TeleopNode(Node):
             for place, side in enumerate(SIDES)
         }
         self.create_subscription(SafetyStatus, 'control/safety_status', self._take_safety, STATUS)
+        self.create_subscription(EpisodeStatus, 'recorder/status', self._take_recorder, STATUS)
         self._requests = OperatorRequests(self, self._tell)
         self._period = 1 / parameters.rate
         self._stepped_at = 0.0
@@ -149,6 +151,9 @@ class TeleopNode(Node):
 
     def _take_safety(self, message: SafetyStatus) -> None:
         self._safety = message
+
+    def _take_recorder(self, message: EpisodeStatus) -> None:
+        self._episode = message.state in (EpisodeStatus.RECORDING, EpisodeStatus.PAUSED)
 
     # A cycle.
 
@@ -198,6 +203,8 @@ class TeleopNode(Node):
     def _act(self, action: str, now: float) -> None:
         if action == 'pause':
             self._paused = not self._paused
+            if self._episode:
+                self._requests.send('pause' if self._paused else 'resume', now)
         else:
             self._requests.send(action, now)
         if action in ('pause', 'estop', 'give_back'):
