@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from g1_console.snapshot import JOINT_STATES, RECORDER, Snapshot
+from g1_description.control_source import ControlSource
 
 MODE_COLOURS = {
     SafetyStatus.DISARMED: 'white',
@@ -27,6 +28,7 @@ _STATES = {
     EpisodeStatus.IDLE: ('cyan', '○ IDLE'),
     EpisodeStatus.RECORDING: ('bold red', '● RECORDING'),
     EpisodeStatus.SAVING: ('bold yellow', '◐ SAVING'),
+    EpisodeStatus.PAUSED: ('bold yellow', '‖ PAUSED'),
 }
 _SILENT = 1.5  # a recorder says how it is twice a second [s]
 _SPEAKERS = ('spd-say', 'espeak-ng', 'espeak')
@@ -42,7 +44,7 @@ def panel(s: Snapshot) -> Panel:
     for name, what in _rows(s, status):
         rows.add_row(name, what)
     episode = f'episode {status.episode_index}'
-    if status.state == EpisodeStatus.RECORDING:
+    if status.state in (EpisodeStatus.RECORDING, EpisodeStatus.PAUSED):
         minutes, seconds = divmod(status.duration, 60.0)
         lost = (
             f'[bold red]{status.frames_dropped} dropped[/]'
@@ -101,7 +103,8 @@ def cue(before: EpisodeStatus, after: EpisodeStatus) -> str:
 
 
 class Cues:
-    """Rings the terminal's bell, or speaks, when recording starts, ends, or has a fault.
+    """Rings the terminal's bell, or speaks, when recording starts, ends, or has a fault, and when
+    the arms go over to somebody else.
 
     Raises FileNotFoundError when it is to speak and nothing on this computer can.
     """
@@ -109,6 +112,7 @@ class Cues:
     def __init__(self, kind: Literal['bell', 'speech'], console: Console) -> None:
         self._console = console
         self._last: EpisodeStatus | None = None
+        self._source: int | None = None
         self._speaker = None
         if kind == 'speech':
             self._speaker = next(filter(shutil.which, _SPEAKERS), None)
@@ -124,6 +128,17 @@ class Cues:
             return
         text = cue(self._last or status, status)
         self._last = status
+        self._tell(text)
+
+    def hear_control(self, status: SafetyStatus | None) -> None:
+        """Takes the newest status of control, however often; None while it is silent."""
+        if status is None:
+            return
+        before, self._source = self._source, status.control_source
+        if before not in (None, self._source):
+            self._tell(ControlSource(status.control_source).words)
+
+    def _tell(self, text: str) -> None:
         if text and self._speaker:
             subprocess.Popen([self._speaker, text], stderr=subprocess.DEVNULL)
         elif text:

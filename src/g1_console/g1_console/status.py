@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='g1 status', description='Show how the system is.')
     parser.add_argument('--once', action='store_true', help='listen for 2 s and print it once')
     parser.add_argument(
-        '--cues', choices=('bell', 'speech'), help='ring or say how the recording goes'
+        '--cues',
+        choices=('bell', 'speech'),
+        help='ring or say how recording goes, and who gets the arms',
     )
     given = parser.parse_args(arguments)
 
@@ -71,6 +73,7 @@ def _live(listener: Listener, console: Console, cues: Cues | None) -> None:
                 live.update(view(snapshot), refresh=True)
                 if cues is not None:
                     cues.hear(snapshot.recorder)
+                    cues.hear_control(snapshot.safety)
         except KeyboardInterrupt:
             return
 

@@ -122,6 +122,18 @@ def test_speech_says_the_recorders_own_words(monkeypatch):
     assert said == [['espeak', 'recording episode 12'], ['espeak', 'discarded 73 frames']]
 
 
+def test_it_is_said_who_gets_the_arms(monkeypatch):
+    said = []
+    monkeypatch.setattr(recording_panel.shutil, 'which', lambda name: name == 'espeak')
+    monkeypatch.setattr(recording_panel.subprocess, 'Popen', lambda words, **_: said.append(words))
+    cues = Cues('speech', Console())
+    policy, operator = SafetyStatus.CONTROL_POLICY, SafetyStatus.CONTROL_OPERATOR
+    for source in (policy, policy, operator, operator, policy):
+        cues.hear_control(SafetyStatus(control_source=source))
+        cues.hear_control(None)
+    assert [words[1] for words in said] == ['the operator has the arms', 'the policy has the arms']
+
+
 def test_speech_without_a_program_that_speaks_says_what_to_install(monkeypatch):
     monkeypatch.setattr(recording_panel.shutil, 'which', lambda name: None)
     with pytest.raises(FileNotFoundError, match='speech-dispatcher'):

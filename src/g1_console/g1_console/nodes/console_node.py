@@ -33,6 +33,7 @@ from g1_console.web.running_system import RunningSystem
 from g1_console.web.server import serve
 from g1_control.safety import Mode
 from g1_description import load_robot
+from g1_description.control_source import ControlSource
 from g1_ros.config import load_tasks
 from g1_ros.main import run
 from g1_ros.parameters import declare, parameter
@@ -165,7 +166,7 @@ class ConsoleNode(Node):
                 element.content = content
 
     def _bar(self) -> dict[str, str]:
-        """Mode, reason and limiting joint; asked by the server's thread."""
+        """Mode, reason and limiting joint, who has the arms; asked by the server's thread."""
         status = self._system.safety
         if status is None:
             return _NO_CONTROL
@@ -178,6 +179,7 @@ class ConsoleNode(Node):
             'mode': name,
             'text': text,
             'colour': f'rgb({red},{green},{blue})',
+            'source': ControlSource(status.control_source).words,
         }
 
     # What is asked.

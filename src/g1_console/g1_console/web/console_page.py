@@ -18,7 +18,10 @@ _ANSWER = 2.0  # [s] that the answer of a service is awaited
 def console_page(
     access: Access, state: Callable[[], dict[str, str]], stop: Callable[[Told], None]
 ) -> Page:
-    """state: mode, text and colour of the bar; stop: asks for the emergency stop."""
+    """state: mode, text and colour of the bar, source: who has the arms.
+
+    stop: asks for the emergency stop.
+    """
 
     async def asked_state(_words: Mapping[str, str]) -> Any:
         return state()
