@@ -129,7 +129,7 @@ class Reader:
 
     def _watch(self, line: str) -> tuple[int, str]:
         self._terminal.type(line)
-        self._terminal.wait_for('the newest', 120.0)
+        self._terminal.wait_for('watches, heard', 120.0)  # control is heard, and its watchdog
         self._terminal.interrupt()
         return self._terminal.prompt(60.0), self._terminal.said
 

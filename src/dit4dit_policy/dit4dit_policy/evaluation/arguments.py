@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from dit4dit_policy.evaluation.environment import Conduct, conduct_of
+from dit4dit_policy.inference.shipped import default_for
 
 if TYPE_CHECKING:
     from dit4dit_policy.evaluation.environment import Environment
@@ -37,7 +38,8 @@ def add_attempt_arguments(
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',
-        help='folder of the policy, of a remote one ws://HOST:PORT (default: the shipped one)',
+        help='folder of the policy, of a remote one ws://HOST:PORT (default: the shipped one that '
+        'knows the tasks)',
     )  # fmt: skip
     parser.add_argument(
         '--episodes', type=int, default=50, metavar='N', help='attempts of each task (default: 50)'
@@ -73,6 +75,11 @@ def fill_in(given: argparse.Namespace, environment: Environment) -> None:
         given.seed_start = conduct.first_seed
     if given.latency is None:
         given.latency = conduct.latency
+
+
+def checkpoint_for(given: str, policy: str, tasks: tuple[str, ...]) -> str:
+    """The checkpoint that was given, or the shipped one that knows the tasks."""
+    return given or (default_for(*tasks) if policy == 'dit4dit' else '')
 
 
 def tasks_of(task: str, environment: Environment, suites: str = '') -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 from dit4dit_policy.evaluation.arguments import (
     add_attempt_arguments,
     check_attempt_arguments,
+    checkpoint_for,
     fill_in,
     suite_of,
     tasks_of,
@@ -80,6 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
     environment = make_environment(arguments.env, (), arguments.latency or 0.0)
     fill_in(arguments, environment)
     tasks = _tasks(arguments, environment)
+    arguments.checkpoint = checkpoint_for(arguments.checkpoint, arguments.policy, tasks)
     with ExitStack() as stack:
         # A bad one is told here, once.
         policy, asked = _policy(arguments, environment, stack)

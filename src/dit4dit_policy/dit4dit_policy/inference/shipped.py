@@ -58,10 +58,10 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))
 
 
-def default_for(task: str) -> str:
-    """Name of the shipped checkpoint for a task, its name or its sentence; '' is any task."""
+def default_for(*tasks: str) -> str:
+    """Name of the shipped checkpoint for tasks, by name or sentence; '' is any task."""
     taught = json.loads((_SHIPPED / DEFAULT / 'processor.json').read_text())['tasks']
-    return DEFAULT if task in ('', *taught, *taught.values()) else ALL_TASKS
+    return DEFAULT if {*tasks} <= {'', *taught, *taught.values()} else ALL_TASKS
 
 
 def described(checkpoint: str | Path | None = None) -> str:

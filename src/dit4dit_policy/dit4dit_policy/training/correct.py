@@ -10,13 +10,14 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dit4dit_policy.evaluation.arguments import (
     add_attempt_arguments,
     check_attempt_arguments,
+    checkpoint_for,
     tasks_of,
 )
 
@@ -81,6 +82,8 @@ def collect(collection: Collection) -> list[Path]:
 
     environment = make_environment(collection.env, (), collection.latency)
     tasks = tasks_of(collection.task, environment)
+    checkpoint = checkpoint_for(collection.checkpoint, collection.policy, tasks)
+    collection = replace(collection, checkpoint=checkpoint)
     # A bad one is told here, once.
     load_policy(collection.policy, collection.checkpoint, environment)
     environment.close()
