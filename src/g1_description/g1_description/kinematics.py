@@ -78,7 +78,8 @@ class ArmKinematics:
         """Arm posture (14,) that puts one grasp frame on `target` (4, 4), the other arm as in q.
 
         Within the joint limits, the upper arm off the trunk and the elbow out. Starts at q and, if
-        that fails, at the home posture. Raises UnreachableError with what is left of the error.
+        that fails, at the home posture, and in the middle of the joints' ranges. Raises
+        UnreachableError with what is left of the error.
         """
         if side not in SIDES:
             raise ValueError(f'side: expected one of {", ".join(SIDES)}, got {side!r}')
@@ -90,7 +91,7 @@ class ArmKinematics:
             )
         arm, part = self._arms[side], self._slices[side]
         errors = []
-        for start in (solution[part], arm.home):
+        for start in (solution[part], arm.home, arm.middle):
             found, position, orientation = arm.reach(pose, start)
             if position <= POSITION_TOLERANCE and orientation <= ORIENTATION_TOLERANCE:
                 solution[part] = found
@@ -139,6 +140,7 @@ class _Arm:
         else:
             self._upper[1] = -SHOULDER_ROLL
         model.lowerPositionLimit, model.upperPositionLimit = self._lower, self._upper
+        self.middle = (self._lower + self._upper) / 2
         self._configuration = pink.Configuration(model, model.createData(), home)
         self._hand = pink.FrameTask(
             f'{side}_grasp', position_cost=1.0, orientation_cost=0.3, lm_damping=1e-3

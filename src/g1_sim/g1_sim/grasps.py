@@ -54,6 +54,8 @@ _SLACK = 0.01  # [m]
 _LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.06  # [m]
 _SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
+_DRAG_TILTS = tuple(np.radians((50, 40, 62, 30)))
+_BEHIND, _DRAGGED_TO = 0.016, 0.32  # [m] from its far side to fingertips, from the shoulder
 _APART = 0.09  # [m] between things that are put down
 
 
@@ -89,11 +91,13 @@ def lying(
     yaw, straight = float(np.arctan2(axis[1], axis[0])), direction(hand, point)
     if np.cos(yaw - straight) < 0:
         yaw += np.pi
-    for turn in (yaw, yaw + np.pi):
-        for tilt in tilts:
-            yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn)
+    for turn, tilt in product((yaw, yaw + np.pi), tilts):
+        yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn)
     for tilt, off in product(_STEEP, _YAWS):
         yield from _rolled(hand_pose((x, y, z), tilt, straight + off), axis, above)
+    # Askew, fingers turn what they close on.
+    for off, turn, tilt in product((0.3, -0.3, 0.5, -0.5), (yaw, yaw + np.pi), tilts):
+        yield hand_pose((x, y, max(z, TABLE_TOP + lowest(tilt))), tilt, turn + off)
 
 
 def _rolled(pose: Array, axis: Array, above: float) -> Iterator[Array]:
@@ -178,6 +182,47 @@ def bring_nearer(
         ]
 
 
+def drag(scene: Scene, body: str) -> Iterator[list[Waypoint]]:
+    """Closed fingers come down behind a thing and pull it over the table, to be taken from there.
+
+    Away from its middle they turn it as well, until it points at the robot.
+    """
+    corners, middle = scene.corners(body), scene.position(body)
+    height = float(corners[:, 2].max()) - TABLE_TOP
+    up = height + 0.012
+    for hand in sorted(HANDS, key=lambda side: reach(side, middle)):
+        start = [*park(scene, other(hand)), *clear(scene, hand)]
+        yaw = direction(hand, corners.mean(axis=0))
+        turn = np.array(((np.cos(yaw), np.sin(yaw)), (-np.sin(yaw), np.cos(yaw))))
+        seen = (corners[:, :2] - SHOULDERS[hand]) @ turn.T  # away from the shoulder, to the left
+        low, high = seen[:, 1].min(), seen[:, 1].max()
+        for aside, tilt in product((0.5, 0.8, 0.2), _DRAG_TILTS):
+            if height > 0.03 and tilt < TILT + 0.1:
+                continue  # the hand would come down onto it
+            left = low + aside * (high - low)
+            behind = np.array((_far_side(seen, left) + _BEHIND, left))
+            pose = hand_pose((0.0, 0.0, TABLE_TOP + lowest(tilt)), tilt, yaw)
+            pose[:2, 3] = SHOULDERS[hand] + behind @ turn - _FINGERTIP * pose[:2, 0]
+            pull = float(np.clip(seen[:, 0].mean() - _DRAGGED_TO, 0.03, 0.12))
+            yield [
+                *start,
+                Waypoint(moved(pose, up=up), 0.0, 1.6, hand=hand),
+                Waypoint(pose, 0.0, 0.9, True, hand),
+                Waypoint(moved(pose, pull), 0.0, 1.6, True, hand),
+                Waypoint(moved(pose, pull - 0.01, up), 0.0, 0.8, True, hand),
+                Waypoint(home(hand), OPEN, 1.2, hand=hand),
+            ]
+
+
+def _far_side(points: Array, left: float) -> float:
+    """How far away the outline of points (n, 2), (away, to the left), is at `left`."""
+    one, two = (points[index] for index in np.triu_indices(len(points), 1))
+    before, after = left - one[:, 1], two[:, 1] - left
+    across = before * after >= 0.0
+    share = before[across] / np.where(before + after == 0.0, 1.0, before + after)[across]
+    return float((one[across, 0] + share * (two - one)[across, 0]).max())
+
+
 def in_turn(ways: Iterable[Iterator[Way]]) -> Iterator[Way]:
     """The first of each, then the second of each, and so on."""
     left = list(ways)
@@ -200,20 +245,24 @@ def furthest(hand: Side, point: ArrayLike) -> float:
 
 
 def refuse_lost(
-    scene: Scene, *bodies: str, nearer: float = 0.0, along: Sequence[float] | None = None
+    scene: Scene,
+    *bodies: str,
+    nearer: float = 0.0,
+    along: Sequence[float] | None = None,
+    axis: int = 2,
 ) -> None:
     """Raises LostError when one of the bodies is off the table, or no hand gets at it any more.
 
-    nearer: than its origin, parts of it can be taken [m]. along: where it is taken, along its z
-    axis from its origin [m]; None: there, as high as hands reach far.
+    nearer: than its origin, parts of it can be taken [m]. along: where it is taken, along one axis
+    of it, by default z, from its origin [m]; None: there, as high as hands reach far.
     """
     for body in bodies:
-        place, axis = scene.position(body), scene.axis(body)
+        place = scene.position(body)
         if place[2] < TABLE_TOP - 0.05:
             raise LostError(f'the {body} fell off the table')
         if scene.holder(body):
             continue
-        points = [place + off * axis for off in along or (0.0,)]
+        points = [place + off * scene.axis(body, axis) for off in along or (0.0,)]
         if along is None:
             points[0][2] = max(points[0][2], TABLE_TOP + _HEIGHTS[1])
         if not any(

@@ -18,15 +18,16 @@ from g1_sim.obstacles import Obstacles, TouchError
 from g1_sim.scene import Scene
 from g1_sim.tasks import SimTask
 from g1_sim.trajectory import NoMotionError, Trajectory
-from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved
+from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved, withdrawn
 
 Array = NDArray[np.float64]
 
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _ITERATIONS = 30  # of inverse kinematics: nine in ten goals within reach take 16 or fewer
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
-_LOOKED_AT, _TRIED, _TOUCHED = 8000, 500, 60  # alternatives of a task, at most
+_LOOKED_AT, _TRIED, _TOUCHED = 20000, 500, 60  # alternatives of a task, at most
 
+_CLOSED = 0.024  # [m a finger] and less: around something
 _BRUSHED = 0.010  # [m] that hands get into things where there is no way around them
 _WAYS_OUT = ((0.0, 0.12), (0.06, 0.05))  # back, up [m]
 
@@ -81,6 +82,7 @@ class _Search:
     first: str = ''  # why the first plan cannot be followed
     touched: bool = False  # a plan would knock against something,
     hemmed_in: set[Side] = field(default_factory=set)  # and these hands so at once
+    reached: bool = False  # a hand gets to where it takes or pulls something
 
 
 class Planner:
@@ -106,29 +108,42 @@ class Planner:
             start, velocity = scene.posture, scene.velocity
         self._kinematics.forget()
         search = _Search(task, scene, start, velocity)
+        search.reached = any(scene.holder(thing) for thing in scene.things)
         obstacles = Obstacles(scene)
         try:
-            found = self._first(search, [], obstacles)
+            found = self._first(search, task.plan(scene), obstacles)
             if found is None and search.hemmed_in and not given:
                 for before in _ways_out(scene, search.hemmed_in):
-                    found = found or self._first(search, before, obstacles)
+                    plans = ([*before, *plan] for plan in task.plan(scene))
+                    found = found or self._first(search, plans, obstacles)
+            if found is None:
+                drags = grasps.drag(scene, task.object)
+                found = self._first(search, drags, obstacles, task.object)
             if found is None and search.touched:  # rather brush, or knock, against something
                 obstacles.slack = _BRUSHED
-                found = self._first(search, [], obstacles) or self._first(search, [], None)
+                for among in (obstacles, None):
+                    found = found or self._first(search, task.plan(scene), among)
         except LostError as error:
             raise NoWayError(str(error), lost=True) from None
+        if found is None and not search.reached:
+            text = f'no hand gets to where it could take or pull the {task.object}'
+            raise NoWayError(text, lost=True)
         if found is None:
             text = f'none of the ways that were tried can be followed; the first: {search.first}'
             raise NoWayError(text)
         return found
 
     def _first(
-        self, search: _Search, before: list[Waypoint], obstacles: Obstacles | None
+        self,
+        search: _Search,
+        plans: Iterator[Plan],
+        obstacles: Obstacles | None,
+        pushed: str | None = None,
     ) -> Trajectory | None:
-        """The first of the task's plans, after `before`, that can be followed."""
+        """The first of the plans that can be followed. pushed: what they move over the table."""
         touched: set[frozenset[_Way]] = set()
-        for task_plan in islice(search.task.plan(search.scene), _LOOKED_AT):
-            plan = [*before, *task_plan]
+        most = len(search.hopeless) + _TRIED
+        for plan in islice(plans, _LOOKED_AT):
             ways = _ways(plan)
             present = _present(ways)
             if any(together <= present for together in (*search.hopeless, *touched)):
@@ -136,7 +151,7 @@ class Planner:
             try:
                 motion = self.follow(plan, search.start, search.scene.pelvis, search.velocity)
                 if obstacles:
-                    obstacles.check(motion)
+                    obstacles.check(motion, pushed)
                 return motion
             except NoMotionError as error:
                 met = [ways[step] for step in error.steps if step >= 0]
@@ -150,7 +165,10 @@ class Planner:
                 search.hemmed_in |= {
                     hand for hand in HANDS if touch and (hand, b'start') in {way[:2] for way in met}
                 }
-                if len(search.hopeless) > _TRIED or len(touched) > _TOUCHED:
+                taken = len(plan) if pushed else _taken(plan)
+                search.reached |= not error.always or max(error.steps) > taken
+                if len(search.hopeless) > most or len(touched) > _TOUCHED:
+                    search.reached = True  # for all that is known
                     break
         return None
 
@@ -165,14 +183,16 @@ class Planner:
     def retreat(self, scene: Scene) -> Trajectory:
         """Hands open, and from wherever they are back to where the robot holds them by itself.
 
-        Up first where that keeps the margin; else straight, and control keeps them apart.
+        The way that they point first, so that what leans on fingers stays; else up, where that
+        keeps the margin; else straight, and control keeps them apart.
         """
         start, velocity = scene.posture, scene.velocity
         opened = [Waypoint(None, OPEN, 0.4, hand=hand) for hand in HANDS]
         home = [Waypoint(grasps.home(hand), OPEN, 1.6, hand=hand) for hand in HANDS]
+        back = [Waypoint(withdrawn(scene.hand(h), 0.09), OPEN, 1.5, True, h) for h in HANDS]
         up = [Waypoint(moved(scene.hand(h), up=0.10), OPEN, 0.8, True, h) for h in HANDS]
         clear = [step for hand in HANDS for step in grasps.clear(scene, hand)]
-        for between in (clear, up, []):
+        for between in (back, clear, up, []):
             for together in (True, False):
                 wait = [] if together else [Meeting()]
                 plan: Plan = [*opened, *between, *wait, *home]
@@ -216,6 +236,12 @@ def _ways_out(scene: Scene, hands: set[Side]) -> Iterator[list[Waypoint]]:
         ]
     if free:
         yield [Waypoint(grasps.ready(hand), OPEN, 1.2, True, hand) for hand in free]
+
+
+def _taken(plan: Plan) -> int:
+    """The step in which fingers first close on something."""
+    steps = enumerate(plan)
+    return next((i for i, s in steps if isinstance(s, Waypoint) and s.gripper < _CLOSED), len(plan))
 
 
 def _ways(plan: Plan) -> list[_Way]:

@@ -120,8 +120,10 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     except LostError as error:
         return outcome(str(error), lost=True)
     if rollout.status.mode is Mode.ACTIVE and _in_touch(scene):
-        # What is propped up or pinned down may move.
-        _follow(rollout, planner.retreat(scene), scene)
+        # What is propped up or pinned down may move; what is between the fingers need not.
+        _follow(rollout, _grip(scene), scene)
+        if _in_touch(scene):
+            _follow(rollout, planner.retreat(scene), scene)
         acted = True
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
@@ -147,6 +149,12 @@ def _in_touch(scene: Scene) -> bool:
     """Whether hands touch something, and hold nothing."""
     touched = [thing for thing in scene.things if scene.held(thing)]
     return bool(touched) and not any(scene.holder(thing) for thing in touched)
+
+
+def _grip(scene: Scene) -> Trajectory:
+    """Fingers close, hands stay."""
+    posture = scene.posture
+    return Trajectory.between(posture, np.append(posture[:14], (0.0, 0.0)), 0.5)
 
 
 def _await_rest(rollout: Rollout, scene: Scene) -> None:

@@ -88,6 +88,13 @@ def moved(pose: Array, back: float = 0.0, up: float = 0.0) -> Array:
     return shifted
 
 
+def withdrawn(pose: Array, back: float) -> Array:
+    """The hand `back` [m] against the way it points."""
+    shifted = pose.copy()
+    shifted[:3, 3] -= back * pose[:3, 0]
+    return shifted
+
+
 def turned(pose: Array, angle: float) -> Array:
     """The pose turned about the vertical through its origin by `angle` [rad]."""
     turn = pose.copy()

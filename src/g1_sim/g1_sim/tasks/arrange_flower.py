@@ -14,7 +14,7 @@ from g1_sim import grasps, scenery
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.tasks import SimTask
-from g1_sim.waypoints import HANDS, LostError, Plan, Waypoint, moved, put, take, turned
+from g1_sim.waypoints import HANDS, LostError, Plan, Waypoint, moved, put, take
 
 _STEM_RADIUS, _STEM_LENGTH = 0.007, 0.17
 _HEAD = 0.028  # radius
@@ -28,12 +28,8 @@ _HEART_COLOUR = (0.25, 0.12, 0.05, 1.0)
 _HEAD_PARTS = ('flower_head', *(f'petal_{i}' for i in range(6)))
 
 _GRASP = 0.085  # along the stem from its tip, clear of stand and vase [m]
-_LYING_GRASPS = (
-    0.11,
-    0.085,
-    0.13,
-    0.06,
-)  # where it lies: clear of the table, as its head is thick [m]
+# where it lies: clear of the table, as its head is thick [m]
+_LYING_GRASPS = (0.11, 0.085, 0.13, 0.06, 0.03)
 _OPEN, _CLOSED = 0.030, 0.0  # [m a finger]
 _LEANING = 0.87  # how far the stem points up at least where the flower goes in as it leans
 _ABOVE = 0.075  # [m] that it is carried over where it goes
@@ -158,18 +154,9 @@ class Task(SimTask):
             ]
             for grasp, taken in starts:
                 yield from self._put(scene, hand, grasp, flower, taken)
-            # Askew its fingers get further out, and turn the stem as they close.
-            askew = [turned(grasp, turn) for turn in (0.0, 0.5, -0.5) for grasp, _ in starts]
             yield from grasps.in_turn(
-                grasps.bring_nearer(
-                    hand,
-                    grasp,
-                    [*start, *take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)],
-                    _OPEN,
-                    _CLOSED,
-                    stood,
-                )
-                for grasp in askew
+                grasps.bring_nearer(hand, grasp, taken, _OPEN, _CLOSED, stood)
+                for grasp, taken in starts
             )
 
     def _put(

@@ -39,6 +39,7 @@ _BAR_X = 0.026
 _STANDS = _BAR + float(np.sqrt(_RADIUS**2 - _BAR_X**2))  # height of a plate's centre in the rack
 
 _GRIPPED = _RADIUS - 0.014  # from the centre to between the fingers [m]
+_BARELY = _RADIUS - 0.004  # likewise, where there is no room for fingers further in
 _CLOSED = 0.0
 _LEVEL, _UPRIGHT = 0.97, 0.3  # of the plate's axis, how far it points up
 _ALONG, _LOWEST = 0.4, 0.03  # share of a reach that lies in the plate's plane; [m] over the table
@@ -230,9 +231,9 @@ def _leaning(hand: Side, plate: Array) -> Iterator[Array]:
             continue
         approach /= length
         grasp = np.eye(4)
-        grasp[:3, 3] = middle - _GRIPPED * approach
-        if grasp[2, 3] > TABLE_TOP + _LOWEST:
-            for closing in (normal, -normal):
+        for gripped, closing in product((_GRIPPED, _BARELY), (normal, -normal)):
+            grasp[:3, 3] = middle - gripped * approach
+            if grasp[2, 3] > TABLE_TOP + _LOWEST:
                 grasp[:3, :3] = np.stack((approach, closing, np.cross(approach, closing)), axis=1)
                 yield grasp.copy()
 

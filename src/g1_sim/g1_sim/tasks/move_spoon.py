@@ -26,7 +26,7 @@ _REST_COLOUR = (0.25, 0.27, 0.32, 1.0)
 _DISH_INSIDE, _DISH_FLOOR, _DISH_HEIGHT, _DISH_WALL = 0.056, 0.006, 0.036, 0.005
 _DISH_COLOUR = (0.95, 0.95, 0.97, 1.0)
 
-_GRASP = 0.024  # along the handle from its end [m]
+_GRASPS = (0.024, 0.045, 0.08, 0.11)  # along the handle from its end, the best first [m]
 _TILTS = tuple(np.radians((48, 58, 38)))
 _CLOSED = 0.0
 _DIPS = tuple(np.radians((12, 0)))  # of the bowl as it is put down
@@ -160,7 +160,7 @@ class Task(SimTask):
         )
 
     def plan(self, scene: Scene) -> Iterator[Plan]:
-        grasps.refuse_lost(scene, 'spoon')
+        grasps.refuse_lost(scene, 'spoon', along=_GRASPS, axis=0)
         grasps.refuse_lost(scene, 'dish', nearer=0.05)
         if not scene.upright('dish', 0.4):
             raise LostError('the dish is turned over')
@@ -171,7 +171,7 @@ class Task(SimTask):
             return
         for hand in HANDS:
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
-            for along in (_GRASP, 0.045):
+            for along in _GRASPS:
                 point = (spoon @ (along, 0.0, 0.0, 1.0))[:3]
                 for grasp in grasps.lying(hand, point, spoon[:3, 0], _TILTS):
                     taken = take(grasp, 0.03, _CLOSED, hand=hand, back=0.02, up=0.05)
@@ -184,12 +184,12 @@ class Task(SimTask):
         grip = np.linalg.inv(grasp) @ spoon
         dish = scene.position('dish')
         backwards = spoon[:2, 0] @ grasp[:2, 0] < 0.0  # the bowl is on the robot's side
+        roll = float(np.arctan2(spoon[2, 1], spoon[2, 2]))  # it may lie upside down, and stays so
         for dip in _DIPS:
             for off in (0.0, 0.3, -0.3, 0.6, -0.6):
                 yaw = direction(hand, dish) + off + (np.pi if backwards else 0.0)
                 goal = np.eye(4)
-                turn = pinocchio.exp3(np.array((0.0, 0.0, yaw)))
-                goal[:3, :3] = turn @ pinocchio.exp3(np.array((0.0, dip, 0.0)))
+                goal[:3, :3] = pinocchio.rpy.rpyToMatrix(roll, dip, yaw)
                 goal[:3, 3] = (*dish[:2], TABLE_TOP + _DISH_FLOOR + 0.018)
                 goal[:3, 3] -= _BOWL * goal[:3, 0]
                 over = goal @ np.linalg.inv(grip)

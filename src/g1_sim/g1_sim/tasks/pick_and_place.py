@@ -63,9 +63,10 @@ class Task(SimTask):
         """A can of that name, its origin at the centre of its foot; its geom is painted later."""
         can, half = scenery.add_body(spec, body), _HEIGHT / 2
         cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
-        scenery.add_solid(
+        solid = scenery.add_solid(
             can, name, cylinder, (radius, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
         )
+        solid.condim, solid.friction = 6, (0.8, 0.01, 0.001)  # it rolls, but not for ever
         for part, size, place in (
             ('label', (0.004, 0.008, 0.035), (radius - 0.002, 0.0, half)),
             ('lid', (radius - 0.004, 0.004, 0.001), (0.0, 0.0, _HEIGHT)),
