@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dit4dit_policy.evaluation import evaluate, imagine
+from dit4dit_policy.evaluation import evaluate, imagine, surprise
 from dit4dit_policy.experiments import command as experiment
 from dit4dit_policy.serving import server
 from dit4dit_policy.training import correct
@@ -243,5 +243,10 @@ _COMMANDS = {
         'Show the future that a policy expects, as a video.',
         imagine.add_arguments,
         imagine.main,
+    ),
+    'surprise': _Command(
+        'See what would have warned of failures, and set the limit above which a policy says so.',
+        surprise.add_arguments,
+        surprise.main,
     ),
 }

@@ -35,6 +35,7 @@ class PolicyClient(Node):
         self.setback = 0.0  # of the cameras' clock [s]
         self.encoding = 'rgb8'
         self.joints = list(ROBOT.state_joints)
+        self.position = 0.0  # of all joints [rad, m]
         self.image_stamps: set[tuple[int, int]] = set()
         self.chunks: list[ActionChunk] = []
         self.statuses: list[PolicyStatus] = []
@@ -48,8 +49,9 @@ class PolicyClient(Node):
         self.create_subscription(PolicyStatus, 'policy/status', self.statuses.append, STATUS)
         self.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
         self.control_mode = SafetyStatus.DISARMED
+        self.control_source = SafetyStatus.CONTROL_POLICY
         self._safety = self.create_publisher(SafetyStatus, 'control/safety_status', STATUS)
-        self.create_timer(0.1, lambda: self._safety.publish(SafetyStatus(mode=self.control_mode)))
+        self.create_timer(0.1, self._publish_safety)
         self.success = self.create_publisher(Bool, 'sim/success', STATUS)
         self.scene = self.create_publisher(String, 'sim/instruction', STATUS)
         self.run_task = ActionClient(self, RunTask, 'policy/run_task')
@@ -71,8 +73,13 @@ class PolicyClient(Node):
                 image.data = bytes([200]) * len(self.pixels)
                 self._wrist_images.publish(image)
 
+    def _publish_safety(self):
+        self._safety.publish(
+            SafetyStatus(mode=self.control_mode, control_source=self.control_source)
+        )
+
     def _publish_joint_state(self):
-        state = JointState(name=self.joints, position=[0.0] * len(self.joints))
+        state = JointState(name=self.joints, position=[self.position] * len(self.joints))
         state.header.stamp = self.get_clock().now().to_msg()
         self._joint_states.publish(state)
 

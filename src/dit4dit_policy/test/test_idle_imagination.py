@@ -10,6 +10,7 @@ from dit4dit_policy.nodes.inference_thread import Seen
 
 PIECES = 5
 GAP = 0.1  # [s] between two chunks
+FUTURE = Future(0.8, np.zeros((2, 2, 3), np.uint8), np.zeros(1, np.float32))
 
 
 class Clock:
@@ -33,7 +34,7 @@ class Imaginative:
         self.asked.append(observation.stamp)
         for k in range(PIECES):
             self.clock.now += self.piece
-            yield Future(0.8, np.zeros((2, 2, 3), np.uint8)) if k == PIECES - 1 else None
+            yield FUTURE if k == PIECES - 1 else None
 
 
 class Between:

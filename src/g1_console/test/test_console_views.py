@@ -61,6 +61,24 @@ def test_a_fault_that_goes_is_told_too():
     assert [e.text for e in timeline.events] == ['overloaded', 'well again']
 
 
+def test_a_task_that_goes_unlike_others_is_a_warning_once():
+    timeline = EventLog()
+    for surprise in (0.3, 0.6, 0.61):
+        odd = f' (unlike others: {surprise})' if surprise > 0.5 else ''
+        status = PolicyStatus(
+            state=PolicyStatus.RUNNING, text=f'making chunks{odd}',
+            surprise=surprise, surprise_limit=0.5,
+        )  # fmt: skip
+        timeline.policy(1.0, status)
+        assert f'surprise <b style="color:#{"e67700" if odd else "2f9e44"}">' in policy_html(status)
+    assert [(e.weight, e.text) for e in timeline.events] == [
+        ('info', 'making chunks'),
+        ('warning', 'making chunks (unlike others: 0.6)'),
+    ]
+    unknown = PolicyStatus(state=PolicyStatus.RUNNING, surprise=0.3, surprise_limit=-1.0)
+    assert 'surprise' not in policy_html(unknown)
+
+
 def test_what_others_wrote_is_text_not_html():
     status = PolicyStatus(state=PolicyStatus.RUNNING, text='<script>', model_id='<b>')
     assert '<script>' not in policy_html(status)

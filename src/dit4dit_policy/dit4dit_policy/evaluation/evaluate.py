@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='each chunk continues the one in execution, as the parameter of policy_node',
     )  # fmt: skip
     parser.add_argument(
+        '--traces', action='store_true',
+        help='keep what was seen, planned and imagined in every attempt, about 0.5 MB each, for '
+        '`dit4dit surprise`',
+    )  # fmt: skip
+    parser.add_argument(
         '--out', type=Path, metavar='DIR',
         help='folder for results.json, failures.png and videos of failures; an evaluation that was '
         'interrupted goes on there (default: runs/<time>-eval-<task>)',
@@ -130,6 +135,7 @@ def _evaluate(
         latency=arguments.latency,
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
+        traces=folder / 'traces' if arguments.traces else None,
     )
     about = {
         'env': setting.env,
@@ -141,7 +147,8 @@ def _evaluate(
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
     }
-    journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)})
+    kept = {'traces': True} if arguments.traces else {}
+    journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)} | kept)
     seeds = range(arguments.seed_start, arguments.seed_start + arguments.episodes)
     attempts = [Attempt(task, seed, arguments.variant) for task in tasks for seed in seeds]
     policy_asked, checkpoint = asked

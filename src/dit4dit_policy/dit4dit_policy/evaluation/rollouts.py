@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.evaluation.environment import Environment
+from dit4dit_policy.evaluation.trace import TraceRecorder
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from dit4dit_policy.inference.continuation import Continuation
 from g1_data.video import VideoEncoder
@@ -28,7 +29,8 @@ class Setting:
 
     env, policy: names in the groups of plugins, or module:attribute. checkpoint: of the policy, ''
     for its own. cameras: whose images there are. latency: simulated, from image to chunk [s].
-    videos: folder for what the robot saw in the episodes that failed.
+    videos: folder for what the robot saw in the episodes that failed. traces: folder for what was
+    seen, planned and imagined in every episode, see `Trace`; None for none.
     """
 
     env: str
@@ -38,6 +40,7 @@ class Setting:
     latency: float
     real_time_chunking: bool
     videos: Path
+    traces: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Evaluation:
         environment, setting = self._environment, self._setting
         continuation = Continuation(self._policy.step)
         video = _Video(_video(setting.videos, attempt), setting.cameras)
+        trace = TraceRecorder(self._policy) if setting.traces else None
         observation = environment.reset(attempt.task, attempt.seed, attempt.variant)
         while True:
             video.add(observation)
@@ -111,11 +115,16 @@ class Evaluation:
                 prefix = continuation.prefix(observation.stamp)
             targets = self._policy.infer(observation, prefix)
             continuation.sent(observation.stamp, targets, setting.latency)
+            if trace:
+                trace.add(observation, targets)
             step = environment.step(targets)
             if step.done:
                 break
             observation = step.observation
         video.finish('' if step.success else step.stage)
+        if trace and setting.traces:
+            name = '-'.join(filter(None, (attempt.task, attempt.variant, str(attempt.seed))))
+            trace.trace(attempt.task, step.success).save(setting.traces / f'{name}.npz')
         return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
 
 

@@ -32,11 +32,13 @@ class Observation:
 class Future:
     """What is expected to be seen `ahead` [s] after an observation: (H, W, 3) uint8 RGB.
 
-    The cameras side by side, as the model looks at them.
+    The cameras side by side, as the model looks at them. encoding: of the same picture, to be
+    compared with the `encoding` of what comes.
     """
 
     ahead: float
     pixels: NDArray[np.uint8]
+    encoding: NDArray[np.float32]
 
 
 class ChunkPolicy(Protocol):
@@ -85,6 +87,10 @@ class ImaginingPolicy(ChunkPolicy, Protocol):
     @property
     def imagines(self) -> bool:
         """Whether it can."""
+
+    @property
+    def encoding(self) -> NDArray[np.float32]:
+        """Of the images that `infer` was shown last."""
 
     def imagination(self, observation: Observation, steps: int) -> Iterator[Future | None]:
         """Works in pieces, each a call of `next`: None after each but the last, the picture."""

@@ -18,6 +18,7 @@ from dit4dit_policy.inference.continuation import Prefix
 from dit4dit_policy.inference.fast_path import FastPath, Shortcuts
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.prompt_cache import PromptCache, default_folder
+from dit4dit_policy.inference.surprise import FILE, SurpriseCalibration
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.action_dit import Velocity
 from dit4dit_policy.model.config import ModelConfig
@@ -43,6 +44,8 @@ class DiT4DiTPolicy:
     model_id: str
     #: The robot that it is to drive; None for the one that the processor says.
     robot: Embodiment | None = None
+    #: What its tasks come to where they go well, as far as that is known.
+    calibration: SurpriseCalibration | None = None
     seed: int = 0
     shortcuts: Shortcuts = field(default_factory=Shortcuts)
     #: Where prompt embeddings are kept; None for the user's cache, see `prompt_cache`.
@@ -60,6 +63,7 @@ class DiT4DiTPolicy:
         noise = backbone.draw_noise(1, generator)
         action_noise = torch.randn(1, action.horizon, action.action_dim, generator=generator)
         self._device = backbone.device
+        self._observed = torch.zeros(1, 0)
         self._noise = noise.to(self._device, backbone.dtype)
         self._action_noise = self.processor.initial_noise_std * action_noise.to(self._device)
         self.model.eval().requires_grad_(False)
@@ -89,6 +93,8 @@ class DiT4DiTPolicy:
                 processor.check_robot(embodiment)
             except ValueError as error:
                 raise ValueError(f'{folder}: {error}') from None
+        usual = folder / FILE
+        calibration = SurpriseCalibration.load(usual) if usual.is_file() else None
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         model, training = checkpoint.load(folder, dtype or _dtype(folder, device))
         policy = cls(
@@ -97,6 +103,7 @@ class DiT4DiTPolicy:
             training,
             model_id=folder.resolve().name,
             robot=embodiment,
+            calibration=calibration,
             shortcuts=Shortcuts(compiled=torch.device(device).type == 'cuda'),
             prompt_folder=prompt_folder,
         )
@@ -175,7 +182,7 @@ class DiT4DiTPolicy:
         image = self.processor.encode_images(observation.images)[None]
         state = self.processor.encode_state(observation.state)[None, None]
         clock.append(self._now())
-        condition = self._path.condition(image)
+        condition = self._observed = self._path.condition(image)
         clock.append(self._now())
         features = self._path.features(condition, observation.instruction)
         clock.append(self._now())
@@ -202,6 +209,11 @@ class DiT4DiTPolicy:
         """Whether it can show what it expects to see."""
         return self.model.backbone.generates_video
 
+    @property
+    def encoding(self) -> NDArray[np.float32]:
+        """(C, 1, h, w) of the images that `infer` was shown last."""
+        return _on_cpu(self._observed[0])
+
     @torch.no_grad()
     def imagination(self, observation: Observation, steps: int) -> Iterator[Future | None]:
         """What it expects to see after an observation, in `steps` of denoising.
@@ -217,9 +229,12 @@ class DiT4DiTPolicy:
             latents = clip
             self._now()  # a piece is done when a GPU is
             yield None
-        picture = video.decode(latents)[0, :, -1].float().cpu()
-        pixels = (picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        yield Future(video.config.clip_offsets[-1] * self.step, pixels)
+        picture = video.decode(latents)[:, :, -1]
+        alone = video.config.frames_alone
+        expected = latents[:, :, -1:] if alone else self._path.condition(picture)
+        pixels = (_on_cpu(picture[0]).transpose(1, 2, 0) * 255).round().astype(np.uint8)
+        ahead = video.config.clip_offsets[-1] * self.step
+        yield Future(ahead, pixels, _on_cpu(expected[0]))
 
     @torch.no_grad()
     def infer_batch(self, observations: Sequence[Observation]) -> list[NDArray[np.float64]]:
@@ -265,6 +280,10 @@ class DiT4DiTPolicy:
         if self._device.type == 'cuda':
             torch.cuda.synchronize(self._device)
         return self.clock()
+
+
+def _on_cpu(values: torch.Tensor) -> NDArray[np.float32]:
+    return values.float().cpu().numpy()
 
 
 def _dtype(folder: Path, device: str) -> torch.dtype:

@@ -44,7 +44,7 @@ class PolicyInputs:
         self._node = node
         self._cameras = embodiment.select_cameras(cameras)
         self._joints = JointReader(embodiment.state_names)
-        self._safety_mode = SafetyStatus.DISARMED
+        self._safety = SafetyStatus(control_source=SafetyStatus.CONTROL_NOBODY)
         self._subscriptions: list[Subscription] = []
 
     def open(self, image_came: Callable[[], None]) -> None:
@@ -70,8 +70,14 @@ class PolicyInputs:
         return self.observations.problem(self._now())
 
     def chunks_are_executed(self) -> bool:
-        """Whether control moves the robot."""
-        return self._safety_mode == SafetyStatus.ACTIVE
+        """Whether control moves the robot as the policy says."""
+        status = self._safety
+        following = status.control_source == SafetyStatus.CONTROL_POLICY
+        return following and status.mode == SafetyStatus.ACTIVE
+
+    def operator_has_arms(self) -> bool:
+        """Whether control follows an operator."""
+        return self._safety.control_source == SafetyStatus.CONTROL_OPERATOR
 
     def observe(self, instruction: str) -> Seen:
         """The newest observation; NoObservationError. ValueError of images of another encoding."""
@@ -105,4 +111,4 @@ class PolicyInputs:
             self.observations.add_joint_state(stamp, positions, self._now())
 
     def _on_safety_status(self, message: SafetyStatus) -> None:
-        self._safety_mode = message.mode
+        self._safety = message

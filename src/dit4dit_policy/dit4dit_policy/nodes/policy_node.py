@@ -8,6 +8,7 @@ thread does everything else. Images stay serialised until they are inferred from
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 from dit4dit_msgs.action import RunTask
@@ -19,12 +20,14 @@ from std_srvs.srv import Trigger
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future
 from dit4dit_policy.inference.shipped import described
+from dit4dit_policy.inference.surprise import Instant
 from dit4dit_policy.nodes.idle_imagination import IdleImagination
 from dit4dit_policy.nodes.inference_thread import InferenceThread, Inferred, Seen, TaskRun
 from dit4dit_policy.nodes.policy_inputs import PolicyInputs
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters, load_policy, robot_of
 from dit4dit_policy.nodes.policy_status import PolicyReport
 from dit4dit_policy.nodes.run_task import RunTaskServer, instruction_of
+from dit4dit_policy.nodes.surprise_watch import SurpriseWatch
 from g1_ros.compressed import compressed_image
 from g1_ros.config import load_tasks
 from g1_ros.conversions import joint_trajectory
@@ -51,6 +54,7 @@ class PolicyNode(LifecycleNode):
         self._policy: ChunkPolicy | None = None
         self._problem = ''  # of the policy; empty when it could be loaded
         self._inputs: PolicyInputs | None = None
+        self._watch: SurpriseWatch | None = None
         self._thread: InferenceThread | None = None
         self._run: TaskRun | None = None
         self._scene_instruction = ''  # of the simulated scene, where it has one of its own
@@ -110,7 +114,12 @@ class PolicyNode(LifecycleNode):
             max_joint_state_gap=given.max_joint_state_gap,
         )
         imagination = IdleImagination(
-            self._policy, self._is_watched, self._show_future, self.get_logger().error
+            self._policy, self._wants_futures, self._take_future, self.get_logger().error
+        )
+        self._watch = SurpriseWatch(
+            getattr(self._policy, 'calibration', None),
+            given.on_surprise == 'hold',
+            self.get_logger().warning,
         )
         self._thread = InferenceThread(
             self._policy,
@@ -188,9 +197,18 @@ class PolicyNode(LifecycleNode):
             self._thread.task_run = task_run
 
     def _deliver(self, task_run: TaskRun, chunk: Inferred) -> None:
-        """Publishes a chunk; called by the inference thread."""
-        policy = self._policy
-        assert policy is not None
+        """Publishes a chunk, and only then asks how it goes; called by the inference thread."""
+        policy, inputs, watch = self._policy, self._inputs, self._watch
+        assert policy is not None and inputs is not None and watch is not None
+        if watch.may_send(task_run, inputs.operator_has_arms()):
+            self._send(task_run, chunk, policy)
+        seen = chunk.seen.observation
+        moment = Instant(seen.stamp, seen.state, chunk.targets)
+        if watch.imagines:
+            moment = replace(moment, encoding=policy.encoding)  # type: ignore[attr-defined]
+        watch.take(moment, task_run.instruction, inputs.chunks_are_executed())
+
+    def _send(self, task_run: TaskRun, chunk: Inferred, policy: ChunkPolicy) -> None:
         self._chunk_id += 1
         stamp, targets = chunk.seen.stamp, chunk.targets
         self._chunks.publish(
@@ -213,12 +231,16 @@ class PolicyNode(LifecycleNode):
             task_run.continuation.sent(stamp * 1e-9, targets, latency)
         self._report.chunk_sent(task_run, chunk, latency)
 
-    def _is_watched(self) -> bool:
-        """Whether anybody wants to see what the policy imagines."""
-        return self._imagined.get_subscription_count() > 0
+    def _wants_futures(self) -> bool:
+        """Whether anybody wants to know what the policy imagines."""
+        assert self._watch is not None and self._inputs is not None
+        asked = self._watch.imagines and self._inputs.chunks_are_executed()
+        return asked or self._imagined.get_subscription_count() > 0
 
-    def _show_future(self, seen: Seen, future: Future) -> None:
+    def _take_future(self, seen: Seen, future: Future) -> None:
         """Publishes what is expected, stamped with when; called by the inference thread."""
+        assert self._watch is not None
+        self._watch.expect(seen.observation.stamp, future)
         stamp = time_message(seen.stamp + round(future.ahead * 1e9))
         header = Header(stamp=stamp, frame_id='imagined')
         self._imagined.publish(compressed_image(header, future.pixels))
@@ -231,7 +253,7 @@ class PolicyNode(LifecycleNode):
         if self._server.rejection:
             text += f' (a goal was rejected: {self._server.rejection})'
         observations = self._inputs.observations if self._inputs else None
-        self._report.say(state, text, self._policy, self._run, observations)
+        self._report.say(state, text, self._policy, self._run, observations, self._watch)
 
     def _state(self) -> tuple[int, str]:
         if self._problem:
@@ -244,7 +266,11 @@ class PolicyNode(LifecycleNode):
             return PolicyStatus.WAITING, problem
         if self._run.failure:
             return PolicyStatus.ERROR, self._run.failure
-        return PolicyStatus.RUNNING, f'making chunks: {self._run.instruction}'
+        assert self._watch is not None
+        if self._watch.held:
+            return PolicyStatus.WAITING, self._watch.held
+        odd = f' ({self._watch.text})' if self._watch.text else ''
+        return PolicyStatus.RUNNING, f'making chunks: {self._run.instruction}{odd}'
 
     def _not_ready(self) -> str:
         if self._inputs is not None:

@@ -69,6 +69,13 @@ class PolicyParameters:
         False,
         description='Each chunk continues the one that is being executed; costs inference time.',
     )
+    on_surprise: str = parameter(
+        'tell',
+        choices=('tell', 'hold'),
+        description='Where a task goes unlike those that succeeded, by the surprise.json of the '
+        'checkpoint: tell, in status and log; hold: also send no more chunks, so that control '
+        'holds, until the task is run again or an operator has taken the arms.',
+    )
     autostart: bool = parameter(
         True, description='Configure and activate without being asked by a lifecycle manager.'
     )

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
 from dit4dit_policy.inference.observation_buffer import ObservationBuffer
 from dit4dit_policy.nodes.inference_thread import Inferred, TaskRun
+from dit4dit_policy.nodes.surprise_watch import SurpriseWatch
 from g1_ros.diagnostics import Diagnostics, diagnostic
 from g1_ros.qos import STATUS
 from g1_ros.rates import RateMeter
@@ -52,6 +53,7 @@ class PolicyReport:
         policy: ChunkPolicy | None,
         task_run: TaskRun | None,
         observations: ObservationBuffer[bytes] | None,
+        watch: SurpriseWatch | None,
     ) -> None:
         """Called at 20 Hz with what is. state: of PolicyStatus."""
         now = self._node.get_clock().now().nanoseconds
@@ -72,6 +74,8 @@ class PolicyReport:
                 inference_time=task_run.inference_time if task_run else 0.0,
                 image_age=image_age,
                 joint_state_age=joint_state_age,
+                surprise=_known(watch.value) if watch else -1.0,
+                surprise_limit=_known(watch.limit) if watch else -1.0,
             )
             message.stamp = self._node.get_clock().now().to_msg()
             self._status.publish(message)
@@ -97,6 +101,10 @@ class PolicyReport:
                 joint_state_age=joint_state_age,
             )
         )
+
+
+def _known(value: float) -> float:
+    return -1.0 if math.isnan(value) else value
 
 
 def _percentile(values: deque[float], percent: float) -> float:

@@ -29,6 +29,11 @@ _KEPT = 200
 _NUMBER = re.compile(r'[\d.]+')  # an age that grows is no news
 
 
+def surprises(status: PolicyStatus) -> bool:
+    """Whether the task goes unlike those that succeeded."""
+    return bool(status.surprise > status.surprise_limit >= 0.0)
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened; time: [s since 1970]."""
@@ -70,6 +75,8 @@ class EventLog:
         """Takes a status of the policy: a new state, text of it, or checkpoint."""
         if self._changed('policy', (status.state, _NUMBER.sub('', status.text))):
             weight = _POLICY_WEIGHTS.get(status.state, 'info')
+            if weight == 'info' and surprises(status):
+                weight = 'warning'
             self.add(time, weight, 'policy', status.text)
         if self._changed('checkpoint', status.model_id) and status.model_id:
             trained = '' if status.trained else ', UNTRAINED'

@@ -9,7 +9,7 @@ from html import escape
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
 from g1_console.web.budgets import Measure
-from g1_console.web.event_log import Event, EventLog
+from g1_console.web.event_log import Event, EventLog, surprises
 from g1_description.control_source import ControlSource
 
 _GREEN, _AMBER, _RED, _GREY = '#2f9e44', '#e67700', '#e03131', '#868e96'
@@ -55,9 +55,16 @@ def policy_html(status: PolicyStatus | None) -> str:
     state, colour = _POLICY[status.state]
     trained = '' if status.trained else ' <b style="color:#e67700">UNTRAINED</b>'
     task = f'task <b>{escape(status.task)}</b> · ' if status.task else ''
+    surprise = ''
+    if status.surprise >= 0.0 and status.surprise_limit >= 0.0:
+        colour_now = _AMBER if surprises(status) else _GREEN
+        surprise = (
+            f' · surprise <b style="color:{colour_now}">{status.surprise:.2f}</b>, '
+            f'usual up to {status.surprise_limit:.2f}'
+        )
     return _block(
         f'{_tag(state, colour)} {escape(status.text)}<br>{task}'
-        f'checkpoint <b>{escape(status.model_id) or "none"}</b>{trained}'
+        f'checkpoint <b>{escape(status.model_id) or "none"}</b>{trained}{surprise}'
     )
 
 
