@@ -50,6 +50,14 @@ def test_a_state_is_as_odd_as_it_is_far_from_the_nearest_demonstrated():
     ]
 
 
+def test_who_stands_still_for_a_second_is_still():
+    surprise = Surprise(signal('still'))
+    said = [surprise(moment(k, 0.1 * min(k, 5))) for k in range(11)]
+    assert np.isnan(said[:5]).all()
+    assert said[5] == pytest.approx(0.1 / 0.6)
+    assert said[10] == 1.0
+
+
 def test_what_was_imagined_is_compared_when_its_time_comes():
     surprise = Surprise(signal('imagined'))
     said = []
@@ -76,7 +84,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path):
     assert SurpriseCalibration.load(tmp_path / 'surprise.json') == written
     values = json.loads((tmp_path / 'surprise.json').read_text())
     (tmp_path / 'surprise.json').write_text(json.dumps(values | {'signal': 'gut'}))
-    with pytest.raises(ValueError, match="expected one of imagined, state, seams, got 'gut'"):
+    with pytest.raises(ValueError, match="got 'gut'; make it again with"):
         SurpriseCalibration.load(tmp_path / 'surprise.json')
 
 

@@ -8,7 +8,7 @@ from policy_client import start
 
 from g1_test_support.waiting import DEADLINE, wait_until
 
-ODD = 'this goes unlike what has succeeded'
+ODD = 'the arms are where no demonstration had them'
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit surprise`."""
     parser.add_argument(
         'evaluations', type=Path, nargs='+', metavar='EVAL',
-        help='folders of `dit4dit eval --traces`; of each task every other episode is for '
-        'calibration, the rest for the table',
+        help='folders of `dit4dit eval --traces`; every other success and failure of each task '
+        'is for calibration, the rest for the table',
     )  # fmt: skip
     parser.add_argument(
         '--unseen', type=Path, nargs='+', default=[], metavar='EVAL',
@@ -95,7 +95,8 @@ def main(arguments: argparse.Namespace) -> int:
         )
     processor = Processor.load(processor_file(checkpoint_folder(arguments.checkpoint)))
     known, unseen = _traces(arguments.evaluations), _traces(arguments.unseen)
-    worlds = {'calibration': known[::2], 'usual worlds': known[1::2], 'unseen worlds': unseen}
+    first, second = _halves(known)
+    worlds = {'calibration': first, 'usual worlds': second, 'unseen worlds': unseen}
     if any(len({t.success for t in worlds[name]}) < 2 for name in list(worlds)[:2]):
         raise ValueError('expected episodes that succeed and that fail, in both halves')
     signals = _signals(processor, known[0].step, arguments)
@@ -290,6 +291,7 @@ def _signals(
     signals = {
         'imagined': SurpriseCalibration('imagined', arguments.window, step, (), {}),
         'seams': SurpriseCalibration('seams', arguments.window, step, actions, {}),
+        'still': SurpriseCalibration('still', arguments.window, step, states, {}),
     }
     if arguments.demonstrations:
         rows = _states(arguments.demonstrations)
@@ -311,6 +313,15 @@ def _states(roots: Sequence[Path]) -> tuple[tuple[float, ...], ...]:
     )
     some = found[np.linspace(0, len(found) - 1, min(_ROWS, len(found))).round().astype(int)]
     return tuple(tuple(row) for row in some.round(3).tolist())
+
+
+def _halves(traces: Sequence[Trace]) -> tuple[list[Trace], list[Trace]]:
+    """Every other success and every other failure of each task, and the rest."""
+    kinds: dict[tuple[str, bool], list[Trace]] = {}
+    for trace in traces:
+        kinds.setdefault((trace.task, trace.success), []).append(trace)
+    first = [trace for kind in kinds.values() for trace in kind[::2]]
+    return first, [trace for kind in kinds.values() for trace in kind[1::2]]
 
 
 def _traces(folders: Sequence[Path]) -> list[Trace]:

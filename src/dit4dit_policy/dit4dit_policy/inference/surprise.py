@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ FILE = 'surprise.json'
 
 _STILL = 0.2  # of the encoding's numbers: what nothing at all still differs by
 _NEAR = 0.11  # [s] between the moment that was imagined and the one that is compared with it
+_SECOND, _SLOW = 0.99, 0.1  # [s], and of half a range in it
 _KEPT = 4.0  # [s] that what was seen is kept, for what is imagined late
 
 
@@ -60,8 +61,8 @@ class SurpriseCalibration:
     """What is looked at, and what it comes to.
 
     signal: a name in `SIGNALS`. window: over which it is averaged [s]. width: what counts as 1, of
-    each number of a state ('state') or an action ('seams'). step: between two targets of a chunk
-    [s]. limits: by instruction. rows (N, S): states of demonstrations, of 'state'.
+    each number of a state ('state', 'still') or an action ('seams'). step: between two targets of a
+    chunk [s]. limits: by instruction. rows (N, S): states of demonstrations, of 'state'.
     """
 
     signal: str
@@ -161,10 +162,35 @@ class SeamsSignal:
         return _rms((moment.targets[shared].T - planned) / self._width[:, None])
 
 
-SIGNALS: dict[str, type[ImaginedSignal] | type[StateSignal] | type[SeamsSignal]] = {
+class StillSignal:
+    """How little the state has moved in the last second: 1 where it has not, 0.5 at `_SLOW`."""
+
+    def __init__(self, calibration: SurpriseCalibration) -> None:
+        self._width = np.array(calibration.width)
+        self._seen: deque[Instant] = deque()
+
+    def __call__(self, moment: Instant) -> float:
+        self._seen.append(moment)
+        if moment.stamp - self._seen[0].stamp < _SECOND:
+            return math.nan
+        while len(self._seen) > 1 and moment.stamp - self._seen[1].stamp >= _SECOND:
+            self._seen.popleft()
+        return _SLOW / (_SLOW + _rms((moment.state - self._seen[0].state) / self._width))
+
+
+SIGNALS: dict[str, Callable[[SurpriseCalibration], Signal]] = {
     'imagined': ImaginedSignal,
     'state': StateSignal,
     'seams': SeamsSignal,
+    'still': StillSignal,
+}
+
+#: What each of them says where it is high.
+MEANINGS = {
+    'imagined': 'what comes is not what it imagined',
+    'state': 'the arms are where no demonstration had them',
+    'seams': 'its chunks contradict each other',
+    'still': 'it stands still: stuck, or done',
 }
 
 

@@ -269,7 +269,7 @@ class PolicyNode(LifecycleNode):
         assert self._watch is not None
         if self._watch.held:
             return PolicyStatus.WAITING, self._watch.held
-        odd = f' ({self._watch.text})' if self._watch.text else ''
+        odd = f'; {self._watch.text}' if self._watch.text else ''
         return PolicyStatus.RUNNING, f'making chunks: {self._run.instruction}{odd}'
 
     def _not_ready(self) -> str:

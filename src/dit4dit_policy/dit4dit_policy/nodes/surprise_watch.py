@@ -6,7 +6,12 @@ import math
 from collections.abc import Callable
 
 from dit4dit_policy.inference.chunk_policy import Future
-from dit4dit_policy.inference.surprise import Instant, Surprise, SurpriseCalibration
+from dit4dit_policy.inference.surprise import (
+    MEANINGS,
+    Instant,
+    Surprise,
+    SurpriseCalibration,
+)
 from dit4dit_policy.nodes.inference_thread import TaskRun
 
 _STAYS = 0.8  # of the limit, above which a surprise that has begun goes on
@@ -30,14 +35,14 @@ class SurpriseWatch:
         self._calibration, self._holds, self._tell = calibration, holds, tell
         self._run: TaskRun | None = None
         self._surprise: Surprise | None = None
-        self._above = False
+        self._odd = ''  # what is odd at present, in words
         self.value = self.limit = math.nan
         self.held = ''
 
     @property
     def text(self) -> str:
         """What is odd at present, in words; '' where nothing is."""
-        return self.held or (self._words() if self._above else '')
+        return self.held or self._odd
 
     @property
     def imagines(self) -> bool:
@@ -69,16 +74,15 @@ class SurpriseWatch:
         limit = self._calibration.limits.get(instruction)
         self.limit = limit.value if limit else math.nan
         self.value = self._surprise(moment)
-        above = self.value > self.limit * (_STAYS if self._above else 1.0)
-        if above and not self._above:
+        before, self._odd = self._odd, ''
+        if self.value > self.limit * (_STAYS if before else 1.0):
+            meaning = MEANINGS[self._calibration.signal]
+            self._odd = f'{meaning} ({self.value:.2f}, in successes up to {self.limit:.2f})'
             if self._holds:
-                self.held = f'{self._words()}; no more chunks: run the task again, or take the arms'
-            self._tell(self.held or self._words())
-        self._above = above
+                self.held = f'{self._odd}; no more chunks: run the task again, or take the arms'
+        if self._odd and not before:
+            self._tell(self.text)
 
     def _forget(self) -> None:
-        self._surprise, self._above = None, False
+        self._surprise, self._odd = None, ''
         self.value = self.limit = math.nan
-
-    def _words(self) -> str:
-        return f'this goes unlike what has succeeded: {self.value:.2f}, usual {self.limit:.2f}'
