@@ -55,8 +55,7 @@ _LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise 
 _NEAR_HOME = 0.06  # [m]
 _SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
 _DRAG_TILTS = tuple(np.radians((50, 40, 62, 30)))
-_BEHIND, _ASIDE = 0.012, 0.020  # [m] between a thing's outline and fingertips
-_DRAGGED_TO = 0.32  # [m] from the shoulder
+_BEHIND, _DRAGGED_TO = 0.012, 0.32  # [m] from its far side to fingertips, from the shoulder
 _APART = 0.09  # [m] between things that are put down
 
 
@@ -184,10 +183,9 @@ def bring_nearer(
 
 
 def drag(scene: Scene, body: str) -> Iterator[list[Waypoint]]:
-    """Closed fingers move a thing over the table, to be taken from there.
+    """Closed fingers come down behind a thing and pull it over the table, to be taken from there.
 
-    From behind it they pull it nearer, or from aside they push its near end inwards, until it
-    points at the robot.
+    Away from its middle they turn it as well, until it points at the robot.
     """
     corners, middle = scene.corners(body), scene.position(body)
     height = float(corners[:, 2].max()) - TABLE_TOP
@@ -197,27 +195,24 @@ def drag(scene: Scene, body: str) -> Iterator[list[Waypoint]]:
         turn = np.array(((np.cos(yaw), np.sin(yaw)), (-np.sin(yaw), np.cos(yaw))))
         seen = (corners[:, :2] - SHOULDERS[hand]) @ turn.T  # away from the shoulder, to the left
         (near, right), (far, left) = seen.min(axis=0), seen.max(axis=0)
-        pull = float(np.clip((near + far) / 2 - _DRAGGED_TO, 0.03, 0.12))
-        ways = []  # of the fingertips, and whether the hand is over the thing
-        for aside in right + np.array((0.5, 0.8, 0.2)) * (left - right):
-            behind = _far_side(seen, aside) + _BEHIND
-            ways.append(((behind, aside), (behind - pull, aside), True))
-        for aside in (right - _ASIDE, left + _ASIDE):
-            along = near + 0.25 * (far - near)
-            ways.append(((along, aside), (along, (left + right) / 2), False))
-        for (tip, then, over), off, tilt in product(ways, (0.0, 0.4, -0.4), _DRAG_TILTS):
-            if over and height > 0.03 and tilt < TILT + 0.1:
+        pull = min((near + far) / 2 - _DRAGGED_TO, 0.12)
+        if pull < 0.03:
+            continue  # near enough
+        for off, share, tilt in product((0.0, 0.4, -0.4), (0.5, 0.8, 0.2), _DRAG_TILTS):
+            if height > 0.03 and tilt < TILT + 0.1:
                 continue  # the hand would come down onto it
+            aside = right + share * (left - right)
+            tip = np.array((_far_side(seen, aside) + _BEHIND, aside))
             pose = hand_pose((0.0, 0.0, TABLE_TOP + lowest(tilt) + 0.4 * height), tilt, yaw + off)
             pose[:2, 3] = SHOULDERS[hand] + tip @ turn - _FINGERTIP * pose[:2, 0]
-            moved_on = pose.copy()
-            moved_on[:2, 3] += np.subtract(then, tip) @ turn
+            pulled = pose.copy()
+            pulled[:2, 3] -= pull * turn[0]
             yield [
                 *start,
                 Waypoint(moved(pose, up=height + 0.008), 0.0, 1.6, hand=hand),
                 Waypoint(pose, 0.0, 0.9, True, hand),
-                Waypoint(moved_on, 0.0, 1.6, True, hand),
-                Waypoint(moved(moved_on, -0.01 if over else 0.0, height), 0.0, 0.8, True, hand),
+                Waypoint(pulled, 0.0, 1.6, True, hand),
+                Waypoint(moved(pulled, -0.01, height), 0.0, 0.8, True, hand),
                 Waypoint(home(hand), OPEN, 1.2, hand=hand),
             ]
 

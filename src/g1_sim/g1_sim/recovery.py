@@ -119,7 +119,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
         next(iter(task.plan(scene)), None)
     except LostError as error:
         return outcome(str(error), lost=True)
-    if rollout.status.mode is Mode.ACTIVE and _in_touch(scene):
+    if rollout.status.mode in (Mode.ACTIVE, Mode.HOLD) and _in_touch(scene):
         # What is propped up or pinned down may move; what is between the fingers need not.
         _follow(rollout, _grip(scene), scene)
         if _in_touch(scene):

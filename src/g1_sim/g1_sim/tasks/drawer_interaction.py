@@ -193,6 +193,14 @@ class Task(SimTask):
                     shut = self._slide(scene, helper, tilt, off, opened, -0.004)
                 for work in self._insert(scene, worker, max(opened, _OPENED)):
                     yield [*first, *work, Meeting(), *shut]
+        for helper in () if inside else helpers:  # to where the other hand gets at it
+            worker = holder or grasps.other(helper)
+            yield from grasps.in_turn(
+                grasps.bring_nearer(
+                    worker, grasp, [*grasps.park(scene, helper), *start], 0.034, _CLOSED
+                )
+                for grasp, start in self._taken(scene, worker)
+            )
 
     def _refuse_hidden(self, scene: Scene, opened: float) -> None:
         x, y, z = scene.seen_from('cabinet', 'block')
@@ -233,14 +241,7 @@ class Task(SimTask):
         block = scene.pose('block')
         goal = scene.pose('cabinet')
         goal[:3, 3] = (goal @ (_FRONT - opened / 2, 0.0, _FLOOR + 0.030, 1.0))[:3]
-        starts: list[tuple[Array, list[Waypoint]]] = []
-        if scene.holder('block') == hand:
-            starts.append((scene.hand(hand), []))
-        else:
-            for grasp in _faces(hand, block):
-                taken = take(grasp, 0.034, _CLOSED, hand=hand, back=0.02, up=0.085, precise=True)
-                starts.append((grasp, [*grasps.clear(scene, hand), *taken]))
-        for grasp, start in starts:
+        for grasp, start in self._taken(scene, hand):
             grip = np.linalg.inv(grasp) @ block
             for off in (0.0, 0.3, -0.3, 0.6):
                 for tilt in _DROP_TILTS:
@@ -262,6 +263,16 @@ class Task(SimTask):
                         ),
                         *grasps.leave(hand, over),
                     ]
+
+    def _taken(self, scene: Scene, hand: Side) -> list[tuple[Array, list[Waypoint]]]:
+        """Grasps (4, 4) of the block, each with the way there."""
+        if scene.holder('block') == hand:
+            return [(scene.hand(hand), [])]
+        found = []
+        for grasp in _faces(hand, scene.pose('block')):
+            taken = take(grasp, 0.034, _CLOSED, hand=hand, back=0.02, up=0.085, precise=True)
+            found.append((grasp, [*grasps.clear(scene, hand), *taken]))
+        return found
 
     def _inside(self, scene: Scene) -> bool:
         x, y, z = scene.seen_from('drawer', 'block')
