@@ -54,8 +54,6 @@ _SLACK = 0.01  # [m]
 _LOW, _HIGH = 0.16, 0.19  # [m] over the table: below the one, hands first rise to the other
 _NEAR_HOME = 0.06  # [m]
 _SAME = 0.05  # [m] nearer to where it was, a thing is no better taken than before
-_DRAG_TILTS = tuple(np.radians((50, 40, 62, 30)))
-_BEHIND, _DRAGGED_TO = 0.012, 0.32  # [m] from its far side to fingertips, from the shoulder
 _APART = 0.09  # [m] between things that are put down
 
 
@@ -180,50 +178,6 @@ def bring_nearer(
             *put(goal, opened, closed, hand=hand, above=0.05, back=0.02, up=0.08, straight=False),
             *leave(hand, goal),
         ]
-
-
-def drag(scene: Scene, body: str) -> Iterator[list[Waypoint]]:
-    """Closed fingers come down behind a thing and pull it over the table, to be taken from there.
-
-    Away from its middle they turn it as well, until it points at the robot.
-    """
-    corners, middle = scene.corners(body), scene.position(body)
-    height = float(corners[:, 2].max()) - TABLE_TOP
-    for hand in sorted(HANDS, key=lambda side: reach(side, middle)):
-        start = [*park(scene, other(hand)), *clear(scene, hand)]
-        yaw = direction(hand, corners.mean(axis=0))
-        turn = np.array(((np.cos(yaw), np.sin(yaw)), (-np.sin(yaw), np.cos(yaw))))
-        seen = (corners[:, :2] - SHOULDERS[hand]) @ turn.T  # away from the shoulder, to the left
-        (near, right), (far, left) = seen.min(axis=0), seen.max(axis=0)
-        pull = min((near + far) / 2 - _DRAGGED_TO, 0.12)
-        if pull < 0.03:
-            continue  # near enough
-        for off, share, tilt in product((0.0, 0.4, -0.4), (0.5, 0.8, 0.2), _DRAG_TILTS):
-            if height > 0.03 and tilt < TILT + 0.1:
-                continue  # the hand would come down onto it
-            aside = right + share * (left - right)
-            tip = np.array((_far_side(seen, aside) + _BEHIND, aside))
-            pose = hand_pose((0.0, 0.0, TABLE_TOP + lowest(tilt) + 0.4 * height), tilt, yaw + off)
-            pose[:2, 3] = SHOULDERS[hand] + tip @ turn - _FINGERTIP * pose[:2, 0]
-            pulled = pose.copy()
-            pulled[:2, 3] -= pull * turn[0]
-            yield [
-                *start,
-                Waypoint(moved(pose, up=height + 0.008), 0.0, 1.6, hand=hand),
-                Waypoint(pose, 0.0, 0.9, True, hand),
-                Waypoint(pulled, 0.0, 1.6, True, hand),
-                Waypoint(moved(pulled, -0.01, height), 0.0, 0.8, True, hand),
-                Waypoint(home(hand), OPEN, 1.2, hand=hand),
-            ]
-
-
-def _far_side(points: Array, left: float) -> float:
-    """How far away the outline of points (n, 2), (away, to the left), is at `left`."""
-    one, two = (points[index] for index in np.triu_indices(len(points), 1))
-    before, after = left - one[:, 1], two[:, 1] - left
-    across = before * after >= 0.0
-    share = before[across] / np.where(before + after == 0.0, 1.0, before + after)[across]
-    return float((one[across, 0] + share * (two - one)[across, 0]).max())
 
 
 def in_turn(ways: Iterable[Iterator[Way]]) -> Iterator[Way]:

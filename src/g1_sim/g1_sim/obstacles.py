@@ -71,8 +71,8 @@ class Obstacles:
             side: next((i for i in loose if scene.holder(names[i]) == side), None) for side in SIDES
         }
 
-    def check(self, motion: Trajectory, pushed: str | None = None) -> None:
-        """Raises TouchError for the first thing that is knocked against, but `pushed`."""
+    def check(self, motion: Trajectory) -> None:
+        """Raises TouchError for the first thing that is knocked against."""
         self._data.qpos[:] = self._qpos
         self._put(motion(0.0))
         hands = {side: _Hand(side, carried=self._held[side]) for side in SIDES}
@@ -81,8 +81,7 @@ class Obstacles:
                 hand.grip = inverse(self._there.hand(hand.side)) @ self._pose(hand.carried)
             self._look_ahead(motion, hand, 0.0)
         allowed: dict[_Pair, float] = {}
-        # Moved over the table, or put into something that moves.
-        gone = {self._model.body(pushed).id} if pushed else set()
+        gone: set[int] = set()  # put into something that moves
         works = sorted(motion.works, key=lambda work: work.end if work.closes else work.start)
         for time in np.arange(0.0, motion.duration + _PERIOD, _PERIOD):
             while works and time >= (works[0].end if works[0].closes else works[0].start):

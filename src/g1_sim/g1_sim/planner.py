@@ -82,7 +82,7 @@ class _Search:
     first: str = ''  # why the first plan cannot be followed
     touched: bool = False  # a plan would knock against something,
     hemmed_in: set[Side] = field(default_factory=set)  # and these hands so at once
-    reached: bool = False  # a hand gets to where it takes or pulls something
+    reached: bool = False  # a hand gets to where it takes something
 
 
 class Planner:
@@ -116,9 +116,6 @@ class Planner:
                 for before in _ways_out(scene, search.hemmed_in):
                     plans = ([*before, *plan] for plan in task.plan(scene))
                     found = found or self._first(search, plans, obstacles)
-            if found is None:
-                drags = grasps.drag(scene, task.object)
-                found = self._first(search, drags, obstacles, task.object)
             if found is None and search.touched:  # rather brush, or knock, against something
                 obstacles.slack = _BRUSHED
                 for among in (obstacles, None):
@@ -126,7 +123,7 @@ class Planner:
         except LostError as error:
             raise NoWayError(str(error), lost=True) from None
         if found is None and not search.reached:
-            text = f'no hand gets to where it could take or pull the {task.object}'
+            text = f'no hand gets to where it could take the {task.object}'
             raise NoWayError(text, lost=True)
         if found is None:
             text = f'none of the ways that were tried can be followed; the first: {search.first}'
@@ -134,13 +131,9 @@ class Planner:
         return found
 
     def _first(
-        self,
-        search: _Search,
-        plans: Iterator[Plan],
-        obstacles: Obstacles | None,
-        pushed: str | None = None,
+        self, search: _Search, plans: Iterator[Plan], obstacles: Obstacles | None
     ) -> Trajectory | None:
-        """The first of the plans that can be followed. pushed: what they move over the table."""
+        """The first of the plans that can be followed."""
         touched: set[frozenset[_Way]] = set()
         most = len(search.hopeless) + _TRIED
         for plan in islice(plans, _LOOKED_AT):
@@ -151,7 +144,7 @@ class Planner:
             try:
                 motion = self.follow(plan, search.start, search.scene.pelvis, search.velocity)
                 if obstacles:
-                    obstacles.check(motion, pushed)
+                    obstacles.check(motion)
                 return motion
             except NoMotionError as error:
                 met = [ways[step] for step in error.steps if step >= 0]
@@ -165,8 +158,7 @@ class Planner:
                 search.hemmed_in |= {
                     hand for hand in HANDS if touch and (hand, b'start') in {way[:2] for way in met}
                 }
-                taken = len(plan) if pushed else _taken(plan)
-                search.reached |= not error.always or max(error.steps) > taken
+                search.reached |= not error.always or max(error.steps) > _taken(plan)
                 if len(search.hopeless) > most or len(touched) > _TOUCHED:
                     search.reached = True  # for all that is known
                     break

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,6 @@ from g1_sim.waypoints import HANDS, inverse
 
 Array = NDArray[np.float64]
 
-_CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
 _STILL, _STILL_TURNING = 0.03, 0.5  # [m/s, rad/s] below which a thing is at rest
 
 
@@ -114,18 +111,12 @@ class Scene:
                 return side
         return None
 
-    def corners(self, body: str) -> Array:
-        """(n, 3) of the boxes around a body's shapes [m]."""
-        geoms = np.flatnonzero(self.model.geom_bodyid == self.model.body(body).id)
-        boxes = self.model.geom_aabb[geoms, None]
-        local = boxes[..., :3] + _CORNERS * boxes[..., 3:]
-        turns = self.data.geom_xmat[geoms].reshape(-1, 3, 3)
-        world = self.data.geom_xpos[geoms, None] + local @ turns.transpose(0, 2, 1)
-        return world.reshape(-1, 3)
-
     def underside(self, body: str) -> float:
         """Height of the lowest point of the boxes around a body's shapes [m]."""
-        return float(self.corners(body)[:, 2].min())
+        geoms = np.flatnonzero(self.model.geom_bodyid == self.model.body(body).id)
+        boxes, turns = self.model.geom_aabb[geoms], self.data.geom_xmat[geoms][:, 6:]
+        low = (turns * boxes[:, :3]).sum(axis=1) - (np.abs(turns) * boxes[:, 3:]).sum(axis=1)
+        return float((self.data.geom_xpos[geoms, 2] + low).min())
 
     def grip(self, side: Side, body: str) -> Array:
         """(4, 4) the body in the frame of the hand that holds it."""
