@@ -5,6 +5,8 @@ from pathlib import Path
 
 from g1_test_support.browser import Browser
 
+#: `g1` as a program of this Python.
+CLI = 'import sys; from g1_console.cli import main; sys.exit(main(sys.argv[1:]))'
 #: The document of viser's page within ours.
 VIEWER = "document.getElementById('view').contentDocument"
 

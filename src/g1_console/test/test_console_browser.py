@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from console_pictures import VIEWER, keep, press
+from console_pictures import CLI, VIEWER, keep, press
 from dit4dit_msgs.msg import ActionChunk
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,7 +27,6 @@ from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
 BAR = "document.getElementById('bar').innerText"
-CLI = 'import sys; from g1_console.cli import main; sys.exit(main(sys.argv[1:]))'
 
 pytestmark = pytest.mark.slow  # drawing in software takes the cores from all else
 

@@ -45,6 +45,14 @@ def test_a_thumbnail_is_the_middle_of_the_episode(catalogue: Catalogue) -> None:
     assert orange.mean() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_thumbnail_that_cannot_be_made_says_why(catalogue: Catalogue) -> None:
+    catalogue.dataset.video_path(1).write_bytes(b'nothing')
+    with pytest.raises(ValueError, match='cannot be decoded'):
+        catalogue.thumbnail(1)
+    with pytest.raises(LookupError):
+        catalogue.thumbnail(4)
+
+
 def test_cuts_go_to_rows_where_the_video_can_be_cut(catalogue: Catalogue) -> None:
     assert catalogue.cut(0, 7, 'begin').parts == ((5, 40),)
     assert catalogue.cut(0, 31, 'end').parts == ((5, 35),)

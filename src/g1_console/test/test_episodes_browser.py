@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from console_pictures import VIEWER, keep, press
+from console_pictures import CLI, VIEWER, keep, press
 from recorded_episodes import demonstrated, multiplied
 
 from g1_data import Dataset
@@ -21,7 +21,6 @@ from g1_test_support.browser import Browser
 from g1_test_support.processes import Program, python
 from g1_test_support.waiting import wait_until
 
-CLI = 'import sys; from g1_console.cli import main; sys.exit(main(sys.argv[1:]))'
 CARDS = "[...document.querySelectorAll('.card')]"
 TOLD = "document.getElementById('told').innerText"
 

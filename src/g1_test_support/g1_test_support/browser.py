@@ -115,10 +115,14 @@ class Browser:
         assert 'exceptionDetails' not in result, result['exceptionDetails']
         return result['result'].get('value')
 
+    def holds(self, expression: str) -> bool:
+        """Whether JavaScript takes the expression for true; one that cannot be told is not."""
+        return bool(self.run(f'(() => {{ try {{ return !!({expression}); }} catch {{ }} }})()'))
+
     def wait_for(self, expression: str, timeout: float = DEADLINE) -> None:
-        """Until JavaScript takes the expression for true."""
+        """Until the expression holds."""
         wait_until(
-            lambda: self.run(f'(() => {{ try {{ return !!({expression}); }} catch {{ }} }})()'),
+            lambda: self.holds(expression),
             lambda: f'{expression} in the page, which says: {self.run("document.body.innerText")}',
             timeout,
             lambda: time.sleep(0.1),

@@ -80,9 +80,15 @@ class Catalogue:
             )
 
     def thumbnail(self, index: int) -> bytes:
-        """The middle of an episode as its first camera saw it, as JPEG."""
+        """The middle of an episode as its first camera saw it, as JPEG.
+
+        LookupError, ValueError and OSError where there is no such episode, camera or picture.
+        """
         middle = self.dataset.episodes[index].length // 2
-        image = Image.fromarray(next(self.dataset.frames(index, None, middle, middle + 1)))
+        pixels = next(self.dataset.frames(index, None, middle, middle + 1), None)
+        if pixels is None:
+            raise ValueError(f'{self.dataset.video_path(index)}: has no frame {middle}')
+        image = Image.fromarray(pixels)
         image.thumbnail(_THUMBNAIL)
         out = io.BytesIO()
         image.save(out, 'JPEG', quality=_QUALITY)

@@ -149,8 +149,12 @@ class EpisodePlayer:
             self._changed.content = _words(str(error), '#e03131')
 
     def _change(self, **what: object) -> None:
-        self._catalogue.change(self._index, **what)
-        self._show_change()
+        try:
+            self._catalogue.change(self._index, **what)
+        except OSError as error:
+            self._changed.content = _words(f'not kept: {explained(error)}', '#e03131')
+        else:
+            self._show_change()
 
     def _write(self) -> None:
         def told(text: str) -> None:
