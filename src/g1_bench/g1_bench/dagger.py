@@ -21,8 +21,6 @@ from rich.markup import escape
 
 from dit4dit_policy.cli import main as policy_command
 from dit4dit_policy.training.config import TrainConfig
-from dit4dit_policy.training.rounds import round_config
-from dit4dit_policy.training.train import train
 from g1_bench.launched import DemoError, run_folder
 from g1_bench.recording_session import recorded
 from g1_data import Dataset
@@ -90,6 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _rounds(given: argparse.Namespace, config: TrainConfig, folder: Path, console: Console) -> None:
     """Raises DemoError where a step fails, KeyboardInterrupt when it is interrupted."""
+    from dit4dit_policy.training.rounds import round_config
+    from dit4dit_policy.training.train import train
+
     demonstrations = folder / 'demonstrations'
     if not demonstrations.exists():
         words = ('--episodes', str(given.demonstrations), '--out', str(demonstrations))

@@ -312,6 +312,7 @@ def test_the_task_reaches_the_operator_and_the_recorder():
         'dataset': 'runs/cans',
         'episodes_goal': 5,
         'cameras': ('head',),
+        'keep_last': 0.0,
     }
 
 

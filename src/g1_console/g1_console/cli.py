@@ -29,7 +29,7 @@ USAGE = """usage: g1 COMMAND ...
   faults                           inject every fault, time the reactions
   expert TASK                      record scripted demonstrations in simulation
   dataset                          look at, check and convert datasets
-  dataset browse DATASET           look at its episodes in the browser, judge, cut
+  dataset browse DATASET           judge and cut its episodes, in a page
   dataset replay DATASET EPISODE   play a recorded episode on a robot
 
 g1 COMMAND --help tells all about one; policies: dit4dit --help.
