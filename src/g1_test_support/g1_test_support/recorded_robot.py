@@ -110,7 +110,7 @@ class RecordedRobot(Outside):
     def _publish_image(self) -> None:
         if not self.camera:
             return
-        pixels = np.full((HEIGHT, WIDTH, 3), round(self._wave() * 500), np.uint8)
+        pixels = np.full((HEIGHT, WIDTH, 3), min(round(self._wave() * 500), 255), np.uint8)
         if self.camera == 'noise':
             pixels = np.random.default_rng().integers(0, 255, pixels.shape, np.uint8)
         message = Image(height=HEIGHT, width=WIDTH, step=WIDTH * 3, encoding='rgb8')
