@@ -107,7 +107,7 @@ def _rounds(given: argparse.Namespace, config: TrainConfig, folder: Path, consol
                 'task': given.task,
                 'seed': str(_SEEDS + 1000 * number),
                 'takeover': 'true',
-                'checkpoint': str(checkpoint),
+                'checkpoint': checkpoint,
                 'episodes': str(given.episodes),
             }
             session = recorded('policy.launch.py', settings, round_folder, console)

@@ -29,7 +29,7 @@ from rich.progress import track
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters
 from g1_bench.demo_session import Session, demo_node
 from g1_bench.demo_tables import run_table, success_table
-from g1_bench.launched import DemoError, launched, run_folder
+from g1_bench.launched import DemoError, launched, run_folder, take_domain
 from g1_bench.report import report
 from g1_bench.run_plots import (
     FPS,
@@ -42,7 +42,6 @@ from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
 from g1_ros.config import config_path
-from g1_ros.middleware import environment, free_domain
 from g1_ros.parameters import load
 from g1_sim.rendering import check_rendering
 from g1_sim.replay import render
@@ -138,8 +137,7 @@ def _run(
     outside: bool,
 ) -> dict[str, Any]:
     task, seed = str(values['task']), int(str(values['seed']))
-    os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
-    os.environ.update(environment(values))
+    take_domain(values)
     console.print(
         f'{task} for {seconds:g} s at most, seed {seed}; to look in from another shell: '
         f'export ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}',

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+
+from g1_ros.middleware import environment, free_domain
 
 _STOP_SECONDS = 10.0
 
@@ -50,6 +53,15 @@ def launched(words: list[str], log: Path) -> Iterator[Callable[[], None]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def take_domain(values: Mapping[str, object]) -> None:
+    """This process and those it starts speak as such a system, in a domain of their own.
+
+    Unless ROS_DOMAIN_ID names one.
+    """
+    os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
+    os.environ.update(environment(values))
 
 
 def run_folder(out: Path, name: str) -> Path:

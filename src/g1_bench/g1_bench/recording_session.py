@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from g1_bench.launched import DemoError, launched
+from g1_bench.launched import DemoError, launched, take_domain
 from g1_bringup.arguments import check
 from g1_bringup.systems import find
 from g1_console.computer import shipped_checkpoint
@@ -22,7 +21,6 @@ from g1_console.listening import Listener, operator_node
 from g1_console.recording_panel import cue, panel
 from g1_console.services import command
 from g1_console.snapshot import Snapshot
-from g1_ros.middleware import environment, free_domain
 
 _READY_SECONDS = 180.0  # until the first episode is recorded, on a slow machine
 _EPISODE_SECONDS = 120.0  # until the next one has ended
@@ -106,8 +104,7 @@ def recorded(
     """
     settings = {**settings, 'device': 'scripted', 'dataset': str((folder / 'dataset').resolve())}
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
-    os.environ.update(environment(check(find(file), settings)))
+    take_domain(check(find(file), settings))
     words = [f'{name}:={value}' for name, value in settings.items()]
     with launched([file, *words], folder / 'log.txt') as alive:
         session = _watch(alive, console, on_purpose)

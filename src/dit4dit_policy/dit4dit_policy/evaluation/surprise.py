@@ -106,13 +106,14 @@ def main(arguments: argparse.Namespace) -> int:
     for name in list(worlds)[1:]:
         console.print(_table(name, [row for row in rows if row.world == name]))
     best = arguments.signal or _best(rows)
-    limits = limits_of(followed(signals[best], known), share)
+    judged = followed(signals[best], second)
+    limits = limits_of([*followed(signals[best], first), *judged], share)
     out = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-surprise'
     out.mkdir(parents=True, exist_ok=True)
     sentences = {processor.tasks.get(task, task): limit for task, limit in limits.items()}
     replace(signals[best], limits=sentences).save(out / FILE)
     (out / 'report.json').write_text(json.dumps([asdict(row) for row in rows], indent=1) + '\n')
-    _draw(best, followed(signals[best], worlds['usual worlds']), limits, out / 'surprise.png')
+    _draw(best, judged, limits, out / 'surprise.png')
     for task, limit in limits.items():
         console.print(
             f'{task}: {best} above {limit.value:.3g} warns; in {limit.successes} successes it '

@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future, ImaginingPolicy, Observation
+from dit4dit_policy.inference.chunk_policy import (
+    IMAGINATION_STEPS,
+    ChunkPolicy,
+    Future,
+    Observation,
+    imagining,
+)
 
 Array = NDArray[np.floating[Any]]
 
 _EVERY = 2  # chunks between two imaginations: a robot has time for no more
-_STEPS = 4  # of denoising, as in policy_node
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,7 @@ class TraceRecorder:
 
     def __init__(self, policy: ChunkPolicy) -> None:
         self._policy = policy
-        self._imagining: ImaginingPolicy | None = None
-        if getattr(policy, 'imagines', False):
-            self._imagining = policy  # type: ignore[assignment]
+        self._imagining = imagining(policy)
         self._rows: list[tuple[float, Any, Any, Any]] = []
         self._imagined: list[tuple[Any, float, float]] = []
 
@@ -77,7 +80,7 @@ class TraceRecorder:
         if policy:
             seen = policy.encoding
             if len(self._rows) % _EVERY == 0:
-                future = list(policy.imagination(observation, _STEPS))[-1]
+                future = list(policy.imagination(observation, IMAGINATION_STEPS))[-1]
                 assert isinstance(future, Future)
                 stamp = observation.stamp
                 self._imagined.append((future.encoding, stamp, stamp + future.ahead))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class ChunkPolicy(Protocol):
         """
 
 
+#: Of denoising, in which a robot's policy imagines, and in which limits of it are set.
+IMAGINATION_STEPS = 4
+
+
 class ImaginingPolicy(ChunkPolicy, Protocol):
     """A policy that may also show what it expects to see."""
 
@@ -94,3 +98,8 @@ class ImaginingPolicy(ChunkPolicy, Protocol):
 
     def imagination(self, observation: Observation, steps: int) -> Iterator[Future | None]:
         """Works in pieces, each a call of `next`: None after each but the last, the picture."""
+
+
+def imagining(policy: ChunkPolicy) -> ImaginingPolicy | None:
+    """The same policy, if it imagines."""
+    return cast(ImaginingPolicy, policy) if getattr(policy, 'imagines', False) else None

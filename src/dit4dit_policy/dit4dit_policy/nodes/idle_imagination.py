@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future, ImaginingPolicy
+from dit4dit_policy.inference.chunk_policy import (
+    IMAGINATION_STEPS,
+    ChunkPolicy,
+    Future,
+    ImaginingPolicy,
+    imagining,
+)
 from dit4dit_policy.nodes.inference_thread import Seen
 
-_STEPS = 4  # of denoising
 _ROOM = 1.5  # times the longest piece lately, in which the next is expected to be done
 _FORGOTTEN = 0.98  # of the longest piece, with each: one that was kept from its turn is no measure
 _TRIED_AGAIN = 0.995  # of the longest piece, with each gap that was too short for it
@@ -34,9 +39,7 @@ class IdleImagination:
         deliver: takes each picture, with what it was made of.
         failed: told what it ended with; chunks go on without.
         """
-        self._policy: ImaginingPolicy | None = None
-        if getattr(policy, 'imagines', False):
-            self._policy = policy  # type: ignore[assignment]
+        self._policy = imagining(policy)
         self._wanted, self._deliver, self._failed = wanted, deliver, failed
         self._seen: Seen | None = None
         self._under_way: Iterator[Future | None] | None = None
@@ -59,7 +62,7 @@ class IdleImagination:
         while (began := time.monotonic()) + _ROOM * self._piece < until:
             if self._under_way is None:
                 self._seen = newest
-                self._under_way = policy.imagination(newest.observation, _STEPS)
+                self._under_way = policy.imagination(newest.observation, IMAGINATION_STEPS)
             assert self._seen is not None
             future = next(self._under_way)
             self._piece = max(time.monotonic() - began, _FORGOTTEN * self._piece)

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future, imagining
 from dit4dit_policy.inference.shipped import described
 from dit4dit_policy.inference.surprise import Instant
 from dit4dit_policy.nodes.idle_imagination import IdleImagination
@@ -204,8 +204,8 @@ class PolicyNode(LifecycleNode):
             self._send(task_run, chunk, policy)
         seen = chunk.seen.observation
         moment = Instant(seen.stamp, seen.state, chunk.targets)
-        if watch.imagines:
-            moment = replace(moment, encoding=policy.encoding)  # type: ignore[attr-defined]
+        if watch.imagines and (imagines := imagining(policy)):
+            moment = replace(moment, encoding=imagines.encoding)
         watch.take(moment, task_run.instruction, inputs.chunks_are_executed())
 
     def _send(self, task_run: TaskRun, chunk: Inferred, policy: ChunkPolicy) -> None:

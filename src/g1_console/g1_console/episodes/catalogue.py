@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Catalogue:
                 'index': episode.index,
                 'task': episode.task,
                 'length': round(episode.length / self.dataset.fps, 2),
-                'health': _fault(episode.health or {}),
+                'health': fault_of(episode.health or {}),
                 'outcome': str((episode.health or {}).get('outcome') or ''),
                 'flag': str((episode.health or {}).get('flag') or ''),
             }
@@ -156,6 +156,6 @@ def _halves(part: tuple[int, int], at: int) -> list[tuple[int, int]]:
     return [(first, at), (at, stop)] if first < at < stop else [part]
 
 
-def _fault(health: Any) -> str:
+def fault_of(health: Mapping[str, Any]) -> str:
     """What was wrong with the recording; '' where nothing was, or nobody looked."""
     return '' if health.get('healthy', True) else str(health.get('text') or 'unhealthy')

@@ -13,7 +13,7 @@ import numpy as np
 import pinocchio
 import viser
 
-from g1_console.episodes.catalogue import Catalogue
+from g1_console.episodes.catalogue import Catalogue, fault_of
 from g1_console.episodes.opened import OpenedEpisode
 from g1_console.web.joint_plots import episode_plots_html
 from g1_console.web.meshes import joint_meshes
@@ -259,11 +259,10 @@ class EpisodePlayer:
 
 
 def _about(index: int, count: int, rows: int, health: dict[str, object]) -> str:
-    fault = '' if health.get('healthy', True) else str(health.get('text') or 'unhealthy')
     return _words(
         f'<b>episode {index}</b> of {count} · {rows} rows · '
         f'outcome {escape(str(health.get("outcome") or "unsaid"))}'
-        f'<br><span style="color:#e03131">{escape(fault)}</span>'
+        f'<br><span style="color:#e03131">{escape(fault_of(health))}</span>'
     )
 
 
