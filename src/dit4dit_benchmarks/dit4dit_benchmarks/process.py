@@ -47,7 +47,8 @@ class SimulatorProcess:
         env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
         self._process = subprocess.Popen(
             [str(python), '-m', module, str(theirs.fileno())],
-            env={'MUJOCO_GL': 'egl', **env},
+            # Unbuffered, or its last words come after its traceback, or not at all.
+            env={'MUJOCO_GL': 'egl', **env, 'PYTHONUNBUFFERED': '1'},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self._printed,
