@@ -16,6 +16,8 @@ def test_a_pause_leaves_no_gap_and_no_motion_in_the_episode(
 ) -> None:
     robot.record(10)
     robot.freeze(True)
+    moved = robot.said.frames
+    robot.wait_for(lambda: robot.said.frames >= moved + 10, 'rows of arms that rest')
     assert robot.call('recorder/pause').success
     robot.wait_for(lambda: robot.said.state == EpisodeStatus.PAUSED, 'the pause')
     frames = robot.said.frames
@@ -64,6 +66,7 @@ def test_the_last_seconds_are_kept_also_when_the_camera_has_just_died(
     with recorder_node(tmp_path, keep_last=2.0) as recorder:
         words = 'recorder/keep saves the last 2 s'
         robot.wait_for(lambda: words in robot.said.text, words)
+        robot.wait_for(lambda: robot.showed_evenly(2.5), 'even pictures')
         answer = robot.call('recorder/keep')
         assert answer.success and answer.message == 'kept the last 20 frames as episode 0'
         robot.wait_for(lambda: words in robot.said.text, f'again: {words}')

@@ -1,5 +1,6 @@
 """The recorder's end of tests: a robot whose every source it can hear, and its process."""
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class RecordedRobot(Outside):
         self.unplugged: set[str] = set()
         self.away = 0.0
         self._frozen: float | None = None
+        self._shown: deque[float] = deque(maxlen=300)  # when it took pictures [s]
         super().__init__('robot')
         self.status: EpisodeStatus | None = None
         self._images = {
@@ -98,6 +100,11 @@ class RecordedRobot(Outside):
     def _take(self, message: EpisodeStatus) -> None:
         self.status = message
 
+    def showed_evenly(self, seconds: float) -> bool:
+        """Whether no two pictures were 50 ms apart for so long: a busy computer delays them."""
+        shown = np.array([taken for taken in list(self._shown) if taken > self.now() - seconds])
+        return len(shown) > 2 and bool(np.diff([self.now() - seconds, *shown]).max() < 0.05)
+
     def freeze(self, frozen: bool) -> None:
         """Whether the wave stands still, as when the arms hold."""
         self._frozen = self._wave() if frozen else None
@@ -116,6 +123,7 @@ class RecordedRobot(Outside):
         message = Image(height=HEIGHT, width=WIDTH, step=WIDTH * 3, encoding='rgb8')
         message.header.stamp = self.node.get_clock().now().to_msg()
         message.data = pixels.tobytes()
+        self._shown.append(self.now())
         for camera, publisher in self._images.items():
             if camera not in self.unplugged:
                 publisher.publish(message)
