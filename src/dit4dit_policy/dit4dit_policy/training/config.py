@@ -41,21 +41,21 @@ class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
     datasets: folders of LeRobot v2.1 datasets, each with the share it has in what is trained on.
-    evaluation_worlds: also such as show a variant, which nobody trains on unasked.
-    model: entries of the preset to change, as {'backbone.feature_layer': 2}.
-    output: gets `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on
-    from. embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the
-    model sees, side by side in this order; by default those of the checkpoint it starts from, else
-    the embodiment's. tasks: name to instruction of those that may be in the datasets, or a YAML
-    file of these; by default the datasets name them. init_from: where to start: a checkpoint (its
-    folder, or the name of a shipped one), whose model is kept but for what `preset`, embodiment and
-    cameras give other dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its
-    first); or '', new weights behind an autoencoder trained on the datasets, or that of the
-    checkpoint `autoencoder_from`. recompute_bounds:
-    normalise by the datasets' bounds also where the checkpoint has some. mode: which losses train.
-    augment: 'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a
-    GPU's memory or on disk, and changes and encodes them anew for each example, which asks for a
-    small autoencoder. rounds: of corrections, after the training.
+    evaluation_worlds: also such as show a variant, which nobody trains on unasked. model: entries
+    of the preset to change, as {'backbone.feature_layer': 2}. output: gets `checkpoint/`,
+    `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from. embodiment: the robot of
+    the datasets, a name or a YAML file. cameras: whose pictures the model sees, side by side in
+    this order; by default those of the checkpoint it starts from, where the embodiment has them,
+    else the embodiment's. tasks: name to instruction of those that may be in the datasets, or a
+    YAML file of these; by default the datasets name them. init_from: where to start: a checkpoint
+    (its folder, or the name of a shipped one), whose model is kept but for what `preset`,
+    embodiment and cameras give other dimensions (the paper's second stage); a folder of
+    Cosmos-Predict2.5-2B (its first); or '', new weights behind an autoencoder trained on the
+    datasets, or that of the checkpoint `autoencoder_from`. recompute_bounds: normalise by the
+    datasets' bounds also where the checkpoint has some. mode: which losses train. augment:
+    'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a GPU's
+    memory or on disk, and changes and encodes them anew for each example, which asks for a small
+    autoencoder. rounds: of corrections, after the training.
     """
 
     preset: str

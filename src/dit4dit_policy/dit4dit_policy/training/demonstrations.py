@@ -84,8 +84,8 @@ class Demonstrations:
         for index, source in enumerate(sources):
             stride = _stride(source, embodiment.step)
             places = {
-                'state': _places(source, 'state', source.state_names, embodiment.state_names),
-                'action': _places(source, 'action', source.action_names, embodiment.action_names),
+                'state': _places(source, 'state', embodiment),
+                'action': _places(source, 'action', embodiment),
             }
             for camera in embodiment.cameras.values():
                 _check_rate(source, camera)  # before anything is read
@@ -261,19 +261,35 @@ def _ends(taught: NDArray[np.bool_]) -> NDArray[np.int64]:
     return ends[np.searchsorted(ends, np.arange(len(taught)))]
 
 
-def _places(
-    source: Dataset, kind: str, there: tuple[str, ...], names: tuple[str, ...]
-) -> list[int | None]:
-    """Where the dataset has each of `names`; None where it has not.
+def _places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | None]:
+    """Where the dataset has each number of the embodiment's; None where it has not.
 
-    ValueError where it has numbers that the embodiment has not.
+    Found by their names; where it has none of these, as GR00T's sets call theirs motor_0 and so on,
+    by the parts of its modality.json that are called as the groups. ValueError where it has other
+    numbers than the embodiment, or a group's part is of another size.
     """
-    if unknown := [name for name in there if name not in names]:
+    if kind == 'state':
+        vector, names = source.schema.state, embodiment.state_names
+        groups = embodiment.state_slices()
+    else:
+        vector, names = source.schema.action, embodiment.action_names
+        groups = embodiment.action_slices()
+    if not set(names) & set(vector.names) and set(groups) <= set(vector.parts):
+        parts = [vector.parts[name] for name in groups]
+        for (name, place), (start, end) in zip(groups.items(), parts, strict=True):
+            if end - start != place.stop - place.start:
+                raise ValueError(
+                    f'{source.root}/meta/modality.json: {kind}: {name}: expected the '
+                    f"{place.stop - place.start} numbers of the embodiment's group, "
+                    f'got {end - start}'
+                )
+        return [k for start, end in parts for k in range(start, end)]
+    if unknown := [name for name in vector.names if name not in names]:
         raise ValueError(
             f'{source.root}: its {kind} has {", ".join(unknown)}, which the embodiment has not; '
             'name the one of its robot in `embodiment`'
         )
-    return [there.index(name) if name in there else None for name in names]
+    return [vector.names.index(n) if n in vector.names else None for n in names]
 
 
 def _arranged(rows: NDArray[Any], places: list[int | None]) -> NDArray[np.float64]:

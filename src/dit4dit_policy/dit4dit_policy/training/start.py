@@ -141,8 +141,8 @@ def _earlier(config: TrainConfig) -> tuple[Path | None, Processor | None]:
 def _robot(config: TrainConfig, earlier: Processor | None) -> Embodiment:
     """The embodiment with the cameras that are used; its groups as the checkpoint has them."""
     robot = load_embodiment(config.embodiment)
-    cameras = config.cameras or (earlier.cameras if earlier else robot.model_cameras)
-    robot = seen_by(robot, cameras)
+    kept = earlier.cameras if earlier and set(earlier.cameras) <= set(robot.cameras) else ()
+    robot = seen_by(robot, config.cameras or kept or robot.model_cameras)
     if earlier is None:
         return encoded_for(changed(preset(config.preset), config.model), robot)
     same = (earlier.state_names, earlier.action_names) == (robot.state_names, robot.action_names)
