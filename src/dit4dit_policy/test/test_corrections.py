@@ -41,6 +41,9 @@ class ToyEnvironment:
             raise TeacherLostError('it is too heavy')
         return ToyTeacher(self._time, self._a)
 
+    def mistaken(self, rng):
+        return Sinking(self._a)
+
     def reset(self, task, seed, variant=''):
         self._task, self._time, self._a = task, 0.0, 2.0 if task == 'wave' else 0.0
         return self._seen()
@@ -76,6 +79,18 @@ class ToyTeacher:
 
     def __call__(self, observation):
         return np.stack([self.target(observation.stamp + k * 0.1) for k in range(4)])
+
+
+class Sinking(ToyTeacher):
+    """Lowers it for two seconds."""
+
+    end = 2.0
+
+    def __init__(self, a):
+        super().__init__(0.0, a)
+
+    def target(self, stamp):
+        return np.array([self._a - stamp])
 
 
 class StillPolicy:
@@ -122,6 +137,19 @@ def test_the_expert_takes_over_and_only_what_it_does_is_taught(tmp_path):
     np.testing.assert_array_equal(read.taught[: len(taught)], taught)
     with pytest.raises(SystemExit):
         main([*words])
+
+
+def test_where_there_is_no_policy_an_expert_that_is_mistaken_drives(tmp_path):
+    words = ['correct', '--env', f'{__name__}:ToyEnvironment', '--task', 'reach']
+    words += ['--policy', 'mistaken', '--episodes', '4', '--workers', '1']
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 0
+    outcomes = [json.loads(line) for line in (tmp_path / 'out/attempts.jsonl').open()]
+    assert [line['outcome'] for line in outcomes] == ['corrected'] * 4
+    assert all(0.5 <= line['taken_over'] <= 4.2 for line in outcomes)
+    rows = Dataset(tmp_path / 'out/reach').read_episode(0)
+    taught = rows[CONTROL_KEY][:, 0] > 0
+    assert (np.diff(rows['action'][~taught][1:, 0]) < 0.0).all()
+    assert (np.diff(rows['action'][taught][:, 0]) > 0.0).all()
 
 
 def test_it_goes_on_where_it_was_interrupted_and_overwrites_nothing(tmp_path, capsys):

@@ -12,6 +12,7 @@ from dit4dit_policy.evaluation.environment import Step, Teacher, TeacherLostErro
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.safety import Mode
 from g1_description import Embodiment, load_robot
+from g1_sim.mistaken import Mistaken, astray
 from g1_sim.planner import NoWayError, Planner
 from g1_sim.rendering import check_rendering
 from g1_sim.rollout import Rollout
@@ -19,6 +20,7 @@ from g1_sim.simulation import Simulation
 from g1_sim.take_over import TakeOver
 from g1_sim.tasks import load_task, simulated_tasks
 
+_TRIES = 4  # of being mistaken in a way that leads anywhere
 _WATCHED_LIMIT = 120.0  # [s] of an attempt in which the expert may take over
 
 
@@ -119,6 +121,21 @@ class G1Environment:
         except NoWayError as error:
             raise TeacherLostError(str(error)) from None
         return TakeOver(motion, rollout.time)
+
+    def mistaken(self, rng: np.random.Generator) -> Teacher:
+        """An expert that does wrong what policies do wrong. TeacherLostError where none would."""
+        assert self._simulation is not None
+        assert self._rollout is not None
+        for left in reversed(range(_TRIES)):
+            try:
+                with astray(self._simulation, rng):
+                    motion = self.expert()
+            except TeacherLostError:
+                if not left:
+                    raise
+            else:
+                return Mistaken(motion, self._rollout.time, rng)
+        raise AssertionError
 
     def _look(self) -> None:
         """Keeps the furthest stage; only an attempt that ends in success has reached the last."""

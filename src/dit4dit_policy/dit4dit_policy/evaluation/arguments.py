@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def add_attempt_arguments(
-    parser: argparse.ArgumentParser, seed_start: int | None, seeds: str, task_needed: bool = True
+    parser: argparse.ArgumentParser,
+    seed_start: int | None,
+    seeds: str,
+    task_needed: bool = True,
+    others: str = '',
 ) -> None:
     """Who attempts what, where and how often.
 
     seed_start: default of --seed-start; None where the environment says this and the latency, see
-    `fill_in`. seeds: what else its help says of it. task_needed: whether --task has to be given.
+    `fill_in`. seeds, others: what else the help says of it, and of --policy. task_needed: whether
+    --task has to be given.
     """
     latency = Conduct().latency
     parser.add_argument(
@@ -33,8 +38,8 @@ def add_attempt_arguments(
     )  # fmt: skip
     parser.add_argument(
         '--policy', default='dit4dit', metavar='NAME',
-        help='who: a name in the entry-point group dit4dit.policies, or module:attribute '
-        '(default: dit4dit)',
+        help='who: a name in the entry-point group dit4dit.policies, or module:attribute'
+        f'{others} (default: dit4dit)',
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',

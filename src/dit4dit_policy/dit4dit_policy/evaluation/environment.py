@@ -119,3 +119,8 @@ class TeachingEnvironment(Environment, Protocol):
 
     def expert(self) -> Teacher:
         """An expert that goes on from the present state. TeacherLostError where it knows no way."""
+
+    def mistaken(self, rng: np.random.Generator) -> Teacher:
+        """An expert that errs as policies do, from the beginning of an attempt, for `expert` to
+        mend. TeacherLostError where it knows no way. Needed for `dit4dit correct --policy mistaken`
+        alone."""

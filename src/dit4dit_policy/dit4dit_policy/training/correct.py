@@ -33,7 +33,10 @@ _JOURNAL = 'attempts.jsonl'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit correct`."""
-    add_attempt_arguments(parser, 100_000, '; evaluation begins at 10000')
+    add_attempt_arguments(
+        parser, 100_000, '; evaluation begins at 10000',
+        others='; mistaken: no policy, but the expert, wrong about where things are',
+    )  # fmt: skip
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR',
         help='gets a LeRobot v2.1 dataset for each task; goes on there where it was interrupted',
@@ -79,13 +82,14 @@ def collect(collection: Collection) -> list[Path]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
+    from dit4dit_policy.training.corrections import MISTAKEN
 
     environment = make_environment(collection.env, (), collection.latency)
     tasks = tasks_of(collection.task, environment)
     checkpoint = checkpoint_for(collection.checkpoint, collection.policy, tasks)
     collection = replace(collection, checkpoint=checkpoint)
-    # A bad one is told here, once.
-    load_policy(collection.policy, collection.checkpoint, environment)
+    if collection.policy != MISTAKEN:  # a bad one is told here, once
+        load_policy(collection.policy, collection.checkpoint, environment)
     environment.close()
     seeds = range(collection.seed_start, collection.seed_start + collection.episodes)
     attempts = [Attempt(task, seed) for task in tasks for seed in seeds]

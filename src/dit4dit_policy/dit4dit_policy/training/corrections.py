@@ -1,5 +1,6 @@
 """Corrections: a policy drives, an expert takes over and shows how it goes on from there.
 
+Where there is no policy yet, an expert that is mistaken drives: it is quick, and errs alike.
 The whole attempt is recorded; what the expert did is learnt from it (Ross et al., A Reduction of
 Imitation Learning and Structured Prediction to No-Regret Online Learning, 2011).
 """
@@ -24,11 +25,19 @@ from g1_data import DatasetWriter, Extra, Schema
 from g1_description import Embodiment
 from g1_description.control_source import CONTROL_KEY, ControlSource
 
+#: What `policy` is where an expert that is mistaken drives.
+MISTAKEN = 'mistaken'
 #: (H, W) of recorded pictures.
 SIZE = (240, 320)
 _EARLY = (1.0, 6.0)  # [s] the policy drives at least and at most, in most attempts;
 _LATE = 0.25  # in this share of them until it stands still, or for
 _LATEST = 25.0  # [s]: long after it would have been done, as after a grasp that missed
+_MISTAKEN = (
+    0.25,
+    1.0,
+)  # of its motion's time for which a mistaken expert drives, in most attempts;
+_DONE_WRONG = 0.4  # in this share of them to its end, and up to
+_AFTER = 2.0  # [s] longer
 _STALL = 2.0  # [s] without a motion are a stall: the expert takes over,
 _MOVED = 0.02  # [rad, m] and this is a motion
 _PLANS = 3  # of the expert, each from what the one before has left
@@ -67,30 +76,37 @@ class Corrector:
 
     def __init__(self, env: str, policy: str, checkpoint: str, latency: float) -> None:
         bare = make_environment(env, (), latency)
-        self._policy: ChunkPolicy = load_policy(policy, checkpoint, bare)
+        self._policy = None if policy == MISTAKEN else load_policy(policy, checkpoint, bare)
+        self._cameras = self._policy.cameras if self._policy else bare.embodiment.model_cameras
         bare.close()
-        environment: Any = make_environment(env, self._policy.cameras, latency)
-        if not (hasattr(environment, 'watch') and hasattr(environment, 'expert')):
-            raise ValueError(f'{env}: expected an environment with an expert, this one has none')
+        environment: Any = make_environment(env, self._cameras, latency)
+        needed = ('watch', 'expert') + (() if self._policy else ('mistaken',))
+        if missing := [name for name in needed if not hasattr(environment, name)]:
+            raise ValueError(
+                f'{env}: expected an environment with an expert, this one has no {missing[0]}'
+            )
         self._environment: TeachingEnvironment = environment
         self._environment.watch(self._record, SIZE)
         self._rows: list[_Row] = []
-        self._driver: Teacher | _Driver = _Driver(self._policy)
+        self._driver: Teacher | _Driver | None = None
         self._plan = 0
 
     @property
     def schema(self) -> Schema:
         """Of the dataset that `correct` writes."""
-        return schema_for(self._environment.embodiment, self._policy.cameras)
+        return schema_for(self._environment.embodiment, self._cameras)
 
     def correct(self, attempt: Attempt, writer: DatasetWriter) -> Correction:
         """One attempt; it is written where the expert has brought it to its end."""
         rng = np.random.default_rng((attempt.seed, 3))
-        until = _LATEST if rng.uniform() < _LATE else rng.uniform(*_EARLY)
-        self._rows, self._plan, self._driver = [], 0, _Driver(self._policy)
+        self._rows, self._plan, self._driver = [], 0, None
         observation = self._environment.reset(attempt.task, attempt.seed, attempt.variant)
         if not self._rows:
             self._record(observation)
+        try:
+            until = self._drive(rng)
+        except TeacherLostError as error:
+            return Correction(attempt, 'lost', text=str(error))
         while observation.stamp < until and not self._stalled():
             step = self._step(observation)
             if step.done:
@@ -106,12 +122,23 @@ class Corrector:
             self._write(writer, observation.instruction)
         return Correction(attempt, 'corrected' if success else 'failed', begun)
 
+    def _drive(self, rng: np.random.Generator) -> float:
+        """Lets a policy drive, or a mistaken expert; until when it may [s]."""
+        if self._policy:
+            self._driver = _Driver(self._policy)
+            return _LATEST if rng.uniform() < _LATE else rng.uniform(*_EARLY)
+        self._driver = motion = self._environment.mistaken(rng)
+        if rng.uniform() < _DONE_WRONG:
+            return motion.end + rng.uniform(0.0, _AFTER)
+        return motion.end * rng.uniform(*_MISTAKEN)
+
     def _finish(self, observation: Observation) -> bool:
         """Plans of the expert until one succeeds; whether one does."""
         for plan in range(1, _PLANS + 1):
-            self._driver, self._plan = self._environment.expert(), plan
+            expert = self._environment.expert()
+            self._driver, self._plan = expert, plan
             self._rows[-1].plan = plan
-            while observation.stamp < self._driver.end + _REST:
+            while observation.stamp < expert.end + _REST:
                 step = self._step(observation)
                 if step.done:
                     return step.success
@@ -119,12 +146,15 @@ class Corrector:
         return False
 
     def _step(self, observation: Observation) -> Step:
+        assert self._driver is not None
         chunk, row = self._driver(observation), self._rows[-1]
         row.target = self._driver.target(row.seen.stamp)  # it was seen before the chunk was made
         return self._environment.step(chunk)
 
     def _record(self, seen: Observation) -> None:
-        self._rows.append(_Row(seen, self._driver.target(seen.stamp), self._plan))
+        nothing = np.zeros(len(self._environment.embodiment.action_names))
+        target = self._driver.target(seen.stamp) if self._driver else nothing
+        self._rows.append(_Row(seen, target, self._plan))
 
     def _stalled(self) -> bool:
         now = self._rows[-1].seen.stamp
