@@ -1,5 +1,7 @@
 """`g1 bench`: its command line, and what its parts make of their measurements."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,11 @@ def test_the_delay_at_which_hands_follow_and_what_is_left_then():
 
 def swinging(times):
     return 0.05 * np.sin(2.5 * times) + 0.01 * np.sin(9.0 * times)
+
+
+@pytest.mark.slow
+def test_a_server_is_measured_with_one_client_and_with_four(tmp_path):
+    assert main(['server', '--seconds', '6', '--out', str(tmp_path)]) == 0
+    measured = json.loads((tmp_path / 'server.json').read_text())['infer_ms']
+    assert list(measured) == ['in process', 'one client', 'four clients']
+    assert all(values['count'] > 5 for values in measured.values())

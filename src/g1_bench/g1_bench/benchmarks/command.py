@@ -20,7 +20,7 @@ from g1_ros.middleware import environment, free_domain
 
 #: Each a module here: SECONDS it measures for, `measure(seconds)` for its numbers, fit for JSON,
 #: and `table(numbers)`.
-PARTS = ('control', 'teleop', 'takeover', 'imagination', 'recording', 'soak')
+PARTS = ('control', 'teleop', 'takeover', 'imagination', 'recording', 'server', 'soak')
 DEFAULT_PARTS = ('control', 'teleop')
 
 
