@@ -22,8 +22,8 @@ from g1_test_support.waiting import DEADLINE, wait_until
 
 @pytest.fixture(scope='module')
 def process(outside):
-    """One node for all tests of this module, idle: no task given."""
-    process = start()
+    """One node for all tests of this module, idle: it waits to be asked for its task."""
+    process = start('task:=arrange_flower', 'run:=false')
     assert outside.run_task.wait_for_server(timeout_sec=DEADLINE)
     wait_until(lambda: outside.statuses, 'the first status')
     yield process

@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +25,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-from dit4dit_policy.nodes.policy_parameters import PolicyParameters
 from g1_bench.demo_session import Session, demo_node
 from g1_bench.demo_tables import run_table, success_table
 from g1_bench.launched import DemoError, launched, run_folder, take_domain
@@ -41,8 +39,6 @@ from g1_bench.run_plots import (
 from g1_bringup.arguments import check
 from g1_bringup.system import Value
 from g1_bringup.systems import find
-from g1_ros.config import config_path
-from g1_ros.parameters import load
 from g1_sim.rendering import check_rendering
 from g1_sim.replay import render
 from g1_sim.tasks import load_task
@@ -121,13 +117,6 @@ def _demo(
         return _run(folder, Path(scratch), values, seconds, console, outside)
 
 
-def _checkpoint(task: str) -> list[str]:
-    """As a launch argument: policy_node is not told the task before it has loaded a policy."""
-    given = replace(load(PolicyParameters, config_path('policy.yaml')), task=task)
-    is_ours = given.policy == 'dit4dit' and not given.server
-    return [f'checkpoint:={given.source}'] if is_ours else []
-
-
 def _run(
     folder: Path,
     scratch: Path,
@@ -145,7 +134,6 @@ def _run(
     )
     log, images = scratch / 'simulation.npz', scratch / 'images.cdr'
     words = ['policy.launch.py', f'task:={task}', f'seed:={seed}', f'sim_log:={log.resolve()}']
-    words += _checkpoint(task)
     with (
         launched([*words, 'run:=false'], folder / 'log.txt') as alive,
         demo_node() as node,

@@ -279,6 +279,7 @@ def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
     nodes, _, values = started('policy', task='pick_and_place')
     assert parameters(nodes['policy_node'], values) == {
         'task': 'pick_and_place',
+        'run': True,
         'cameras': ('head',),
     }
     assert parameters(nodes['sim_node'], values) == {
@@ -287,8 +288,10 @@ def test_the_task_reaches_the_policy_at_once_or_with_a_goal():
         'cameras': ('head',),
     }
     folder = str(checkpoint_folder())
-    nodes, _, values = started('policy', run='false', checkpoint=folder)
+    nodes, _, values = started('policy', task='move_spoon', run='false', checkpoint=folder)
     assert parameters(nodes['policy_node'], values) == {
+        'task': 'move_spoon',
+        'run': False,
         'checkpoint': folder,
         'cameras': ('head',),
     }

@@ -133,7 +133,7 @@ class PolicyNode(LifecycleNode):
         self._inputs = inputs
         inputs.open(self._thread.image_came)
         self._thread.start()
-        if task := given.task:
+        if given.run and (task := given.task):
             self._start(TaskRun(task, self._instruction_of(task)))
         return super().on_activate(state)
 

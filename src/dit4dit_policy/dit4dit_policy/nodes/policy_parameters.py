@@ -21,6 +21,11 @@ class PolicyParameters:
         'active; empty: wait for RunTask. Where a simulated scene has a sentence of its own, that '
         "takes the place of the task's.",
     )
+    run: bool = parameter(
+        True,
+        description='Infer for `task` once active; false: wait for RunTask, `task` only says which '
+        'shipped checkpoint is meant.',
+    )
     policy: str = parameter(
         'dit4dit',
         description='What makes the chunks: dit4dit, remote (a policy server), another name in the '

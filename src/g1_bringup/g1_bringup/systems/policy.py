@@ -46,7 +46,8 @@ _POLICY_NODE = Node(
     'policy_node',
     config=('policy.yaml',),
     parameters=(
-        ('task', Given('task', when=(('run', 'true'),))),
+        ('task', Given('task')),
+        ('run', Given('run')),
         ('policy', Given('policy')),
         ('checkpoint', Given('checkpoint')),
         ('server', Given('server')),
