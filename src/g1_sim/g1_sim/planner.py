@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _ITERATIONS = 30  # of inverse kinematics: nine in ten goals within reach take 16 or fewer
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at
-_LOOKED_AT, _TRIED, _TOUCHED = 20000, 500, 60  # alternatives of a task, at most
+_LOOKED_AT, _TRIED, _TOUCHED = 30000, 1000, 60  # alternatives of a task, at most
 
 _CLOSED = 0.024  # [m a finger] and less: around something
 _BRUSHED = 0.010  # [m] that hands get into things where there is no way around them
@@ -181,17 +181,18 @@ class Planner:
         start, velocity = scene.posture, scene.velocity
         opened = [Waypoint(None, OPEN, 0.4, hand=hand) for hand in HANDS]
         home = [Waypoint(grasps.home(hand), OPEN, 1.6, hand=hand) for hand in HANDS]
-        back = [Waypoint(withdrawn(scene.hand(h), 0.09), OPEN, 1.5, True, h) for h in HANDS]
+        far, near = (
+            [Waypoint(withdrawn(scene.hand(h), back), OPEN, 1.5, True, h) for h in HANDS]
+            for back in (0.09, 0.04)
+        )
         up = [Waypoint(moved(scene.hand(h), up=0.10), OPEN, 0.8, True, h) for h in HANDS]
         clear = [step for hand in HANDS for step in grasps.clear(scene, hand)]
-        for between in (back, clear, up, []):
-            for together in (True, False):
-                wait = [] if together else [Meeting()]
-                plan: Plan = [*opened, *between, *wait, *home]
-                try:
-                    return self.follow(plan, start, scene.pelvis, velocity)
-                except NoMotionError:
-                    continue
+        for wait, between in product(([Meeting()], []), (far, near, clear, up, [])):
+            plan: Plan = [*opened, *between, *wait, *home]
+            try:
+                return self.follow(plan, start, scene.pelvis, velocity)
+            except NoMotionError:
+                continue
         return Trajectory.between(start, load_robot().home, 2.5)
 
     def clearance(self, posture: Array) -> float:

@@ -120,10 +120,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     except LostError as error:
         return outcome(str(error), lost=True)
     if rollout.status.mode in (Mode.ACTIVE, Mode.HOLD) and _in_touch(scene):
-        # What is propped up or pinned down may move; what is between the fingers need not.
-        _follow(rollout, _grip(scene), scene)
-        if _in_touch(scene):
-            _follow(rollout, planner.retreat(scene), scene)
+        _let_be(rollout, planner, scene)
         acted = True
     while attempt < _ATTEMPTS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
@@ -139,10 +136,17 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
         _follow(rollout, motion, scene)
         attempt, retreated, acted = attempt + 1, False, True
         if not rollout.success and _in_touch(scene):
-            _follow(rollout, planner.retreat(scene), scene)
+            _let_be(rollout, planner, scene)
         if rollout.success:
             return outcome('')
     return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
+
+
+def _let_be(rollout: Rollout, planner: Planner, scene: Scene) -> None:
+    """What hands touch: between fingers it is taken; from what is not, the hands draw back."""
+    _follow(rollout, _grip(scene), scene)
+    if _in_touch(scene):
+        _follow(rollout, planner.retreat(scene), scene)
 
 
 def _in_touch(scene: Scene) -> bool:

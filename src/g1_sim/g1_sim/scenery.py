@@ -81,13 +81,14 @@ def add_solid(
     mass: float = 0.0,
     yaw: float = 0.0,
     lean: float = 0.0,
-    friction: float = 0.8,
+    rolling: float = 0.0,
     hidden: bool = False,
 ) -> mujoco.MjsGeom:
     """A shape that touches, at `position` [m] in the body, of `mass` [kg].
 
     size: as MuJoCo's geom sizes, half lengths [m]. yaw: about the vertical, after it was leant
-    about y [rad]. hidden: not drawn, as something finer is.
+    about y [rad]. rolling: friction [m] of what rolls, but not for ever. hidden: not drawn, as
+    something finer is.
     """
     size = [*size, 0.0, 0.0][:3]
     turn = np.zeros(4)
@@ -103,8 +104,8 @@ def add_solid(
         group=_HIDDEN if hidden else _VISIBLE,
         contype=_SCENE,
         conaffinity=_ALL,
-        friction=(friction, 0.01, 0.0005),
-        condim=4,
+        friction=(0.8, 0.01, rolling),
+        condim=6 if rolling else 4,
     )
 
 

@@ -137,3 +137,20 @@ def test_success_is_not_a_falling_object(one_handed):
     put(one_handed, (0.0, 0.0, 0.25))
     one_handed.data.joint(MOVED[one_handed.task.name][0]).qvel[2] = -0.5
     assert not one_handed.success()
+
+
+@pytest.mark.parametrize(
+    ('task', 'body'),
+    [('arrange_flower', 'flower'), ('box_packing', 'item'), ('pick_and_place', 'object')],
+)
+def test_what_rolls_comes_to_rest(task, body):
+    simulation = Simulation(task, 0)
+    joint = simulation.data.joint(body)
+    joint.qpos[:3] = (0.7, -0.3, 0.80)
+    joint.qpos[3:] = (np.cos(np.pi / 4), 0.0, np.sin(np.pi / 4), 0.0)  # it lies along x
+    if body == 'item':
+        joint.qpos[3:] = (1.0, 0.0, 0.0, 0.0)
+    joint.qvel[1] = 0.2
+    settle(simulation, 3.0)
+    assert simulation.scene.settled(body)
+    assert simulation.scene.position(body)[2] > 0.75

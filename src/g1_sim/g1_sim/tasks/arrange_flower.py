@@ -87,6 +87,7 @@ class Task(SimTask):
             (0, 0, top),
             _VASE_COLOUR,
             mass=0.01,
+            rolling=0.001,
         )
         scenery.add_decoration(
             flower, 'heart', sphere, (0.014, 0.014, 0.012), (0, 0, top + 0.012), _HEART_COLOUR
@@ -133,10 +134,10 @@ class Task(SimTask):
         holder = scene.holder('flower')
         stood = [scene.position(body) for body in ('vase', 'stand')]
         if holder:
-            grasp = scene.hand(holder)
-            yield from self._put(scene, holder, grasp, flower, [])
+            grasp, parked = scene.hand(holder), grasps.park(scene, grasps.other(holder))
+            yield from self._put(scene, holder, grasp, flower, parked)
             drop = scene.underside('flower') - TABLE_TOP
-            yield from grasps.bring_nearer(holder, grasp, [], _OPEN, _CLOSED, stood, drop)
+            yield from grasps.bring_nearer(holder, grasp, parked, _OPEN, _CLOSED, stood, drop)
             return
         stem = flower[:3, 2]
         for hand in HANDS:

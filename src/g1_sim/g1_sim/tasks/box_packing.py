@@ -68,8 +68,9 @@ class Task(SimTask):
         ellipsoid = mujoco.mjtGeom.mjGEOM_ELLIPSOID
         corn = self.variant == 'object'
         colour = (0.93, 0.77, 0.20, 1.0) if corn else _PURPLE
-        fruit = scenery.add_solid(item, 'fruit', ellipsoid, _EGGPLANT, (0, 0, 0), colour, mass=0.09)
-        fruit.condim, fruit.friction = 6, (0.8, 0.01, 0.003)  # it rolls, but not for ever
+        scenery.add_solid(
+            item, 'fruit', ellipsoid, _EGGPLANT, (0, 0, 0), colour, mass=0.09, rolling=0.003
+        )
         bulge = (0.034, 0.0165, 0.0165) if corn else (0.026, 0.0225, 0.0195)
         scenery.add_decoration(item, 'bulge', ellipsoid, bulge, (0.016, 0, 0), colour)
         calyx = (0.026, 0.0205, 0.0185) if corn else (0.010, 0.014, 0.013)

@@ -152,7 +152,9 @@ class Task(SimTask):
         if highest < TABLE_TOP + _LOWEST and holder is None:
             raise LostError('the plate lies on the table: no finger gets under its rim')
         if holder:
-            yield from self._put(scene, holder, scene.hand(holder), plate, [])
+            parked = grasps.park(scene, grasps.other(holder))
+            yield from self._put(scene, holder, scene.hand(holder), plate, parked)
+            yield from self._lay_back(scene, holder, parked)
             return
         for hand in HANDS:
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
@@ -193,6 +195,22 @@ class Task(SimTask):
                     up=up,
                     precise=True,
                 ),
+            ]
+
+    def _lay_back(self, scene: Scene, hand: Side, start: list[Waypoint]) -> Iterator[Plan]:
+        """The plate in the hand onto the pedestal, to be taken anew."""
+        grasp, plate, pedestal = scene.hand(hand), scene.pose('plate'), scene.pose('pedestal')
+        if not scene.upright('pedestal', 0.4):
+            return
+        goal = grasps.upright(plate)
+        goal[:3, 3] = pedestal[:3, 3] + (0.0, 0.0, _PEDESTAL_HEIGHT + _THICKNESS)
+        for off in (0.0, 0.4, -0.4, 0.8, -0.8):
+            over = grasps.carried(hand, np.linalg.inv(grasp) @ plate, goal, off)
+            yield [
+                *start,
+                grasps.lift(hand, grasp, over[2, 3] + 0.04 - TABLE_TOP, _CLOSED),
+                *put(over, 0.03, _CLOSED, hand=hand, above=0.04, back=0.07, up=0.0),
+                *grasps.leave(hand, over),
             ]
 
 

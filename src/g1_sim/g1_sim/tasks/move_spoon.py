@@ -167,7 +167,8 @@ class Task(SimTask):
         spoon = scene.pose('spoon')
         holder = scene.holder('spoon')
         if holder:
-            yield from self._put(scene, holder, scene.hand(holder), spoon, [])
+            parked = grasps.park(scene, grasps.other(holder))
+            yield from self._put(scene, holder, scene.hand(holder), spoon, parked)
             return
         for hand in HANDS:
             start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]

@@ -63,10 +63,16 @@ class Task(SimTask):
         """A can of that name, its origin at the centre of its foot; its geom is painted later."""
         can, half = scenery.add_body(spec, body), _HEIGHT / 2
         cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
-        solid = scenery.add_solid(
-            can, name, cylinder, (radius, half), (0, 0, half), _PLATE_COLOUR, mass=0.12
+        scenery.add_solid(
+            can,
+            name,
+            cylinder,
+            (radius, half),
+            (0, 0, half),
+            _PLATE_COLOUR,
+            mass=0.12,
+            rolling=0.001,
         )
-        solid.condim, solid.friction = 6, (0.8, 0.01, 0.001)  # it rolls, but not for ever
         for part, size, place in (
             ('label', (0.004, 0.008, 0.035), (radius - 0.002, 0.0, half)),
             ('lid', (radius - 0.004, 0.004, 0.001), (0.0, 0.0, _HEIGHT)),
@@ -112,9 +118,10 @@ class Task(SimTask):
         holder = scene.holder('object')
         if holder:
             grasp, plate = scene.hand(holder), scene.position('plate')
-            yield from self._put(scene, holder, grasp, can, [])
+            parked = grasps.park(scene, grasps.other(holder))
+            yield from self._put(scene, holder, grasp, can, parked)
             drop = scene.underside('object') - TABLE_TOP
-            yield from grasps.bring_nearer(holder, grasp, [], OPEN, _CLOSED, [plate], drop)
+            yield from grasps.bring_nearer(holder, grasp, parked, OPEN, _CLOSED, [plate], drop)
             return
         for hand in HANDS:
             if scene.upright('object', 0.5):
