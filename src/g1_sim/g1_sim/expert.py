@@ -13,7 +13,7 @@ from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data import DatasetWriter
 from g1_description import load_robot
 from g1_sim.planner import NoWayError, Planner
-from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, Rollout
+from g1_sim.rollout import Rollout, chunk
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
 from g1_sim.waypoints import Waypoint
@@ -21,11 +21,11 @@ from g1_sim.waypoints import Waypoint
 Array = NDArray[np.float64]
 
 HELD = 2.0  # [s] that the robot does not follow a plan, after which it is given up
+PLANS = 8  # of one attempt at most, each from what the one before has left
 
 _START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
-_PLANS = 5  # of a demonstration at most, each from what the one before has left
 _REST = 0.5  # [s] after a plan before its outcome is judged,
 _SHOWN = 0.2  # [s] or this long where it is done: what stands still teaches to stand still
 
@@ -41,7 +41,6 @@ class Expert:
         """rng: how it strays; None: not at all."""
         self._motion, self._begun = motion, 0.0
         self.start = motion(0.0)
-        self._steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
         scale = 0.0 if rng is None else 1.0
         rng = rng or np.random.default_rng(0)
         self._fine, self._free = scale * _FINE_NOISE, scale * _FREE_NOISE
@@ -82,7 +81,7 @@ class Expert:
         return self._motion(time - self._begun)
 
     def __call__(self, observation: Observation) -> Array:
-        return np.stack([self._strayed(observation.stamp + step) for step in self._steps])
+        return chunk(self._strayed, observation.stamp)
 
     def _strayed(self, time: float) -> Array:
         position = self.target(time)
@@ -145,7 +144,7 @@ def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options:
     A plan may lead only a part of the way, or go wrong: the next one begins where it ended.
     """
     rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf, **options)
-    for remaining in reversed(range(_PLANS)):
+    for remaining in reversed(range(PLANS)):
         while rollout.time < expert.end + _REST:
             rollout.step(expert(rollout.observation))
             if rollout.held_for > HELD:  # it shows nothing worth learning any more

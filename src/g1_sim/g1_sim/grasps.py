@@ -254,6 +254,11 @@ def park(scene: Scene, hand: Side) -> list[Waypoint]:
     return [*clear(scene, hand), Waypoint(home(hand), OPEN, 1.6, hand=hand)]
 
 
+def alone(scene: Scene, hand: Side) -> list[Waypoint]:
+    """Before a hand works: the other one out of its way, itself out from between things."""
+    return [*park(scene, other(hand)), *clear(scene, hand)]
+
+
 def ready(hand: Side) -> Array:
     """A hand (4, 4) high over its own side of the table, from where it gets down anywhere."""
     place = np.array((0.27, 0.17 if hand == 'left' else -0.17, TABLE_TOP + _HIGH))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dit4dit_policy.evaluation.environment import Teacher
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_description import load_robot
-from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS
+from g1_sim.rollout import chunk
 from g1_sim.simulation import Simulation
 
 Array = NDArray[np.float64]
@@ -46,8 +46,7 @@ class Mistaken:
 
     def __call__(self, observation: Observation) -> Array:
         """The next targets (K, 16)."""
-        steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
-        return np.stack([self.target(observation.stamp + step) for step in steps])
+        return chunk(self.target, observation.stamp)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_control.safety import Mode
 from g1_description import SIDES, Side
-from g1_sim.expert import HELD
+from g1_sim.expert import HELD, PLANS
 from g1_sim.planner import NoWayError, Planner
-from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS, Rollout
+from g1_sim.rollout import Rollout, chunk
 from g1_sim.scene import Scene
 from g1_sim.scenery import TABLE_TOP
 from g1_sim.simulation import Simulation
@@ -24,7 +24,6 @@ from g1_sim.waypoints import LostError, Waypoint, direction, hand_pose, turned
 Array = NDArray[np.float64]
 
 PLAYED = (1.0, 10.0)  # [s] for which the random policy has the robot
-_ATTEMPTS = 8  # plans of the expert, each from what the one before has left
 _REST = 0.6  # [s] after a plan before its outcome is judged
 _FALL = 4.0  # [s] that it waits at most for what the random policy has set moving
 _AT_REST = 0.2  # of the speed at which a task counts as done: what rocks is slow at times
@@ -71,7 +70,7 @@ class RandomPolicy:
         if observation.stamp >= self._begun + self._motion.duration:
             present = self._motion(observation.stamp - self._begun)
             self._motion, self._begun = self._next(present), observation.stamp
-        return _targets(self._motion, observation.stamp - self._begun)
+        return chunk(self._motion, observation.stamp - self._begun)
 
     def _next(self, posture: Array) -> Trajectory:
         for _ in range(20):
@@ -104,7 +103,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     rng = np.random.default_rng((seed, 2))
     simulation.reset(seed)
     played, scene, task = float(rng.uniform(*PLAYED)), simulation.scene, simulation.task
-    limit = played + 2 * _ATTEMPTS * (_LONGEST + _REST)
+    limit = played + 2 * PLANS * (_LONGEST + _REST)
     rollout = Rollout(simulation, time_limit=limit, linger=limit)
     random = RandomPolicy(planner, task, scene, rng)
     _run(rollout, random, lambda: rollout.time >= played)
@@ -122,7 +121,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
     if rollout.status.mode in (Mode.ACTIVE, Mode.HOLD) and _in_touch(scene):
         _let_be(rollout, planner, scene)
         acted = True
-    while attempt < _ATTEMPTS:
+    while attempt < PLANS:
         if rollout.status.mode not in (Mode.ACTIVE, Mode.HOLD):
             return outcome(rollout.status.text, lost=not acted)
         try:
@@ -139,7 +138,7 @@ def recover(simulation: Simulation, planner: Planner, seed: int) -> Recovery:
             _let_be(rollout, planner, scene)
         if rollout.success:
             return outcome('')
-    return outcome(f'{simulation.progress()} after {_ATTEMPTS} plans')
+    return outcome(f'{simulation.progress()} after {PLANS} plans')
 
 
 def _let_be(rollout: Rollout, planner: Planner, scene: Scene) -> None:
@@ -169,7 +168,7 @@ def _await_rest(rollout: Rollout, scene: Scene) -> None:
         moving = [thing for thing in scene.things if not scene.settled(thing, _AT_REST)]
         return rollout.time > begun + _FALL or all(scene.held(thing) for thing in moving)
 
-    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), at_rest)
+    _run(rollout, lambda seen: chunk(motion, seen.stamp - begun), at_rest)
 
 
 def _follow(rollout: Rollout, motion: Trajectory, scene: Scene) -> None:
@@ -201,7 +200,7 @@ def _follow(rollout: Rollout, motion: Trajectory, scene: Scene) -> None:
         held_for = min(rollout.held_for, rollout.time - begun)
         return rollout.time >= end or held_for > HELD or turned_in_hand()
 
-    _run(rollout, lambda seen: _targets(motion, seen.stamp - begun), ended)
+    _run(rollout, lambda seen: chunk(motion, seen.stamp - begun), ended)
 
 
 def _run(
@@ -209,7 +208,3 @@ def _run(
 ) -> None:
     while not rollout.done and not ended():
         rollout.step(policy(rollout.observation))
-
-
-def _targets(motion: Trajectory, time: float) -> Array:
-    return np.stack([motion(time + step) for step in np.arange(CHUNK_STEPS) * CHUNK_STEP])

@@ -29,6 +29,11 @@ _LEAD_IN = 1.0  # [s] for getting to a start posture that is not the robot's own
 Array = NDArray[np.float64]
 
 
+def chunk(targets: Callable[[float], Array], stamp: float) -> Array:
+    """(K, 16) what `targets` gives from `stamp` [s] on."""
+    return np.stack([targets(stamp + step) for step in np.arange(CHUNK_STEPS) * CHUNK_STEP])
+
+
 class Rollout:
     """One attempt at a task, chunk by chunk; time stands still while the next one is made.
 

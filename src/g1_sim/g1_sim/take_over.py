@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.inference.chunk_policy import Observation
-from g1_sim.rollout import CHUNK_STEP, CHUNK_STEPS
+from g1_sim.rollout import chunk
 from g1_sim.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -33,5 +33,4 @@ class TakeOver:
 
     def __call__(self, observation: Observation) -> Array:
         """The motion's next targets (K, 16)."""
-        steps = np.arange(CHUNK_STEPS) * CHUNK_STEP
-        return np.stack([self.target(observation.stamp + step) for step in steps])
+        return chunk(self.target, observation.stamp)

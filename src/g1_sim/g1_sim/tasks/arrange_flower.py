@@ -148,7 +148,7 @@ class Task(SimTask):
                     grasps.lying(hand, flower[:3, 3] + along * stem, stem)
                     for along in _LYING_GRASPS
                 )
-            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            start = grasps.alone(scene, hand)
             starts = [
                 (grasp, [*start, *take(grasp, _OPEN, _CLOSED, hand=hand, way=moved)])
                 for grasp in candidates

@@ -157,7 +157,7 @@ class Task(SimTask):
             yield from self._lay_back(scene, holder, parked)
             return
         for hand in HANDS:
-            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            start = grasps.alone(scene, hand)
             for grasp, above in product(_rim(hand, plate), (0.06, 0.0)):
                 before = grasp.copy()
                 before[:3, 3] -= 0.06 * grasp[:3, 0]

@@ -171,7 +171,7 @@ class Task(SimTask):
             yield from self._put(scene, holder, scene.hand(holder), spoon, parked)
             return
         for hand in HANDS:
-            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            start = grasps.alone(scene, hand)
             for along in _GRASPS:
                 point = (spoon @ (along, 0.0, 0.0, 1.0))[:3]
                 for grasp in grasps.lying(hand, point, spoon[:3, 0], _TILTS):

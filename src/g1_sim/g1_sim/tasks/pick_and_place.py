@@ -131,7 +131,7 @@ class Task(SimTask):
                     grasps.lying(hand, can[:3, 3] + share * _HEIGHT * can[:3, 2], can[:3, 2])
                     for share in (0.5, 0.3, 0.7)
                 )
-            start = [*grasps.park(scene, grasps.other(hand)), *grasps.clear(scene, hand)]
+            start = grasps.alone(scene, hand)
             starts = [
                 (grasp, [*start, *take(grasp, OPEN, _CLOSED, hand=hand, back=0.045, up=0.06)])
                 for grasp in candidates
