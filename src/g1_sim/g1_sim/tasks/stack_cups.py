@@ -131,12 +131,14 @@ class Task(SimTask):
         grasps.refuse_lost(scene, *self.cups, along=(_EDGE, _GRASP))
         stack = self._stack(scene)
         rest = [cup for cup in self.cups if cup not in stack]
-        # What is in a hand first, then what stands, from the right to the left.
+        # What is in a hand first, then what stands, the right hand's before the left one's, and of
+        # each hand's the nearest: it is in the way to the others.
         rest.sort(
             key=lambda cup: (
                 scene.holder(cup) is None,
                 not scene.upright(cup),
-                scene.position(cup)[1],
+                scene.position(cup)[1] >= 0.0,
+                np.linalg.norm(scene.position(cup) - grasps.home(self._hand(scene, cup))[:3, 3]),
             )
         )
         if stack and all(scene.upright(cup) for cup in rest):
@@ -163,7 +165,7 @@ class Task(SimTask):
     def _one(self, scene: Scene, stack: Sequence[str], cup: str) -> Iterator[Plan]:
         """A single cup, however it lies: onto the stack, else upright, else nearer or turned."""
         pose, holder = scene.pose(cup), scene.holder(cup)
-        by_side = self._hand(scene, cup, False)
+        by_side = self._hand(scene, cup)
         hands = (holder,) if holder else (by_side, grasps.other(by_side))
         if stack:
             x, y, z = scene.position(stack[0])
@@ -213,15 +215,17 @@ class Task(SimTask):
         goals: Sequence[Array],
     ) -> Iterator[Plan]:
         """The cup at `pose` (4, 4), taken in one of many ways, upright to one of `goals` (3,)."""
-        for goal, off, (grasp, start) in product(goals, (0.0, 0.4, -0.4, 0.8, -0.8), starts):
+        offs, highs = (0.0, 0.4, -0.4, 0.8, -0.8), (True, False)
+        for goal, off, (grasp, start), high in product(goals, offs, starts, highs):
             aim = grasps.upright(pose)
             aim[:3, 3] = goal
             over = grasps.carried(hand, np.linalg.inv(grasp) @ pose, aim, off)
             closed = start[-1].gripper if start else _CLOSED
+            height = over[2, 3] + _ABOVE - TABLE_TOP if high else _GRASP + 0.04
             yield [
                 *grasps.park(scene, grasps.other(hand)),
                 *start,
-                grasps.lift(hand, grasp, _GRASP + 0.04, closed),
+                grasps.lift(hand, grasp, height, closed),
                 *put(
                     over,
                     OPEN,
@@ -243,7 +247,7 @@ class Task(SimTask):
         spots.sort(key=lambda spot: -min(float(np.linalg.norm(spot - o)) for o in others))
         return [np.array((*spot, TABLE_TOP + 0.004)) for spot in spots[:4]]
 
-    def _hand(self, scene: Scene, cup: str, swap: bool) -> Side:
+    def _hand(self, scene: Scene, cup: str, swap: bool = False) -> Side:
         holder = scene.holder(cup)
         if holder:
             return holder
