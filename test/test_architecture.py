@@ -40,7 +40,9 @@ NEVER = {
     'g1_data': (OURS - {'g1_data', 'g1_description'}) | ROS_TYPES | {'torch'},
     'g1_ros': OURS - {'g1_ros', 'g1_description', 'dit4dit_msgs', 'unitree_hg'},
     'dit4dit_policy': _ENDS | {'unitree_hg', 'g1_control', 'g1_sim', 'g1_teleop', 'mujoco'},
-    'dit4dit_benchmarks': (OURS - {'dit4dit_benchmarks', 'dit4dit_policy', 'g1_description'})
+    'dit4dit_benchmarks': (
+        OURS - {'dit4dit_benchmarks', 'dit4dit_policy', 'g1_data', 'g1_description'}
+    )
     | ROS_TYPES
     | _NETWORKS,
     'g1_control': _ROBOT | {'matplotlib', 'g1_teleop', 'g1_recorder'},

@@ -9,8 +9,11 @@ from PIL import Image
 from untrained import write_untrained
 
 from dit4dit_benchmarks.libero import protocol
-from dit4dit_benchmarks.libero.environment import make
+from dit4dit_benchmarks.libero.demonstrate import record
+from dit4dit_benchmarks.libero.environment import make, simulator
 from dit4dit_policy.cli import main
+from g1_data import Dataset
+from g1_data.schema import STATE_KEY
 
 RECORDED = Path(__file__).parent / 'recorded'
 
@@ -53,3 +56,20 @@ def test_random_weights_go_through_the_whole_protocol(environment, tmp_path):
     assert [(row['seed'], row['seconds']) for row in result['results']] == [(0, 14.0), (1, 14.0)]
     videos = sorted(path.name for path in (out / 'failures').iterdir())
     assert videos == ['libero_object-0-0-not-done.mp4', 'libero_object-0-1-not-done.mp4']
+
+
+@pytest.mark.parametrize('task', ['libero_spatial-2', 'libero_object-8'])
+def test_the_expert_does_a_task_and_its_recording_is_of_the_evaluations_states(
+    environment, tmp_path, task
+):
+    simulation = simulator()()
+    try:
+        assert record(simulation, task, range(2), 1, tmp_path / task) == (2, 2)
+    finally:
+        simulation.close()
+    dataset = Dataset(tmp_path / task)
+    for episode in range(2):
+        seen = environment.reset(task, episode)
+        state = dataset.read_finite(episode, (STATE_KEY,))[STATE_KEY]
+        np.testing.assert_allclose(state[0], seen.state, atol=1e-6)
+    assert dataset.tasks == (seen.instruction,)

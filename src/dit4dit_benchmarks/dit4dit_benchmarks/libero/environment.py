@@ -14,9 +14,21 @@ from dit4dit_policy.inference.chunk_policy import Observation
 
 def make(cameras: tuple[str, ...], latency: float) -> LiberoEnvironment:
     """The environment `libero`: see `dit4dit_policy.evaluation.environment.Environment`."""
+    return LiberoEnvironment(cameras, simulator(latency))
+
+
+def simulator(latency: float = 0.0) -> Callable[[], Simulator]:
+    """Starts LIBERO's simulator. ValueError where it is not installed, or has no such latency."""
     module = 'dit4dit_benchmarks.libero.simulation'
-    start = simulator_of('LIBERO', latency, '.venv-libero', 'DIT4DIT_LIBERO', module)
-    return LiberoEnvironment(cameras, start)
+    return simulator_of('LIBERO', latency, '.venv-libero', 'DIT4DIT_LIBERO', module)
+
+
+def suite_and_number(task: str) -> tuple[str, int]:
+    """Of a task named as 'libero_spatial-0'. ValueError where there is no such task."""
+    suite, _, number = task.rpartition('-')
+    if suite not in SUITES or number not in map(str, range(SUITES[suite].tasks)):
+        raise ValueError(f"expected a task as libero_spatial-0, got '{task}'")
+    return suite, int(number)
 
 
 class LiberoEnvironment(SimulatedBenchmark):
@@ -43,15 +55,13 @@ class LiberoEnvironment(SimulatedBenchmark):
 
     def reset(self, task: str, seed: int, variant: str = '') -> Observation:
         """Begins an attempt, when objects have come to rest. ValueError names what there is."""
-        if task not in self.tasks:
-            raise ValueError(f"expected a task as libero_spatial-0, got '{task}'")
+        suite, number = suite_and_number(task)
         if variant not in _VARIANTS:
             raise ValueError(f'expected a variant of {", ".join(self.variants)}, got {variant!r}')
         if not 0 <= seed < INIT_STATES:
             raise ValueError(f'{task}: expected a seed from 0 to {INIT_STATES - 1}, got {seed}')
         self._variant = _VARIANTS[variant]
-        suite, _, number = task.rpartition('-')
-        return self._begin(suite=suite, task=int(number), init_state=seed)
+        return self._begin(suite=suite, task=number, init_state=seed)
 
     def _images(self, images: Pictures) -> Pictures:
         return self._variant.images(images)

@@ -80,6 +80,16 @@ class LiberoSimulation:
                 break
         return _seen(observation) | {'steps': k + 1, 'success': success, 'done': self._left == 0}
 
+    def goal(self) -> tuple[str, str]:
+        """Names of what is to be moved, and of what it is to be on or in."""
+        thing, place = self._env.obj_of_interest
+        return thing, place
+
+    def scene(self) -> dict[str, NDArray[np.float64]]:
+        """Where things are (3,) [m], by name; no policy is told."""
+        positions = self._env.sim.data.body_xpos
+        return {name: np.array(positions[body]) for name, body in self._env.env.obj_body_id.items()}
+
     def _load(self, suite: str, task: int) -> None:
         if self._env is not None:
             self._env.close()
