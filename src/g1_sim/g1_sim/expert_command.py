@@ -113,10 +113,10 @@ def main(argv: Sequence[str]) -> int:
     variant = f', variant {given.variant}' if given.variant else ''
     if given.from_anywhere:
         title = f'Expert after 1 to 10 s of random play{variant}'
-        table = success_table(title, rows, ('lost', 'plans'), attempts='not lost')
+        table = success_table(title, rows, ('lost', 'plans'), attempts='not\nlost')
         table.caption = 'lost: nobody could do the task any more; these do not count'
     else:
-        table = success_table(f'Expert{variant}', rows, (r'wall clock an episode \[s]',))
+        table = success_table(f'Expert{variant}', rows, ('wall clock\n\\[s]',))
     console.print(table)
     return 0 if all(row.successes for row in rows) else 1
 

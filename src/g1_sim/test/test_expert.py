@@ -87,7 +87,7 @@ def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
     assert len(images) == dataset.episodes[1].length
     assert images[0].shape == (240, 320, 3) and images[0].std() > 10
     assert list(tmp_path.iterdir()) == [out]  # nothing else stays behind
-    assert '100.0%' in capsys.readouterr().out
+    assert '100.0 %' in capsys.readouterr().out
 
 
 def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):

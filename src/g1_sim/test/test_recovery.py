@@ -84,4 +84,4 @@ def test_the_command_prints_what_was_finished_and_what_was_lost(capsys):
     words = ['move_spoon', '--from-anywhere', '--episodes', '1', '--workers', '1']
     assert main([*words, '--seed-start', '30000']) == 0
     printed = capsys.readouterr().out
-    assert 'after 1 to 10 s of random play' in printed and '100.0%' in printed
+    assert 'after 1 to 10 s of random play' in printed and '100.0 %' in printed
