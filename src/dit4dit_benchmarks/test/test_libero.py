@@ -155,7 +155,7 @@ def test_a_chunk_is_carried_out_whole_and_the_gripper_turned_round():
     benchmark.asked.clear()
     env.step(chunk(gripper=0.0))
     assert benchmark.all_but_renders() == [('step', [0.25] * 6 + [1.0])] * 8
-    assert len(benchmark.asked) == 8 + 2 * 2  # only what an observation may need is rendered
+    assert len(benchmark.asked) == 8 + 2  # only what an observation shows is rendered
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class LiberoSimulation:
         self._resets = 0  # since the task's simulation was made
         self._left = 0  # steps of this attempt
         self._rendering = False
+        self._rendered = 0  # pictures in this step
 
     def reset(self, suite: str, task: int, init_state: int) -> dict[str, Any]:
         """Begins an attempt, after the wait; ValueError where there is no such state."""
@@ -73,7 +74,7 @@ class LiberoSimulation:
         if not commands:
             raise ValueError('expected a step of an attempt that goes on; call reset first')
         for k, command in enumerate(commands):
-            observation, success = self._step(command, len(commands) - k)
+            observation, success = self._step(command, k == len(commands) - 1)
             self._left -= 1
             if success:
                 self._left = 0
@@ -102,18 +103,22 @@ class LiberoSimulation:
     def _wait(self) -> Any:
         """The observation when objects have come to rest; a task that is done by then goes on."""
         for left in range(protocol.WAIT_STEPS, 0, -1):
-            observation, _ = self._step(list(protocol.WAIT_ACTION), left)
+            observation, _ = self._step(list(protocol.WAIT_ACTION), left == 1)
         return observation
 
-    def _step(self, command: list[float], left: int) -> tuple[Any, bool]:
-        """The observation, and whether the task is done, `left` steps before one that is shown.
+    def _step(self, command: list[float], shown: bool) -> tuple[Any, bool]:
+        """The observation, and whether the task is done. Its pictures are new where it is shown.
 
-        Pictures are made in the last two of these only: that of an observation was taken somewhere
-        in its step, or at the end of the one before.
+        The simulator takes them two milliseconds before the end of every step, of 50.
         """
-        self._rendering = left <= 2
+        self._rendering, self._rendered = shown, 0
         observation, _, success, _ = self._env.step(command)
         self._rendering = False
+        if shown and self._rendered != len(protocol.CAMERAS):
+            raise RuntimeError(
+                f'simulator: expected a picture of each of {len(protocol.CAMERAS)} cameras in '
+                f'every step, got {self._rendered}; its version is not that of requirements/'
+            )
         return observation, bool(success)
 
     def _render_on_demand(self) -> None:
@@ -125,6 +130,7 @@ class LiberoSimulation:
             name = view['camera_name']
             if self._rendering or name not in last:
                 last[name] = render(**view)
+                self._rendered += 1
             return last[name]
 
         simulator.render = on_demand
