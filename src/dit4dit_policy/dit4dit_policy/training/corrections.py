@@ -29,9 +29,9 @@ from g1_description.control_source import CONTROL_KEY, ControlSource
 MISTAKEN = 'mistaken'
 #: (H, W) of recorded pictures.
 SIZE = (240, 320)
-_EARLY = (1.0, 6.0)  # [s] the policy drives at least and at most, in most attempts;
-_LATE = 0.25  # in this share of them until it stands still, or for
-_LATEST = 25.0  # [s]: long after it would have been done, as after a grasp that missed
+_EARLIEST = 1.0  # [s] that a policy drives at least, and at most as long as the expert would take;
+_LATE = 0.4  # in this share of attempts until it stands still, or for
+_LATEST = 40.0  # [s]: long after it would have been done, as after a grasp that missed
 _MISTAKEN = (
     0.25,
     1.0,
@@ -126,7 +126,8 @@ class Corrector:
         """Lets a policy drive, or a mistaken expert; until when it may [s]."""
         if self._policy:
             self._driver = _Driver(self._policy)
-            return _LATEST if rng.uniform() < _LATE else rng.uniform(*_EARLY)
+            usual = min(self._environment.expert().end, _LATEST)
+            return _LATEST if rng.uniform() < _LATE else rng.uniform(_EARLIEST, usual)
         self._driver = motion = self._environment.mistaken(rng)
         if rng.uniform() < _DONE_WRONG:
             return motion.end + rng.uniform(0.0, _AFTER)
