@@ -109,7 +109,6 @@ def test_it_shows_the_robot_that_moves_and_stops_it(browser, system):
         browser.press('Escape')
         says(browser, 'ESTOP')
     browser.wait_for(f"{VIEWER}.body.innerText.includes('console: e-stop')")
-    keep(browser, 'console-estop.png')
 
 
 def test_after_a_reset_the_button_stops_it_too(browser):
