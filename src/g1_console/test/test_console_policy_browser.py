@@ -78,6 +78,9 @@ def watch(browser: Browser, operator: Operator) -> None:
     press(browser, 'arm')
     see('the policy has the arms')
     see('ACTIVE', BAR)
+    browser.wait_for(
+        f"[...{VIEWER}.querySelectorAll('input')].some(i => i.value == 'pick_and_place')"
+    )
     press(browser, 'start')
     keep(browser, 'console-policy.png')
     operator.grip = 1.0

@@ -92,7 +92,7 @@ class ConsoleNode(Node):
         ControlButtons(gui, self._requests)
         self._safety = gui.add_html('')
         self._policy = gui.add_html('')
-        TaskButtons(gui, self._requests, load_tasks())
+        self._tasks = TaskButtons(gui, self._requests, load_tasks())
         self._recorder = gui.add_html('')
         EpisodeButtons(gui, self._requests)
         with gui.add_folder('Rates, ages, latencies'):
@@ -164,6 +164,8 @@ class ConsoleNode(Node):
         ):
             if element.content != content:
                 element.content = content
+        if system.policy is not None:
+            self._tasks.running(system.policy.task)
 
     def _bar(self) -> dict[str, str]:
         """Mode, reason and limiting joint, who has the arms; asked by the server's thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import viser
 
@@ -22,7 +23,8 @@ class TaskButtons:
     """A task or a sentence, and run or stop."""
 
     def __init__(self, gui: viser.GuiApi, requests: Requests, tasks: Mapping[str, str]) -> None:
-        self._task = gui.add_dropdown('Task', tuple(tasks))
+        self._task: Any = gui.add_dropdown('Task', tuple(tasks))
+        self._running = ''
         self._sentence = gui.add_text(
             'or a sentence', '', hint='What the robot is to do, in words, in place of the task'
         )
@@ -38,6 +40,12 @@ class TaskButtons:
             else:
                 words = self._sentence.value.strip() or self._task.value
                 requests.run(words, self._seconds.value)
+
+    def running(self, task: str) -> None:
+        """Chooses the task that the policy has just begun, for `run` to do it again."""
+        if task != self._running and task in self._task.options:
+            self._task.value = task
+        self._running = task
 
 
 class EpisodeButtons:
