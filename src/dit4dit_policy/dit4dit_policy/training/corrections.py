@@ -32,10 +32,7 @@ SIZE = (240, 320)
 _EARLIEST = 1.0  # [s] that a policy drives at least, and at most as long as the expert would take;
 _LATE = 0.4  # in this share of attempts until it stands still, or for
 _LATEST = 40.0  # [s]: long after it would have been done, as after a grasp that missed
-_MISTAKEN = (
-    0.25,
-    1.0,
-)  # of its motion's time for which a mistaken expert drives, in most attempts;
+_MISTAKEN = (0.25, 1.0)  # of its motion's time that a mistaken expert drives in most attempts;
 _DONE_WRONG = 0.4  # in this share of them to its end, and up to
 _AFTER = 2.0  # [s] longer
 _STALL = 2.0  # [s] without a motion are a stall: the expert takes over,
