@@ -28,12 +28,15 @@ def laid(task, body, place, quaternion=(1.0, 0.0, 0.0, 0.0)):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('task', simulated_tasks())
-def test_the_expert_finishes_after_random_play(planner, task):
-    simulation = Simulation(task, 0)
-    scenes = [recover(simulation, planner, seed) for seed in range(31000, 31004)]
+def test_the_expert_finishes_after_random_play(planner):
+    """So few scenes say that it does; how often, more of them do in docs/experiments.md."""
+    scenes = [
+        recover(simulation, planner, seed)
+        for simulation in (Simulation(task, 0) for task in simulated_tasks())
+        for seed in range(31000, 31004)
+    ]
     left = [scene for scene in scenes if not scene.lost]
-    assert sum(scene.success for scene in left) >= len(left) - 1, scenes
+    assert sum(scene.success for scene in left) >= 0.8 * len(left) >= 20, scenes
 
 
 def test_a_can_that_lies_is_put_onto_the_plate(planner):
