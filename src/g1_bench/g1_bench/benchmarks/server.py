@@ -1,7 +1,8 @@
 """`g1 bench server`: how much later a chunk comes from `dit4dit serve` than from one's own process.
 
 One client asks the server and a policy in this process in turns, as fast as they answer, so that
-load of the computer falls on both alike. Then four clients ask at once, each as often as a robot
+load of the computer falls on both alike; each computes with one thread, or those of one would wait
+for work on the cores that the other needs. Then four clients ask at once, each as often as a robot
 does: what waits for others is inferred with them.
 """
 
@@ -34,6 +35,7 @@ _READY = 60.0  # [s] until the server answers
 
 def measure(seconds: float) -> dict[str, Any]:
     """Half of the time one client, half of it four. Raises NoAnswer when no server comes."""
+    os.environ['OMP_NUM_THREADS'] = '1'  # read when torch is imported, here and in the server
     robot, checkpoint = load_robot(), default_for(_TASK)
     own = load_policy(checkpoint, robot.embodiment)
     seen = _observation(own, robot.home)
