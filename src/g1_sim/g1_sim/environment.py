@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -125,17 +126,16 @@ class G1Environment:
     def mistaken(self, rng: np.random.Generator) -> Teacher:
         """An expert that does wrong what policies do wrong. TeacherLostError where none would."""
         assert self._simulation is not None
+        for _ in range(_TRIES - 1):
+            with suppress(TeacherLostError):
+                return self._mistaken_once(self._simulation, rng)
+        return self._mistaken_once(self._simulation, rng)
+
+    def _mistaken_once(self, simulation: Simulation, rng: np.random.Generator) -> Mistaken:
+        with astray(simulation, rng):
+            motion = self.expert()
         assert self._rollout is not None
-        for left in reversed(range(_TRIES)):
-            try:
-                with astray(self._simulation, rng):
-                    motion = self.expert()
-            except TeacherLostError:
-                if not left:
-                    raise
-            else:
-                return Mistaken(motion, self._rollout.time, rng)
-        raise AssertionError
+        return Mistaken(motion, self._rollout.time, rng)
 
     def _look(self) -> None:
         """Keeps the furthest stage; only an attempt that ends in success has reached the last."""

@@ -30,13 +30,6 @@ _STANDING = 0.001  # [m] a step
 
 
 @dataclass(frozen=True)
-class _Grasp:
-    """Where the fingers, which open along y, shut: from the thing's own position [m]."""
-
-    offset: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
 class _Place:
     """clearance [m]: of the hand on its way, over where it lets go. slope: of its way down."""
 
@@ -44,12 +37,13 @@ class _Place:
     slope: float
 
 
-#: By names in LIBERO's scenes, less their numbers.
+#: Where the fingers, which open along y, shut: from the thing's own position [m]. By names in
+#: LIBERO's scenes, less their numbers.
 _GRASPS = {
-    'akita_black_bowl': _Grasp((0.0, -0.05, 0.03)),  # its rim
-    'butter': _Grasp((0.0, 0.0, 0.008)),
-    'chocolate_pudding': _Grasp((0.0, 0.0, 0.006)),
-    'cream_cheese': _Grasp((0.0, 0.0, 0.010)),
+    'akita_black_bowl': (0.0, -0.05, 0.03),  # its rim
+    'butter': (0.0, 0.0, 0.008),
+    'chocolate_pudding': (0.0, 0.0, 0.006),
+    'cream_cheese': (0.0, 0.0, 0.010),
 }
 _PLACES = {'plate': _Place(0.1, 1.5), 'basket': _Place(0.2, 4.0)}  # not through its wall
 
@@ -63,7 +57,7 @@ class PickAndPlaceExpert:
     def __init__(self, thing: str, place: str, rng: np.random.Generator) -> None:
         """ValueError where it cannot grasp such a thing or does not know such a place."""
         self._thing, self._place = thing, place
-        offset = np.array(_known(_GRASPS, thing).offset)
+        offset = np.array(_known(_GRASPS, thing))
         self._grasp = offset + rng.normal(0, 0.003, 3).clip(-0.005, 0.005)
         self._approach = rng.uniform(0.07, 0.11)
         known = _known(_PLACES, place)

@@ -123,8 +123,9 @@ class Corrector:
         """Lets a policy drive, or a mistaken expert; until when it may [s]."""
         if self._policy:
             self._driver = _Driver(self._policy)
-            usual = min(self._environment.expert().end, _LATEST)
-            return _LATEST if rng.uniform() < _LATE else rng.uniform(_EARLIEST, usual)
+            if rng.uniform() < _LATE:
+                return _LATEST
+            return rng.uniform(_EARLIEST, min(self._environment.expert().end, _LATEST))
         self._driver = motion = self._environment.mistaken(rng)
         if rng.uniform() < _DONE_WRONG:
             return motion.end + rng.uniform(0.0, _AFTER)
@@ -150,8 +151,10 @@ class Corrector:
         return self._environment.step(chunk)
 
     def _record(self, seen: Observation) -> None:
-        nothing = np.zeros(len(self._environment.embodiment.action_names))
-        target = self._driver.target(seen.stamp) if self._driver else nothing
+        if self._driver:
+            target = self._driver.target(seen.stamp)
+        else:  # the first row of all: who drives says what it wants with its first chunk
+            target = np.zeros(len(self._environment.embodiment.action_names))
         self._rows.append(_Row(seen, target, self._plan))
 
     def _stalled(self) -> bool:
@@ -172,20 +175,16 @@ class Corrector:
 
 
 class _Driver:
-    """A policy whose last chunk says what it wants at a stamp."""
+    """A policy whose last chunk says what it wants at a stamp, once it has been asked for one."""
 
     def __init__(self, policy: ChunkPolicy) -> None:
         self._policy = policy
-        self._stamp = 0.0
-        self._chunk: NDArray[np.float64] | None = None
 
     def __call__(self, observation: Observation) -> NDArray[np.float64]:
         self._stamp, self._chunk = observation.stamp, self._policy.infer(observation)
         return self._chunk
 
     def target(self, stamp: float) -> NDArray[np.float64]:
-        """Of the newest chunk; before the first, nothing."""
-        if self._chunk is None:
-            return np.zeros(len(self._policy.embodiment.action_names))
+        """Of the newest chunk."""
         step = round((stamp - self._stamp) / self._policy.step)
         return self._chunk[min(step, len(self._chunk) - 1)]

@@ -31,6 +31,7 @@ _TASK = 'pick_and_place'
 _CLIENTS = 4
 _PERIOD = 0.2  # [s] between two chunks of a robot
 _READY = 60.0  # [s] until the server answers
+_PERCENTILES = ('p50', 'p99')
 
 
 def measure(seconds: float) -> dict[str, Any]:
@@ -81,9 +82,6 @@ def table(content: dict[str, Any]) -> Table:
         times = [f'{values[p]:.1f} ms' for p in _PERCENTILES]
         result.add_row(name, str(values['count']), *times, *added)
     return result
-
-
-_PERCENTILES = ('p50', 'p99')
 
 
 def _summary(seconds: list[float]) -> dict[str, float]:
