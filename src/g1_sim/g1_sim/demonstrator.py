@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from g1_description import SIDES, Side, load_robot
 from g1_description.kinematics import ArmKinematics
 from g1_ros.operator import HandInput, OperatorInput
-from g1_sim.planner import NoWayError, Planner
+from g1_sim.planner import START_SPREAD, NoWayError, Planner
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
 
@@ -28,7 +28,6 @@ T = TypeVar('T')
 Doing = Generator[None, None, T]  # lets a step pass at every yield
 
 _DISCARDED = 2  # this attempt is discarded, to show that it can be
-_START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _RETURN = 2.0  # [s] for the way back there, or longer
 _GRASP = 0.15  # [s] that a controller is held still after its grip was pressed or let go
 _PRESS = 0.15  # [s] between two presses of buttons
@@ -170,7 +169,7 @@ class Demonstrator:
             self._ask('control/arm')
             yield from self._until(lambda: self.view.armed, _ANSWER)
         start = self._robot.home.copy()
-        start[:14] += self._rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        start[:14] += self._rng.uniform(-START_SPREAD, START_SPREAD, 14)
         arrived = yield from self._move(Trajectory.between(self._seen(), start, _RETURN))
         yield from self._let_go()
         if arrived and self.view.scenes == self._used:

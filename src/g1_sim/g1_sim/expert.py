@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data import DatasetWriter
 from g1_description import load_robot
-from g1_sim.planner import NoWayError, Planner
+from g1_sim.planner import START_SPREAD, NoWayError, Planner
 from g1_sim.rollout import Rollout, chunk
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
@@ -23,7 +23,6 @@ Array = NDArray[np.float64]
 HELD = 2.0  # [s] that the robot does not follow a plan, after which it is given up
 PLANS = 8  # of one attempt at most, each from what the one before has left
 
-_START_SPREAD = 0.06  # [rad] of the arms' start around the home posture
 _FREE_NOISE, _FINE_NOISE = 0.04, 0.004  # [rad] of the executed motion, far from and near objects
 _NEAR_STARTS = 0.3  # share of the episodes that begin near the object, as after a failed grasp
 _REST = 0.5  # [s] after a plan before its outcome is judged,
@@ -56,7 +55,7 @@ class Expert:
         simulation: freshly reset. Raises NoWayError when the task cannot be done from there.
         """
         home, task, scene = load_robot().home, simulation.task, simulation.scene
-        spread = rng.uniform(-_START_SPREAD, _START_SPREAD, 14)
+        spread = rng.uniform(-START_SPREAD, START_SPREAD, 14)
         if rng.uniform() < _NEAR_STARTS and task.near_starts:
             with suppress(NoWayError, ValueError):  # then from home
                 first = next(s for s in next(iter(task.plan(scene))) if isinstance(s, Waypoint))

@@ -22,6 +22,7 @@ from g1_sim.waypoints import HANDS, LostError, Meeting, Plan, Waypoint, moved, w
 
 Array = NDArray[np.float64]
 
+START_SPREAD = 0.06  # [rad] of the arms around home, where demonstrations begin
 MARGIN = 0.025  # [m] that every plan keeps between arms and body
 _ITERATIONS = 30  # of inverse kinematics: nine in ten goals within reach take 16 or fewer
 _PERIOD = 0.04  # [s] between the postures of a motion whose margin is looked at

@@ -62,10 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--port', type=int, default=PORT, metavar='N', help='0: any that is free (default: 10093)'
     )
+    parser.add_argument(
+        '--threads', type=int, default=1, metavar='N',
+        help='of the CPU for inference; more help only where that many cores are idle (default: 1)',
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Serves until SIGINT or SIGTERM; ValueError says what is wrong with the arguments."""
+    if arguments.threads < 1:
+        raise ValueError(f'--threads: expected at least 1, got {arguments.threads}')
     token = os.environ.get(TOKEN_VARIABLE, '')
     local = arguments.host in ('127.0.0.1', '::1', 'localhost')
     if not local and len(token) < 16:
@@ -79,7 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
     policy: ChunkPolicy = find_plugin('dit4dit.policies', arguments.policy)(
         arguments.checkpoint, embodiment
     )
-    server = PolicyServer(policy, arguments.host, arguments.port, token)
+    server = PolicyServer(policy, arguments.host, arguments.port, token, arguments.threads)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: threading.Thread(target=server.close).start())
     print(
@@ -95,11 +101,16 @@ def main(arguments: argparse.Namespace) -> int:
 class PolicyServer:
     """Listens from the beginning; `serve_forever` answers until `close`."""
 
-    def __init__(self, policy: ChunkPolicy, host: str, port: int, token: str = '') -> None:
-        """token: what clients have to send as `Authorization: Api-Key TOKEN`; '' for nothing."""
+    def __init__(
+        self, policy: ChunkPolicy, host: str, port: int, token: str = '', threads: int = 1
+    ) -> None:
+        """Args:
+        token: what clients have to send as `Authorization: Api-Key TOKEN`; '' for nothing.
+        threads: of the CPU, for inference.
+        """
         self._policy = policy
         self._token = token
-        self._worker = Worker(policy)
+        self._worker = Worker(policy, threads)
         self._clients: set[ServerConnection] = set()
         self._answers: dict[str, int] = {'ok': 0, 'refused': 0, 'failed': 0}
         self._durations: deque[float] = deque(maxlen=1000)  # from request to answer [s]

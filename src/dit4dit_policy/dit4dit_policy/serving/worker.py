@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ _Job = tuple[Sequence[Observation], 'Future[Chunks]']
 class Worker:
     """Asks the policy, which one thread may do, on behalf of many."""
 
-    def __init__(self, policy: ChunkPolicy, largest_batch: int = 8) -> None:
-        """largest_batch: observations inferred at once, where the policy can do several."""
-        self._policy = policy
+    def __init__(self, policy: ChunkPolicy, threads: int = 1, largest_batch: int = 8) -> None:
+        """threads: of the CPU. largest_batch: observations inferred at once, if the policy can."""
+        self._policy, self._threads = policy, threads
         self._largest = largest_batch
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name='inference', daemon=True)
@@ -43,6 +44,8 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
+        if torch := sys.modules.get('torch'):  # a policy may do without it
+            torch.set_num_threads(self._threads)
         while (job := self._jobs.get()) is not None:
             jobs, last = self._gathered(job)
             self._carry_out(jobs)

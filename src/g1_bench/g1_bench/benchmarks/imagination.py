@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rich.table import Table
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from g1_bench.benchmarks.rig import process
+from g1_bench.benchmarks.rig import milliseconds, process
 from g1_bringup.arguments import check
 from g1_bringup.launcher import command
 from g1_bringup.systems import find
@@ -46,10 +46,10 @@ def measure(seconds: float) -> dict[str, Any]:
     with process(command(replace(node, nice=0), values)), operator_node('g1_bench') as here:
         world = _World(here)
         latencies: dict[bool, list[float]] = {True: [], False: []}
-        pictures = 0
+        pictures, phases = 0, 2 * max(1, round(seconds / _PHASE / 2))
         try:
             world.wait_for_chunks()
-            for phase in range(max(2, round(seconds / _PHASE))):
+            for phase in range(phases):
                 looking = phase % 2 == 0
                 looks = world.look() if looking else None
                 world.wait(_SETTLING)
@@ -61,39 +61,35 @@ def measure(seconds: float) -> dict[str, Any]:
                     looks.close()
         finally:
             world.end()
-    watched = seconds / 2
+    watched = phases // 2 * (_PHASE - _SETTLING)  # [s] of each
     return {
         'seconds': seconds,
         'cores': os.cpu_count(),
         'load': round(os.getloadavg()[0], 1),
-        'imagined_per_second': round(pictures / watched, 2),
-        'imagining': _percentiles(latencies[True]),
-        'not_imagining': _percentiles(latencies[False]),
+        'imagined_per_second': round(pictures / (phases // 2 * _PHASE), 2),
+        'imagining': _summary(latencies[True], watched),
+        'not_imagining': _summary(latencies[False], watched),
     }
 
 
 def table(content: dict[str, Any]) -> Table:
     """The numbers for people."""
     result = Table(title='From an image to its chunk [ms]')
-    for name in ('', 'chunks', 'p50', 'p95', 'p99'):
+    columns = {'chunks': 'chunks', 'rate_hz': 'a second', 'p50': 'p50', 'p95': 'p95', 'p99': 'p99'}
+    for name in ('', *columns.values()):
         result.add_column(name, justify='right' if name else 'left')
     for name, text in (
         ('imagining', f'imagining, {content["imagined_per_second"]} pictures a second'),
         ('not_imagining', 'not imagining'),
     ):
         found = content[name]
-        result.add_row(text, *(str(found[key]) for key in ('chunks', 'p50', 'p95', 'p99')))
+        result.add_row(text, *(str(found[key]) for key in columns))
     return result
 
 
-def _percentiles(latencies: list[float]) -> dict[str, float]:
-    p50, p95, p99 = np.percentile(latencies or [np.nan], (50, 95, 99)) * 1e3
-    return {
-        'chunks': len(latencies),
-        'p50': round(float(p50), 1),
-        'p95': round(float(p95), 1),
-        'p99': round(float(p99), 1),
-    }
+def _summary(latencies: list[float], seconds: float) -> dict[str, float]:
+    rate = round(len(latencies) / seconds, 2)
+    return {'chunks': len(latencies), 'rate_hz': rate, **milliseconds(latencies, 50, 95, 99)}
 
 
 class _World:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +119,14 @@ def armed_rig() -> Iterator[Rig]:
         rig = Rig(operator, control)
         rig.arm()
         yield rig
+
+
+def milliseconds(seconds: Sequence[float], *percents: float) -> dict[str, float]:
+    """Percentiles and the largest [ms], as p50 for 50 and max; NaN where there are no values."""
+    values = np.array(seconds if len(seconds) else [np.nan]) * 1e3
+    names = [*(f'p{percent:g}' for percent in percents), 'max']
+    found = [*np.percentile(values, percents), values.max()]
+    return {name: round(float(value), 2) for name, value in zip(names, found, strict=True)}
 
 
 def processor_time(pid: int) -> float:

@@ -22,7 +22,7 @@ from rich.table import Table
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from dit4dit_policy.inference.remote import RemotePolicy
 from dit4dit_policy.inference.shipped import default_for, load_policy
-from g1_bench.benchmarks.rig import process
+from g1_bench.benchmarks.rig import milliseconds, process
 from g1_console.services import NoAnswer
 from g1_description import load_robot
 
@@ -36,7 +36,7 @@ _PERCENTILES = ('p50', 'p99')
 
 def measure(seconds: float) -> dict[str, Any]:
     """Half of the time one client, half of it four. Raises NoAnswer when no server comes."""
-    os.environ['OMP_NUM_THREADS'] = '1'  # read when torch is imported, here and in the server
+    os.environ['OMP_NUM_THREADS'] = '1'  # read when torch is imported here, as many as the server's
     robot, checkpoint = load_robot(), default_for(_TASK)
     own = load_policy(checkpoint, robot.embodiment)
     seen = _observation(own, robot.home)
@@ -85,8 +85,7 @@ def table(content: dict[str, Any]) -> Table:
 
 
 def _summary(seconds: list[float]) -> dict[str, float]:
-    p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
-    return {'count': len(seconds), 'p50': round(float(p50), 2), 'p99': round(float(p99), 2)}
+    return {'count': len(seconds), **milliseconds(seconds, 50, 99)}
 
 
 def _observation(policy: ChunkPolicy, state: NDArray[np.float64]) -> Observation:

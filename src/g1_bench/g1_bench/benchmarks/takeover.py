@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from std_msgs.msg import Header
 
-from g1_bench.benchmarks.rig import Rig, armed_rig, process
+from g1_bench.benchmarks.rig import Rig, armed_rig, milliseconds, process
 from g1_bringup.arguments import check
 from g1_bringup.launcher import command
 from g1_bringup.systems import find
@@ -91,16 +91,11 @@ def measure(given: float) -> dict[str, Any]:
     switches = np.array([*session.taken, *session.given_back])
     near = (sent[:, None] >= switches) & (sent[:, None] < switches + _SWITCH)
     at_switches = np.asarray(near.any(axis=1))
-    p50, p95 = np.percentile(waits, (50, 95)) * 1e3
     return {
         'hand_overs': count,
         'cores': os.cpu_count(),
         'load': round(os.getloadavg()[0], 1),
-        'squeeze_to_first_command_ms': {
-            'p50': round(float(p50), 1),
-            'p95': round(float(p95), 1),
-            'max': round(max(waits) * 1e3, 1),
-        },
+        'squeeze_to_first_command_ms': milliseconds(waits, 50, 95),
         'switch': _numbers(steps(read, at_switches)),
         'inside': _numbers(steps(read, ~at_switches)),
         'holds': session.holds,

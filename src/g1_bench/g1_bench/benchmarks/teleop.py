@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from std_msgs.msg import String
 
-from g1_bench.benchmarks.rig import Rig, armed_rig, process
+from g1_bench.benchmarks.rig import Rig, armed_rig, milliseconds, process
 from g1_bench.tracking import synthetic_stream, track, with_noise
 from g1_bringup.arguments import check
 from g1_bringup.launcher import command
@@ -122,13 +122,7 @@ def first_commands(steps: list[float], times: Array, heights: Array) -> dict[str
         if len(before):
             moved = np.abs(heights[after] - before[-1]).max(axis=1) > _SHOWN
             waits += (times[after][moved][:1] - step).tolist()
-    p50, p95 = np.percentile(waits or [np.nan], (50, 95)) * 1e3
-    return {
-        'p50': round(float(p50), 1),
-        'p95': round(float(p95), 1),
-        'max': round(max(waits or [np.nan]) * 1e3, 1),
-        'steps': len(waits),
-    }
+    return {**milliseconds(waits, 50, 95), 'steps': len(waits)}
 
 
 def following(swings: Array, times: Array, hands: Array) -> dict[str, float]:
