@@ -72,11 +72,12 @@ def cores(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def test_what_one_viewer_costs_and_how_old_the_pictures_are(ros_domain):
+@pytest.mark.parametrize('window', [(1280, 800), (800, 500)])  # larger ones take longer to draw
+def test_what_one_viewer_costs_and_how_old_the_pictures_are(ros_domain, window):
     with socket.create_server(('127.0.0.1', 0)) as probe:
         port = int(probe.getsockname()[1])
     with (
-        Browser() as browser,
+        Browser(*window) as browser,
         Program(python(CLI, 'console', '--port', str(port))) as console,
         CountedPort(port) as counted,
         ClockRobot() as robot,
@@ -108,6 +109,6 @@ def test_what_one_viewer_costs_and_how_old_the_pictures_are(ros_domain):
     print(
         f'\nconsole: {100 * alone:.1f} % of a core without a viewer, {100 * watched:.1f} % with '
         f'one, {rate / 1e3:.0f} kB/s; from the camera to pixels on the page: median '
-        f'{median:.0f} ms, p95 {late:.0f} ms, {shown:.1f} pictures a second of 15; load '
-        f'{os.getloadavg()[0]:.1f}'
+        f'{median:.0f} ms, p95 {late:.0f} ms, {shown:.1f} pictures a second of 15; '
+        f'window {window}, load {os.getloadavg()[0]:.1f}'
     )
