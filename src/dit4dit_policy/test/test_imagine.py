@@ -1,6 +1,7 @@
 """`dit4dit imagine` shows what a model expects to see."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -94,6 +95,27 @@ def test_one_call_samples_actions_video_or_both():
     assert torch.equal(both.actions, actions.actions) and actions.latents is None
     assert torch.equal(both.latents, video.latents) and video.actions is None
     assert torch.equal(both.latents[:, :, :1], condition)
+
+
+def test_where_nothing_changes_the_picture_is_as_sharp_as_it_was():
+    torch.manual_seed(0)
+    video = DiT4DiT(tiny()).eval().backbone
+    now = torch.rand(1, 3, 32, 48)
+    latents = video.encode(now[:, :, None]).expand(-1, -1, 2, -1, -1).clone()
+    still = video.decode_after(now, latents)
+    assert torch.allclose(still[:, :, 1], now, atol=1e-5)
+    latents[:, :, 1] += 3 * torch.randn_like(latents[:, :, 1])
+    plain, moved = video.decode(latents)[:, :, 1], video.decode_after(now, latents)[:, :, 1]
+    change = (plain - video.decode(latents)[:, :, 0]).abs().amax(1, keepdim=True)
+    changed = (change > 0.2).expand_as(plain)
+    assert changed.any() and torch.equal(moved[changed], plain[changed].clamp(0, 1))
+
+
+def test_noise_that_imagination_begins_from_is_as_the_checkpoint_says(folder):
+    policy = DiT4DiTPolicy.load(folder)
+    policy.processor = replace(policy.processor, imagined_noise_std=0.0)
+    one, other = (imagine(policy, picture(3), INSTRUCTION, steps=2, seed=seed) for seed in (0, 1))
+    assert (one.frames[1] == other.frames[1]).all()
 
 
 def test_it_is_measured_against_the_real_future(folder, tmp_path, capsys):

@@ -172,7 +172,10 @@ def test_round_trip_through_a_file(processor, tmp_path):
         ({'state_dim': 8}, 'toy needs 16 state and 16 action values, the model has 8 and 16'),
         ({'colour': 'red'}, 'unknown colour; known are embodiment'),
         ({'embodiment': {'name': 'x'}}, 'missing: cameras, groups, rate, robot_type'),
-        ({'action_shift': -1}, 'expected action_shift and initial_noise_std of at least 0'),
+        (
+            {'action_shift': -1},
+            'expected action_shift, initial_noise_std and imagined_noise_std of at',
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(processor, tmp_path, change, message):

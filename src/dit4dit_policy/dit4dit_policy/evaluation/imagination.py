@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOVED = 0.1  # of a colour's range: a pixel that changed by more has moved
 _WINDOW, _SIGMA = 11, 1.5  # [px] of SSIM, as Wang et al. have it
 _C1, _C2 = 0.01**2, 0.03**2
-_SHOWN, _BAND = 6, 18  # rows of the picture, and the height of its heading [px]
+_SHOWN, _BAND = 8, 18  # rows of the picture, and the height of its heading [px]
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,9 @@ def imagined(
     on_moment: Callable[[], object] = lambda: None,
 ) -> list[tuple[Tensor, ...]]:
     """What the policy expects at the times of each moment's later pictures, one sample each."""
-    video, generator = policy.model.backbone, torch.Generator().manual_seed(seed)
-    results = []
+    generator, results = torch.Generator().manual_seed(seed), []
     for moment in seen:
-        observed = video.encode(moment.now[None, :, None].to(video.device, video.dtype))
-        noise = video.draw_noise(1, generator).to(observed)
-        prompt = policy.prompts[moment.instruction]
-        sample = policy.model.sample(observed, prompt, noise, video_steps=steps)
-        assert sample.latents is not None
-        results.append(tuple(video.decode(sample.latents)[0].float().cpu().unbind(1)[1:]))
+        results.append(policy.clip_after(moment.now, moment.instruction, steps, generator))
         on_moment()
     return results
 
@@ -173,7 +167,8 @@ def draw(
     seen: Sequence[Moment], shown: Sequence[tuple[Tensor, ...]], time: float, path: Path
 ) -> None:
     """Some of the moments: now, imagined and real, a row each."""
-    picked = [round(i) for i in np.linspace(0, len(seen) - 1, min(_SHOWN, len(seen)))]
+    count = min(_SHOWN, len(seen))
+    picked = [int((row + 0.5) * len(seen) / count) for row in range(count)]
     height, width = seen[0].now.shape[1:]
     labels = ('now', f'imagined, +{time:.1f} s', f'real, +{time:.1f} s')
     page = Image.new('RGB', (3 * width, _BAND + len(picked) * height), (24, 24, 28))

@@ -178,21 +178,15 @@ def imagine(
     """
     import torch
 
-    model, video = policy.model, policy.model.backbone
+    video = policy.model.backbone
     _check_generates(policy)
-    prompt = policy.prompts[instruction]
     generator = torch.Generator().manual_seed(seed)
     offsets = np.array(video.config.clip_offsets) * policy.step
     first = policy.processor.encode_images(dict.fromkeys(policy.cameras, image))
     times, pictures = [0.0], [first]
     for _ in range(clips):
-        latest = pictures[-1].to(video.device, video.dtype)
-        observed = video.encode(latest[None, :, None])
-        noise = video.draw_noise(1, generator).to(observed)
-        sample = model.sample(observed, prompt, noise, video_steps=steps, on_step=on_step)
-        assert sample.latents is not None
         times += (times[-1] + offsets[1:]).tolist()
-        pictures += video.decode(sample.latents)[0].float().cpu().unbind(1)[1:]
+        pictures += policy.clip_after(pictures[-1], instruction, steps, generator, on_step)
     frames = [(p.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8) for p in pictures]
     return Imagined(tuple(times), frames)
 

@@ -221,20 +221,42 @@ class DiT4DiTPolicy:
         In pieces, for whoever has little time at once: None after each, and at last the picture.
         """
         video = self.model.backbone
-        observed = self._path.condition(self.processor.encode_images(observation.images)[None])
+        image = self.processor.encode_images(observation.images)[None]
+        observed = self._path.condition(image)
+        image = image.to(observed)
         latents, prompt = observed, self.prompts[observation.instruction]
         self._now()
         yield None
-        for clip in video.imagine_steps(observed, prompt, self._noise, steps):
+        noise = self.processor.imagined_noise_std * self._noise
+        for clip in video.imagine_steps(observed, prompt, noise, steps):
             latents = clip
             self._now()  # a piece is done when a GPU is
             yield None
-        picture = video.decode(latents)[:, :, -1]
+        picture = video.decode_after(image, latents)[:, :, -1]
         alone = video.config.frames_alone
         expected = latents[:, :, -1:] if alone else self._path.condition(picture)
         pixels = (_on_cpu(picture[0]).transpose(1, 2, 0) * 255).round().astype(np.uint8)
         ahead = video.config.clip_offsets[-1] * self.step
         yield Future(ahead, pixels, _on_cpu(expected[0]))
+
+    @torch.no_grad()
+    def clip_after(
+        self,
+        image_3HW: torch.Tensor,
+        instruction: str,
+        steps: int,
+        generator: torch.Generator,
+        on_step: Callable[[], object] = lambda: None,
+    ) -> tuple[torch.Tensor, ...]:
+        """The pictures (3, H, W) in [0, 1] that it expects after one, at a clip's times."""
+        video = self.model.backbone
+        image = image_3HW[None].to(video.device, video.dtype)
+        observed = video.encode(image[:, :, None])
+        noise = self.processor.imagined_noise_std * video.draw_noise(1, generator).to(observed)
+        prompt = self.prompts[instruction]
+        sample = self.model.sample(observed, prompt, noise, video_steps=steps, on_step=on_step)
+        assert sample.latents is not None
+        return video.decode_after(image, sample.latents)[0].float().cpu().unbind(1)[1:]
 
     @torch.no_grad()
     def infer_batch(self, observations: Sequence[Observation]) -> list[NDArray[np.float64]]:

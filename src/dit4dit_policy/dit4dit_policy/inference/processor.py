@@ -44,8 +44,8 @@ class Processor:
     tasks: names and the instructions trained on. action_shift: targets are given so many steps
     early: a policy that sees a pause as it was demonstrated would otherwise stay in it.
     initial_noise_std: of the noise that sampling starts from; at 0 it gives the middle of the
-    chunks there are. dataset: where the bounds come from: names, episodes and a hash, or nothing
-    for an untrained model.
+    chunks there are. imagined_noise_std: likewise, of the video that is imagined. dataset: where
+    the bounds come from: names, episodes and a hash, or nothing for an untrained model.
     """
 
     embodiment: Embodiment
@@ -59,14 +59,16 @@ class Processor:
     tasks: dict[str, str]
     action_shift: int = 0
     initial_noise_std: float = 1.0
+    imagined_noise_std: float = 1.0
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        if self.action_shift < 0 or self.initial_noise_std < 0:
+        if min(self.action_shift, self.initial_noise_std, self.imagined_noise_std) < 0:
             raise ValueError(
-                'processor: expected action_shift and initial_noise_std of at least 0, got '
-                f'{self.action_shift}, {self.initial_noise_std}'
+                'processor: expected action_shift, initial_noise_std and imagined_noise_std of at '
+                f'least 0, got {self.action_shift}, {self.initial_noise_std} and '
+                f'{self.imagined_noise_std}'
             )
         if not self.embodiment.cameras:
             raise ValueError('processor: expected at least one camera, got none')

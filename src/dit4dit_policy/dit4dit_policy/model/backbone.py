@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dit4dit_policy.model.checks import check_positive
 from dit4dit_policy.model.weights import Stored
 from g1_description.plugins import find_plugin
+
+_CHANGED, _AROUND = 0.2, 5  # of a colour's range, and pixels around: no part of it is as it was
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +196,19 @@ class Backbone(nn.Module):
     def decode(self, latents_BCThw: Tensor) -> Tensor:
         """Frames (B, 3, T, H, W) in [0, 1] of an encoded clip, where `generates_video`."""
         raise ValueError(f'a {self.config.kind} backbone generates no video')
+
+    def decode_after(self, now_B3HW: Tensor, latents_BCThw: Tensor) -> Tensor:
+        """Frames of a clip that begins with a picture at hand, where `generates_video`.
+
+        What the autoencoder lost of that picture they have again, less the more they change.
+        """
+        clip = self.decode(latents_BCThw)
+        first = clip[:, :, :1]
+        change = (clip - first).abs().amax(1)  # (B, T, H, W)
+        change = F.max_pool2d(change, _AROUND, 1, _AROUND // 2)
+        change = F.avg_pool2d(change, _AROUND, 1, _AROUND // 2, count_include_pad=False)
+        unchanged = (1 - change / _CHANGED).clamp(min=0)[:, None]
+        return (clip + unchanged * (now_B3HW[:, :, None] - first)).clamp(0, 1)
 
     # --- weights ----------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class TrainConfig:
     processes: int = 1  # that share the batch on this machine's CPU; see `accelerate launch`
     action_shift: int = 0  # steps by which the policy gives its targets early
     initial_noise_std: float = 1.0  # of the noise that the policy samples from
+    imagined_noise_std: float = 1.0  # and of that which it imagines video from
     val_fraction: float = 0.05  # of the episodes, held out for evaluation
     most_episodes: int = 0  # of each dataset to train on, the first ones; 0: all
     autoencoder_steps: int = 1500

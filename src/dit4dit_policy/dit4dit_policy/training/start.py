@@ -80,6 +80,7 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
         processor,
         action_shift=config.action_shift,
         initial_noise_std=config.initial_noise_std,
+        imagined_noise_std=config.imagined_noise_std,
     )
     return Start(model, data, processor, before, pictures)
 
