@@ -7,7 +7,7 @@ makes the pictures of docs/console.md too.
 
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -77,13 +77,17 @@ def raise_the_arms(policy: Outside, start: float = 0.0, end: float = -0.4) -> No
     positions = np.tile(ROBOT.home, (16, 1))
     smooth = 0.5 - 0.5 * np.cos(np.pi * np.linspace(0.0, 1.0, 16))
     positions[:, [0, 7]] += (start + (end - start) * smooth)[:, None]
+    plan(policy, ROBOT.action_joints, positions)
+
+
+def plan(policy: Outside, joints: Sequence[str], positions: NDArray[np.float64]) -> None:
+    """A chunk of (16, J) positions [rad, m], 0.1 s apart from now on."""
     publisher = policy.node.create_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
     policy.wait_for(
         lambda: publisher.get_subscription_count() == 2, 'control and console to listen'
     )
-    trajectory = joint_trajectory(
-        time_message_of(policy.now()), ROBOT.action_joints, positions, 0.1 * np.arange(16)
-    )
+    stamp = time_message_of(policy.now())
+    trajectory = joint_trajectory(stamp, joints, positions, 0.1 * np.arange(16))
     publisher.publish(ActionChunk(header=trajectory.header, trajectory=trajectory))
 
 
@@ -104,6 +108,8 @@ def test_it_shows_the_robot_that_moves_and_stops_it(browser, system):
             lambda: changed(canvas(browser), before) > 0.005,
             'the robot to be elsewhere on the canvas',
         )
+        plan(policy, ['panda_joint1'], np.zeros((16, 1)))  # of another robot
+        browser.wait_for(f"{VIEWER}.body.innerText.includes('a chunk was rejected')")
         raise_the_arms(policy, -0.4, 0.0)
         says(browser, 'ACTIVE')
         browser.press('Escape')

@@ -66,7 +66,7 @@ class ConsoleNode(Node):
         robot = load_robot()
         self._timeline = EventLog()
         self._system = RunningSystem(self, robot, self._timeline)
-        self._requests = Requests(self, self._answered)
+        self._requests = Requests(self, self._wait, self._answered)
         page = console_page(access, self._bar, self._emergency_stop)
         self._server = serve(page, given.address, given.port)
         self._scene = RobotScene(self._server, robot)
@@ -188,6 +188,9 @@ class ConsoleNode(Node):
 
     def _emergency_stop(self, told: Told) -> None:
         self._requests.ask('e-stop', told)
+
+    def _wait(self, name: str) -> None:
+        self._answer.content = answer_html(True, f'{name}: no answer yet')
 
     def _answered(self, name: str, done: bool, text: str) -> None:
         self._timeline.add(time.time(), 'info' if done else 'error', f'console: {name}', text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 #: The environment variable of the token: a command line can be read by every user of a computer.
 TOKEN_VARIABLE = 'G1_CONSOLE_TOKEN'
 COOKIE = 'g1_console_token'
-_SHORTEST = 16  # characters of a token
+_TOKEN = re.compile('[A-Za-z0-9_-]{16,}')  # the same in an address, a cookie and a shell
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Access:
     token: str
 
     def __post_init__(self) -> None:
-        if not _is_this_computer(self.address) and len(self.token) < _SHORTEST:
+        reached = not _is_this_computer(self.address)
+        if (self.token or reached) and not _TOKEN.fullmatch(self.token):
+            why = f'address {self.address} can be reached by other computers: ' if reached else ''
             raise ValueError(
-                f'address {self.address} can be reached by other computers: expected a token of '
-                f'{_SHORTEST} characters or more in {TOKEN_VARIABLE}, got {len(self.token)}; '
-                f'set one with: export {TOKEN_VARIABLE}=$(openssl rand -hex 16)'
+                f'{why}expected a token of 16 letters, digits, - or _, or more, in '
+                f'{TOKEN_VARIABLE}, got {len(self.token)} characters; set one with: '
+                f'export {TOKEN_VARIABLE}=$(openssl rand -hex 16)'
             )
 
     def refusal(self, path: str, headers: Mapping[str, str]) -> str:
@@ -41,14 +44,16 @@ class Access:
         if origin is not None and urlsplit(origin).netloc != host:
             return f'a page of {origin} cannot use this console; open it by its own address'
         if self.token:
-            if not self._is_token(cookie(headers)) and not self._is_token(token_of(path)):
+            if not self.is_token(cookie(headers)) and not self.is_token(token_of(path)):
                 return 'the token is missing or wrong; open the address with /?token=... at its end'
         elif not _is_this_computer(_name(host)):
             return f'{host} is no name of this computer; open http://127.0.0.1 with the same port'
         return ''
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.token.encode())
+    def is_token(self, given: str) -> bool:
+        """Whether it is the token that is asked for; never where none is."""
+        given_bytes = given.encode(errors='replace')
+        return bool(self.token) and hmac.compare_digest(given_bytes, self.token.encode())
 
 
 def token_of(path: str) -> str:

@@ -28,9 +28,7 @@ class TaskButtons:
         self._sentence = gui.add_text(
             'or a sentence', '', hint='What the robot is to do, in words, in place of the task'
         )
-        self._seconds = gui.add_number(
-            'for at most', 60.0, min=1.0, max=_LONGEST, step=1.0, hint='seconds'
-        )
+        self._seconds = gui.add_number('for at most [s]', 60.0, min=1.0, max=_LONGEST, step=1.0)
         group = gui.add_button_group('Policy', ('run', 'stop'))
 
         @group.on_click

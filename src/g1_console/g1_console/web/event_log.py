@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,12 +92,9 @@ class EventLog:
         if self._changed(source, text) and (text or before):
             self.add(time, 'error' if text else 'info', source, text or 'well again')
 
-    def newest(self, count: int) -> Iterator[Event]:
-        """The last `count` events, newest first."""
-        for number, event in enumerate(reversed(self.events)):
-            if number == count:
-                return
-            yield event
+    def newest(self, count: int) -> list[Event]:
+        """The last `count` events, newest first; other threads may add meanwhile."""
+        return list(self.events)[: -count - 1 : -1]
 
     def _changed(self, name: str, value: Any) -> bool:
         before, self._seen[name] = self._seen.get(name), value

@@ -35,10 +35,11 @@ Answered = Callable[[str, bool, str], None]
 
 
 class Requests:
-    """Asks from any thread; the answers come on the thread that serves the node."""
+    """Asks from any thread; the answers come on that one, or on the thread that serves the node."""
 
-    def __init__(self, node: Node, answered: Answered) -> None:
-        self._answered = answered
+    def __init__(self, node: Node, asked: Callable[[str], None], answered: Answered) -> None:
+        """asked: told what is asked, before the answer."""
+        self._asked, self._answered = asked, answered
         self._clients: dict[str, Client] = {
             name: node.create_client(Trigger, service) for name, (service, _) in SERVICES.items()
         }
@@ -57,6 +58,7 @@ class Requests:
         if not client.service_is_ready():
             tell(False, f'{name} was not asked: nobody offers {service}; is {server} running?')
             return
+        self._asked(name)
         client.call_async(Trigger.Request()).add_done_callback(
             lambda future: tell(*_trigger_answer(future))
         )
@@ -66,6 +68,7 @@ class Requests:
         if not self._tasks.server_is_ready():
             self._answered('run', False, 'no policy to run a task; is policy_node running?')
             return
+        self._asked('run')
         goal = RunTask.Goal(task=task, time_limit=time_limit, until_done=False)
         self._tasks.send_goal_async(goal).add_done_callback(
             lambda future: self._goal_answered(task, future)

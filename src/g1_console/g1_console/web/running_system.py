@@ -186,8 +186,9 @@ class RunningSystem:
 
     def _take_chunk(self, message: ActionChunk) -> None:
         times, positions = trajectory_arrays(message.trajectory)
-        if len(times) and np.isfinite(positions).all():
-            names = tuple(message.trajectory.joint_names)
+        names = tuple(message.trajectory.joint_names)
+        ours = set(names) <= set(self._robot.state_joints)  # control says of others what is wrong
+        if ours and len(times) and np.isfinite(positions).all():
             self.plan = PlannedChunk(
                 names, positions, seconds(message.header.stamp), float(times[-1])
             )

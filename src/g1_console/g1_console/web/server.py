@@ -61,8 +61,8 @@ class Page:
         return response
 
     def _front_page(self, request: Request) -> Response:
-        """A token in the address becomes a cookie, and leaves the address bar."""
-        if token := token_of(request.path):
+        """The token in the address becomes a cookie, and leaves the address bar."""
+        if self._access.is_token(token := token_of(request.path)):
             cookie = f'{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/'
             return _response(
                 http.HTTPStatus.SEE_OTHER,
