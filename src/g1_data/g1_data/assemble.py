@@ -175,8 +175,14 @@ def _copy(pick: Pick, writer: DatasetWriter) -> None:
     tasks = dataset.frame_tasks(index, whole['task_index'])
     if len(tasks) > 1:
         tasks = tasks[rows]
-    health = {**(episode.health or {}), **pick.health} or None
-    writer.commit(columns, videos, [pick.task] if pick.task else tasks, statistics, health)
+    health = {**(episode.health or {}), **pick.health}
+    if 'pauses' in health:
+        health['pauses'] = [
+            {**pause, 'row': pause['row'] - rows.start}
+            for pause in health['pauses']
+            if rows.start < pause['row'] < rows.stop
+        ]
+    writer.commit(columns, videos, [pick.task] if pick.task else tasks, statistics, health or None)
 
 
 def rows_of(dataset: Dataset, index: int) -> dict[str, np.ndarray]:

@@ -28,7 +28,8 @@ def recorded(root: Path, motions: list[np.ndarray], source: np.ndarray | None = 
                 image = np.full((*SHAPE, 3), 10 * k % 250, np.uint8)
                 moved = np.array([0 if source is None else source[k]])
                 episode.add(row, row, {'head': image}, {CONTROL_KEY: moved})
-            episode.save({'healthy': True, 'text': '', 'outcome': 'success'})
+            pauses = [{'row': 8, 'seconds': 3.5}]
+            episode.save({'healthy': True, 'text': '', 'outcome': 'success', 'pauses': pauses})
     return Dataset(root)
 
 
@@ -57,6 +58,8 @@ def test_all_changes_together_become_a_valid_new_dataset(dataset: Dataset, tmp_p
     said = [dict(episode.health or {}) for episode in new.episodes]
     assert [s['outcome'] for s in said] == ['failure', 'success', '', 'success']
     assert said[0]['flag'] == 'hits the table' and all(s['healthy'] for s in said)
+    rows = [[pause['row'] for pause in s['pauses']] for s in said]
+    assert rows == [[8], [3], [8], []]  # of the same moment in each
 
 
 def test_rows_and_pictures_of_a_part_stay_together(dataset: Dataset, tmp_path: Path) -> None:
