@@ -2,7 +2,9 @@
 is taught.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,22 +181,47 @@ def test_only_what_the_expert_did_is_learnt_of_corrections(tmp_path):
     assert set(split.held_out.tolist()) == {72 + k for k in range(10, 24)}
 
 
-def test_of_a_policys_attempt_an_intervention_is_learnt_up_to_its_own_end(tmp_path):
+def rollouts(root: Path, by_episode: Sequence[Sequence[ControlSource]]) -> dict[str, float]:
+    """Attempts of 24 frames, each moved by whom it says; as a mixture."""
     extras = {CONTROL_KEY: Extra(('control_source',), 'uint8')}
     schema = Schema.of(toy.embodiment(), {'head': toy.SIZE}, extras=extras)
-    policy, operator, nobody = ControlSource
-    by_episode = (
-        [policy] * 8 + [operator] * 6 + [nobody] * 4 + [policy] * 6,
-        [nobody, operator] * 12,
-    )
-    with DatasetWriter.create(tmp_path / 'rollouts', schema) as writer:
+    with DatasetWriter.create(root, schema) as writer:
         for sources in by_episode:
             with writer.episode(toy.INSTRUCTION) as episode:
                 rows = zip(*toy.demonstration(np.ones(2)), sources, strict=True)
                 for state, action, source in rows:
                     image = {'head': toy.scene(np.ones(2), 0.5)}
                     episode.add(state, action, image, {CONTROL_KEY: np.array([source])})
-    data = Demonstrations.read({str(tmp_path / 'rollouts'): 1.0}, toy.embodiment())
-    assert np.flatnonzero(data.taught).tolist() == [*range(8, 14), *range(24, 48)]
+    return {str(root): 1.0}
+
+
+def test_of_a_policys_attempt_an_intervention_is_learnt_up_to_its_own_end(tmp_path):
+    policy, operator, nobody = ControlSource
+    attempts = (
+        [policy] * 8 + [operator] * 6 + [nobody] * 4 + [policy] * 6,
+        [nobody, operator] * 12,
+    )
+    data = Demonstrations.read(rollouts(tmp_path / 'rollouts', attempts), toy.embodiment())
+    assert np.flatnonzero(data.weight).tolist() == [*range(8, 14), *range(24, 48)]
     assert set(data.last[8:14]) == {13}
     assert set(data.last[24:]) == {47}  # a demonstration teaches all that it shows
+
+
+def test_what_a_policy_did_itself_is_learnt_where_that_is_asked_for(tmp_path):
+    policy, operator, nobody = ControlSource
+    attempt = [policy] * 12 + [operator] * 6 + [nobody] * 6
+    mixture = rollouts(tmp_path / 'rollouts', [attempt] * 2)
+    data = Demonstrations.read(mixture, toy.embodiment(), policy_weight=0.5)
+    assert data.weight[:24].tolist() == [0.5] * 12 + [1.0] * 6 + [0.0] * 6
+    assert set(data.last[:12]) == {11}
+    torch.manual_seed(0)
+    rows = Split.of(data, 0.5).draw(torch.zeros(4000, dtype=torch.long))
+    assert set(rows.tolist()) == set(range(18))
+    assert (rows < 12).float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_attempts_without_an_intervention_are_refused_unasked(tmp_path):
+    mixture = rollouts(tmp_path / 'rollouts', [[ControlSource.POLICY] * 24] * 2)
+    with pytest.raises(ValueError, match=r'rollouts: a policy did all of it; .*policy_weight'):
+        Demonstrations.read(mixture, toy.embodiment())
+    assert Demonstrations.read(mixture, toy.embodiment(), policy_weight=1.0).episodes == 2

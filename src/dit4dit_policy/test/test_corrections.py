@@ -134,7 +134,7 @@ def test_the_expert_takes_over_and_only_what_it_does_is_taught(tmp_path):
     np.testing.assert_allclose(rows['action'][~taught], 0.0)
     np.testing.assert_allclose(np.diff(rows['action'][taught][:, 0]), 0.1, atol=1e-6)
     read = Demonstrations.read({str(tmp_path / 'out/reach'): 1.0}, TOY)
-    np.testing.assert_array_equal(read.taught[: len(taught)], taught)
+    np.testing.assert_array_equal(read.weight[: len(taught)], taught)
     with pytest.raises(SystemExit):
         main([*words])
 

@@ -115,6 +115,7 @@ def test_a_finished_run_says_so_and_takes_nothing_else(settings, tmp_path, capsy
     ('change', 'said'),
     [
         ({'val_fraction': 0.05}, '4 episodes are too few to hold out one in 20; expected at least'),
+        ({'policy_weight': -1.0}, 'policy_weight: expected 0 or more, got -1.0'),
         ({'datasets': {'nowhere': 1.0}}, 'nowhere'),
         ({'init_from': 'nobody'}, 'nobody'),
         ({'tasks': 'no.yaml'}, 'no.yaml'),

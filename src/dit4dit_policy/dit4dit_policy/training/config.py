@@ -41,15 +41,16 @@ class TrainConfig:
     """What `dit4dit train --config FILE` reads; paths are relative to where it is started.
 
     datasets: folders of LeRobot v2.1 datasets, each with the share it has in what is trained on.
-    evaluation_worlds: also such as show a variant, which nobody trains on unasked. model: entries
-    of the preset to change, as {'backbone.feature_layer': 2}. output: gets `checkpoint/`,
-    `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from. embodiment: the robot of
-    the datasets, a name or a YAML file. cameras: whose pictures the model sees, side by side in
-    this order; by default those of the checkpoint it starts from, where the embodiment has them,
-    else the embodiment's. tasks: name to instruction of those that may be in the datasets, or a
-    YAML file of these; by default the datasets name them. init_from: where to start: a checkpoint
-    (its folder, or the name of a shipped one), whose model is kept but for what `preset`,
-    embodiment and cameras give other dimensions (the paper's second stage); a folder of
+    evaluation_worlds: also such as show a variant, which nobody trains on unasked. policy_weight:
+    how often what a policy did itself in an attempt is drawn, beside 1 of what an operator did
+    there. model: entries of the preset to change, as {'backbone.feature_layer': 2}. output: gets
+    `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from.
+    embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the model
+    sees, side by side in this order; by default those of the checkpoint it starts from, where the
+    embodiment has them, else the embodiment's. tasks: name to instruction of those that may be in
+    the datasets, or a YAML file of these; by default the datasets name them. init_from: where to
+    start: a checkpoint (its folder, or the name of a shipped one), whose model is kept but for what
+    `preset`, embodiment and cameras give other dimensions (the paper's second stage); a folder of
     Cosmos-Predict2.5-2B (its first); or '', new weights behind an autoencoder trained on the
     datasets, or that of the checkpoint `autoencoder_from`. recompute_bounds: normalise by the
     datasets' bounds also where the checkpoint has some. mode: which losses train. augment:
@@ -70,6 +71,7 @@ class TrainConfig:
     recompute_bounds: bool = False
     mode: Literal['joint', 'video', 'action'] = 'joint'
     evaluation_worlds: bool = False
+    policy_weight: float = 0.0
     feature_gradient: bool | None = None  # of the action loss into the backbone; None: preset's
     seed: int = 0
     threads: int = 2  # of each process
@@ -116,6 +118,8 @@ class TrainConfig:
                 'processes, threads: expected at least 1 of each, got '
                 f'{self.processes} and {self.threads}'
             )
+        if self.policy_weight < 0:
+            raise ValueError(f'policy_weight: expected 0 or more, got {self.policy_weight}')
         if not 0 < self.val_fraction <= 0.5:
             raise ValueError(f'val_fraction: expected above 0 to 0.5, got {self.val_fraction}')
 

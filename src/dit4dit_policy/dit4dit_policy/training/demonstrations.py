@@ -36,8 +36,8 @@ class Demonstrations:
     weights: share of each dataset in what is trained on. embodiment: with the cameras that are
     used. state (N, S), action (N, A) [rad, m]: of a number that a dataset has not they are NaN.
     `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
-    episode, or of what an operator did in it without a break. taught (N,): whether chunks that
-    begin there are to be learnt, see `_taught`.
+    episode, or of what an operator did in it without a break. weight (N,): how often chunks that
+    begin there are drawn beside others of their dataset, 0 for never.
     """
 
     sources: tuple[Dataset, ...]
@@ -50,7 +50,7 @@ class Demonstrations:
     episode: NDArray[np.int64]
     task: NDArray[np.int64]
     last: NDArray[np.int64]
-    taught: NDArray[np.bool_]
+    weight: NDArray[np.float64]
 
     @property
     def episodes(self) -> int:
@@ -59,13 +59,18 @@ class Demonstrations:
 
     @classmethod
     def read(
-        cls, mixture: Mapping[str, float], embodiment: Embodiment, evaluation_worlds: bool = False
+        cls,
+        mixture: Mapping[str, float],
+        embodiment: Embodiment,
+        evaluation_worlds: bool = False,
+        policy_weight: float = 0.0,
     ) -> Demonstrations:
         """The LeRobot v2.1 datasets in folders `mixture`, each with its weight.
 
         `embodiment` says which numbers and cameras are used, and how many frames a second.
-        evaluation_worlds: also those of a variant. ValueError where a weight is not positive, or a
-        dataset does not fit the embodiment or is not to be trained on.
+        evaluation_worlds: also those of a variant. policy_weight: of what a policy did itself,
+        beside 1 of what an operator did. ValueError where a weight is not positive, or a dataset
+        does not fit the embodiment or is not to be trained on.
         """
         if not mixture or min(mixture.values()) <= 0:
             raise ValueError(f'datasets: expected folders with weights above 0, got {mixture}')
@@ -78,10 +83,12 @@ class Demonstrations:
                 )
         instructions: dict[str, int] = {}
         columns: dict[str, list[NDArray[Any]]] = {
-            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last', 'taught')
+            name: [] for name in ('state', 'action', 'dataset', 'episode', 'task', 'last', 'weight')
         }
+        weights = np.array([policy_weight, 1.0, 0.0])  # by `ControlSource`
         count = number = 0
         for index, source in enumerate(sources):
+            first = number
             stride = _stride(source, embodiment.step)
             places = {
                 'state': _places(source, 'state', embodiment),
@@ -105,13 +112,18 @@ class Demonstrations:
                     for task in source.frame_tasks(episode.index)[::stride]
                 ]
                 columns['task'].append(np.resize(tasks, length))
-                taught = _taught(source, episode.index)[::stride]
-                columns['taught'].append(taught)
-                columns['last'].append(count - length + _ends(taught))
+                control = _control(source, episode.index)[::stride]
+                columns['weight'].append(weights[control])
+                columns['last'].append(count - length + _ends(control))
                 facts = {'dataset': index, 'episode': number}
                 for name, value in facts.items():
                     columns[name].append(np.full(length, value))
                 number += 1
+            if number > first and not np.any(np.concatenate(columns['weight'][first:])):
+                raise ValueError(
+                    f'{source.root}: a policy did all of it; expected an operator to have had the '
+                    'arms in some of it, or policy_weight above 0'
+                )
         if not count:
             raise ValueError(f'datasets: expected demonstrations, there are none in {[*mixture]}')
         return cls(
@@ -242,23 +254,19 @@ def _check_rate(source: Dataset, camera: Camera) -> None:
         )
 
 
-def _taught(source: Dataset, episode: int) -> NDArray[np.bool_]:
-    """(T,) whether a frame is to be learnt from.
-
-    All of a demonstration; of a policy's attempt what an operator, or expert, did in it.
-    """
+def _control(source: Dataset, episode: int) -> NDArray[np.int64]:
+    """(T,) `ControlSource` of each frame; of an episode without a policy all is an operator's."""
+    demonstrated = np.full(source.episodes[episode].length, ControlSource.OPERATOR, np.int64)
     if CONTROL_KEY not in source.extras:
-        return np.ones(source.episodes[episode].length, dtype=np.bool_)
-    control: NDArray[Any] = source.read_finite(episode, (CONTROL_KEY,))[CONTROL_KEY]
-    if ControlSource.POLICY not in control:
-        return np.ones(len(control), dtype=np.bool_)
-    return control[:, 0] == ControlSource.OPERATOR
+        return demonstrated
+    rows: NDArray[Any] = source.read_finite(episode, (CONTROL_KEY,))[CONTROL_KEY]
+    return rows[:, 0].astype(np.int64) if ControlSource.POLICY in rows else demonstrated
 
 
-def _ends(taught: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(T,) the last frame that is taught, or not, with each: a chunk has nobody else's targets."""
-    ends = np.flatnonzero(np.diff(taught, append=~taught[-1:]))
-    return ends[np.searchsorted(ends, np.arange(len(taught)))]
+def _ends(control: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(T,) the last frame of the same `ControlSource`: a chunk has nobody else's targets."""
+    ends = np.flatnonzero(np.diff(control, append=-1))
+    return ends[np.searchsorted(ends, np.arange(len(control)))]
 
 
 def _places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | None]:

@@ -23,9 +23,13 @@ _COMPARED = 50_000  # frames at once
 
 @dataclass(frozen=True)
 class Split:
-    """Frames to train on, for each dataset, and frames held out."""
+    """Frames to train on, for each dataset, and frames held out.
+
+    totals (N,): of the weights of the frames to train on, all datasets', up to each.
+    """
 
     training: list[Tensor]
+    totals: Tensor
     held_out: Tensor
 
     @classmethod
@@ -36,7 +40,8 @@ class Split:
         """
         every = max(2, round(1 / fraction))
         held_out = torch.from_numpy(data.episode) % every == every - 1
-        taught = torch.from_numpy(data.taught)
+        weight = torch.from_numpy(data.weight)
+        taught = weight > 0
         if not (held_out & taught).any():
             raise ValueError(
                 f'{data.episodes} episodes are too few to hold out one in {every}; expected at '
@@ -54,14 +59,18 @@ class Split:
                     f'{source.root}: held out as a whole; expected at least 2 episodes of it, got '
                     f'{len(source.episodes)}'
                 )
-        return cls(training, (held_out & taught).nonzero()[:, 0])
+        totals = weight[torch.cat(training)].cumsum(0)
+        return cls(training, totals, (held_out & taught).nonzero()[:, 0])
 
     def draw(self, dataset_B: Tensor) -> Tensor:
-        """(B,) a random frame to train on of each of those datasets."""
-        sizes = torch.tensor([len(rows) for rows in self.training])
-        firsts = sizes.cumsum(0) - sizes
+        """(B,) a random frame to train on of each of those datasets, by their weights."""
+        ends = torch.tensor([len(rows) for rows in self.training]).cumsum(0)
+        upper = self.totals[ends - 1]
+        lower = torch.cat((torch.zeros(1), upper[:-1]))
         share_B = torch.rand(len(dataset_B), dtype=torch.float64)
-        return torch.cat(self.training)[firsts[dataset_B] + (share_B * sizes[dataset_B]).long()]
+        total_B = lower[dataset_B] + share_B * (upper - lower)[dataset_B]
+        place_B = torch.searchsorted(self.totals, total_B, right=True)
+        return torch.cat(self.training)[torch.minimum(place_B, ends[dataset_B] - 1)]
 
 
 @torch.no_grad()

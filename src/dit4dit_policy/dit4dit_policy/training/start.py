@@ -50,7 +50,9 @@ def demonstrations(config: TrainConfig) -> Demonstrations:
     FileNotFoundError or ValueError says what is missing or does not fit.
     """
     robot = _robot(config, _earlier(config)[1])
-    return Demonstrations.read(config.datasets, robot, config.evaluation_worlds)
+    return Demonstrations.read(
+        config.datasets, robot, config.evaluation_worlds, config.policy_weight
+    )
 
 
 def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: Console) -> Start:
