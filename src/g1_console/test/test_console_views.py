@@ -95,10 +95,18 @@ def test_the_recorder_says_episode_count_and_losses():
         frames=90,
         frames_dropped=2,
         duration=9.0,
+        outcome='failure',
         text='no images of head',
     )
     shown = recorder_html(status)
-    for words in ('episode 7', '7 of 200', '90 frames', '2 dropped', 'no images of head'):
+    for words in (
+        'episode 7',
+        '7 of 200',
+        '90 frames',
+        '2 dropped',
+        'so far a failure',
+        'no images',
+    ):
         assert words in shown
 
 

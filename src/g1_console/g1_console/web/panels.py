@@ -81,7 +81,7 @@ def recorder_html(status: EpisodeStatus | None) -> str:
         now = (
             f' · {status.duration:.1f} s, {status.frames} frames'
             f'{dropped if status.frames_dropped else ""}'
-            f'{f" · {status.outcome}" if status.outcome else ""}'
+            f'{f" · so far a {status.outcome}" if status.outcome else ""}'
         )
     return _block(
         f'{_tag(state, colour)} episode {status.episode_index}{now}'

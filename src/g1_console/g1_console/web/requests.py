@@ -58,10 +58,9 @@ class Requests:
         if not client.service_is_ready():
             tell(False, f'{name} was not asked: nobody offers {service}; is {server} running?')
             return
+        future = client.call_async(Trigger.Request())  # first of all: it may be an e-stop
         self._asked(name)
-        client.call_async(Trigger.Request()).add_done_callback(
-            lambda future: tell(*_trigger_answer(future))
-        )
+        future.add_done_callback(lambda done: tell(*_trigger_answer(done)))
 
     def run(self, task: str, time_limit: float) -> None:
         """Lets the policy run a task of config/tasks.yaml, or what a sentence says, so long [s]."""
