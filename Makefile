@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; the first set-up takes a few minutes, later ones under a second.
 SHELL := /bin/bash
-.PHONY: help setup demo record-demo dagger test test-slow lint docs bench faults libero robocasa clean
+.PHONY: help setup demo record-demo dagger test test-slow test-browser lint docs bench faults libero robocasa clean
 
 TASK ?= arrange_flower
 SEED ?= 0
@@ -27,11 +27,16 @@ dagger: setup  ## a policy learns from the scripted operator who helps it: TASK=
 	@source setup.bash && g1 dagger --task $(TASK) --rounds $(ROUNDS) --episodes $(EPISODES) $(if $(OUT),--out $(OUT))
 
 # Two files at a time, as half of the time is waiting for nodes, and torch with one thread in each.
-test: lint  ## lint, and every test that takes no GPU and no minutes
-	@source setup.bash && OMP_NUM_THREADS=1 python -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadfile
+test: lint  ## lint, and every test that takes no GPU, no browser and no minutes
+	@source setup.bash && OMP_NUM_THREADS=1 python -m pytest -m 'not slow and not browser and not gpu' --numprocesses 2 --dist loadfile
 
 test-slow: setup  ## the tests that take minutes
 	@source setup.bash && python -m pytest -m 'slow and not gpu'
+
+test-browser: setup  ## the console and the episodes in a real browser; installs Chromium where there is none
+	@command -v chromium chromium-browser google-chrome >/dev/null || { sudo=$$(command -v sudo) || true; $$sudo apt-get update && \
+		$$sudo apt-get install -y --no-install-recommends chromium fonts-dejavu-core; }
+	@source setup.bash && OMP_NUM_THREADS=1 python -m pytest -m browser
 
 lint: setup  ## ruff and mypy
 	@source setup.bash && ruff check . && ruff format --check . && scripts/mypy.sh

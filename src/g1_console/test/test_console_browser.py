@@ -28,7 +28,7 @@ from g1_test_support.waiting import wait_until
 ROBOT = load_robot()
 BAR = "document.getElementById('bar').innerText"
 
-pytestmark = pytest.mark.slow  # drawing in software takes the cores from all else
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope='module')

@@ -22,7 +22,7 @@ OscillatorNode.prototype.start = function (when) {
 };
 """
 
-pytestmark = pytest.mark.slow  # drawing in software takes the cores from all else
+pytestmark = pytest.mark.browser
 
 
 def test_it_rises_for_the_operator_and_falls_for_the_policy(ros_domain):

@@ -24,7 +24,7 @@ from g1_test_support.waiting import wait_until
 CARDS = "[...document.querySelectorAll('.card')]"
 TOLD = "document.getElementById('told').innerText"
 
-pytestmark = pytest.mark.slow  # drawing in software takes the cores from all else
+pytestmark = pytest.mark.browser
 
 
 @contextmanager
