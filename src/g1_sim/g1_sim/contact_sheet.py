@@ -1,42 +1,52 @@
 """`g1 tasks`: every simulated task on one picture, from the start to success.
 
 g1 tasks --out docs/tasks.png
+g1 tasks --policy small --out docs/policy.png
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dit4dit_policy.inference.chunk_policy import Observation
 from g1_sim.expert import Expert
 from g1_sim.planner import NoWayError, Planner
 from g1_sim.rollout import Rollout
 from g1_sim.simulation import Simulation
 from g1_sim.tasks import simulated_tasks
 
+States = list[NDArray[np.float64]]
+
 _COLUMNS = 6
 _WIDTH, _HEIGHT, _TITLE = 240, 180, 22
-_TRIED = 10  # scenes, until one succeeds
+_TRIED = 40  # scenes, until one succeeds
+_LATENCY = 0.15  # [s] from image to chunk, as `dit4dit eval` has it
 
 
 def main(argv: Sequence[str]) -> int:
     """`g1 tasks --out FILE`. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog='g1 tasks',
-        description='Draws the expert at each simulated task: a row from the head camera, and one '
-        'from the side.',
+        description='Draws the expert, or a policy, at each simulated task: a row from the head '
+        'camera, and one from the side.',
+    )
+    parser.add_argument(
+        '--policy', metavar='DIR', help='a checkpoint, or the name of a shipped one, as small'
     )
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='picture to write')
     parser.add_argument('--seed', type=int, default=20000, help='first scene (default: 20000)')
     arguments = parser.parse_args(argv)
-    planner = Planner()
-    rows = [_row(task, arguments.seed, planner) for task in simulated_tasks()]
+    attempt = _by_policy(arguments.policy) if arguments.policy else _by_expert()
+    rows = [_row(task, arguments.seed, attempt) for task in simulated_tasks()]
     sheet = Image.fromarray(np.concatenate(rows))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.quantize(256, dither=Image.Dither.NONE).save(arguments.out, optimize=True)
@@ -44,15 +54,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _row(task: str, seed: int, planner: Planner) -> NDArray[np.uint8]:
+def _row(task: str, seed: int, attempt: Callable[[Simulation], States]) -> NDArray[np.uint8]:
     """(H, W, 3) a title, and moments of one attempt from the head camera and from the side."""
     simulation = Simulation(task, seed)
     for scene in range(seed, seed + _TRIED):
-        states = _attempt(simulation, scene, planner)
+        simulation.reset(scene)
+        states = attempt(simulation)
         if states:
             break
     else:
-        raise RuntimeError(f'{task}: the expert failed in {_TRIED} scenes from seed {seed} on')
+        raise RuntimeError(f'{task}: failed in {_TRIED} scenes from seed {seed} on')
     moments = np.linspace(0, len(states) - 1, _COLUMNS).round().astype(int)
     views: dict[str, list[NDArray[np.uint8]]] = {'head': [], 'overview': []}
     for moment in moments:
@@ -66,22 +77,39 @@ def _row(task: str, seed: int, planner: Planner) -> NDArray[np.uint8]:
     return np.concatenate([np.asarray(title), *map(np.hstack, views.values())])
 
 
-def _attempt(simulation: Simulation, seed: int, planner: Planner) -> list[NDArray[np.float64]]:
-    """qpos (nq,) ten times a second of an attempt that succeeds; none of one that doesn't."""
-    simulation.reset(seed)
-    try:
-        expert = Expert(planner.plan(simulation.task, simulation.scene))
-    except NoWayError:
-        return []
-    states: list[NDArray[np.float64]] = []
+def _by_expert() -> Callable[[Simulation], States]:
+    planner = Planner()
+
+    def attempt(simulation: Simulation) -> States:
+        try:
+            expert = Expert(planner.plan(simulation.task, simulation.scene))
+        except NoWayError:
+            return []
+        return _states(simulation, expert, time_limit=expert.end + 0.5, linger=np.inf)
+
+    return attempt
+
+
+def _by_policy(checkpoint: str) -> Callable[[Simulation], States]:
+    from dit4dit_policy.inference.shipped import load_policy
+
+    policy = load_policy(checkpoint)
+    return partial(_states, act=policy.infer, cameras=policy.cameras, latency=_LATENCY)
+
+
+def _states(
+    simulation: Simulation, act: Callable[[Observation], NDArray[np.float64]], **options: Any
+) -> States:
+    """qpos (nq,) ten times a second of an attempt that succeeds; none of one that doesn't.
+
+    options: of `Rollout`.
+    """
+    states: States = []
     rollout = Rollout(
-        simulation,
-        time_limit=expert.end + 0.5,
-        linger=np.inf,
-        observer=lambda _: states.append(simulation.data.qpos.copy()),
+        simulation, observer=lambda _: states.append(simulation.data.qpos.copy()), **options
     )
     while not rollout.done:
-        rollout.step(expert(rollout.observation))
+        rollout.step(act(rollout.observation))
     return states if rollout.success else []
 
 
