@@ -95,11 +95,13 @@ def test_what_one_viewer_costs_and_how_old_the_pictures_are(ros_domain, window):
             )
 
         alone, _ = during()
+        opened = robot.now()
         browser.open(f'http://127.0.0.1:{counted.port}/')
         robot.wait_for(
             lambda: browser.holds(f'{VIEWER}.querySelector("img").naturalWidth === 320'),
             'the camera on the page',
         )
+        waited = robot.now() - opened
         browser.run(f'(() => {{ {_WATCH} }})()')
         browser.run('window.ages.length = 0')
         watched, rate = during()
@@ -108,7 +110,8 @@ def test_what_one_viewer_costs_and_how_old_the_pictures_are(ros_domain, window):
     median, late, shown = np.median(ages), np.percentile(ages, 95), len(ages) / _SECONDS
     print(
         f'\nconsole: {100 * alone:.1f} % of a core without a viewer, {100 * watched:.1f} % with '
-        f'one, {rate / 1e3:.0f} kB/s; from the camera to pixels on the page: median '
+        f'one, {rate / 1e3:.0f} kB/s; the camera is on the page {waited:.1f} s after it is opened; '
+        f'from the camera to pixels on the page: median '
         f'{median:.0f} ms, p95 {late:.0f} ms, {shown:.1f} pictures a second of 15; '
         f'window {window}, load {os.getloadavg()[0]:.1f}'
     )
