@@ -1,8 +1,10 @@
 """`dit4dit serve`: a client written from the protocol's description, good requests and bad ones."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.remote import RemotePolicy
 from dit4dit_policy.serving.server import PolicyServer
+from dit4dit_policy.serving.worker import Worker
 from g1_description import load_embodiment
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
@@ -212,7 +215,11 @@ BAD = [
     (lambda e: {'examples': [e | {'state': 'home'}]}, 'vector of finite numbers'),
     (lambda e: {'examples': [e, e | {'state': None}]}, r'examples\[1\]\.state'),
     (lambda e: {'examples': [e], 'units': 'degrees'}, 'units: expected normalized or physical'),
+    (lambda e: {'examples': [e], 'units': np.zeros(3)}, 'units: expected normalized or physical'),
     (lambda e: {'examples': [e], 'type': 'dance'}, 'type: expected infer or ping'),
+    (lambda e: {'examples': [e], 'type': np.zeros(3)}, 'type: expected infer or ping'),
+    (lambda e: {'examples': [e | {'state': [0.0] * 100_000}]}, 'at most 100000 values'),
+    (lambda e: [[[]] * 1000] * 100, 'at most 100000 values'),
 ]
 RAW = [
     ('hello', 'expected a binary message'),
@@ -222,6 +229,7 @@ RAW = [
     (msgpack.packb({b'__ndarray__': True, b'dtype': '|O', b'data': b'', b'shape': []}), 'dtype'),
     (msgpack.packb({b'__ndarray__': True}), 'array: expected'),
     (b'\x91' * 3000 + b'\xc0', 'expected one MessagePack value'),
+    (b'\xdd\x01\0\0\0' + b'\x90' * 2**24, 'exceeds max_array_len'),
     (os.urandom(1000), 'expected'),
 ]
 
@@ -262,6 +270,60 @@ class Moody:
         return np.zeros((2, 16))
 
 
+def silent(port):
+    """A client that says hello, and neither reads nor answers."""
+    client = socket.create_connection(('127.0.0.1', port))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    hello = 'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    hello += 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
+    client.sendall(hello.encode())
+    return client
+
+
+def test_clients_that_never_read_hold_up_neither_others_nor_the_end(monkeypatch):
+    monkeypatch.setattr('dit4dit_policy.serving.server._SEND_TIMEOUT', 1)
+    with contextlib.ExitStack() as stack:
+        with served(Moody()) as server:
+            for _ in range(30):
+                stack.enter_context(silent(server.port))
+            flood = stack.enter_context(silent(server.port))
+            flood.settimeout(0.2)  # a server that waits for it takes nothing any more
+            with pytest.raises(OSError), Client(server.port) as other:
+                while True:
+                    flood.sendall((b'\x82\x81\0\0\0\0\xc0') * 1000)  # each is answered
+                    assert other.ask({'type': 'ping'})['ok']
+            start = time.monotonic()
+        assert time.monotonic() - start < 30  # seconds, and not one after the other
+
+
+def test_what_is_asked_when_the_server_has_ended_is_refused():
+    worker = Worker(Moody())
+    seen = Observation({'head': IMAGE}, HOME, 'wave')
+    assert len(worker.submit([seen]).result(60)) == 1
+    worker.close()
+    with pytest.raises(ValueError, match='the server ends'):
+        worker.submit([seen]).result(60)
+
+
+class Batching(Moody):
+    """Keeps how much it was asked at once."""
+
+    def __init__(self):
+        self.asked = []
+
+    def infer_batch(self, observations):
+        self.asked.append(len(observations))
+        return [self.infer(seen) for seen in observations]
+
+
+def test_no_more_is_inferred_at_once_than_there_is_room_for():
+    policy = Batching()
+    worker = Worker(policy, largest_batch=8)
+    assert len(worker.submit([Observation({'head': IMAGE}, HOME, 'wave')] * 16).result(60)) == 16
+    worker.close()
+    assert policy.asked == [8, 8]
+
+
 def test_a_policy_that_fails_is_said_to_and_the_server_goes_on():
     with served(Moody()) as server, Client(server.port) as client:
         seen = {'image': IMAGE, 'lang': 'fail', 'state': HOME}
@@ -289,10 +351,12 @@ def test_without_the_token_nobody_is_let_in(monkeypatch):
             assert health.status == 200
 
 
-def test_other_machines_are_served_with_a_token_only(capsys, monkeypatch):
+def test_other_machines_are_served_with_a_token_only_and_at_ports_there_are(capsys, monkeypatch):
     monkeypatch.delenv('DIT4DIT_TOKEN', raising=False)
     assert main(['serve', '--host', '0.0.0.0']) == 2
     assert 'set DIT4DIT_TOKEN to a secret' in capsys.readouterr().err
+    assert main(['serve', '--port', '99999']) == 2
+    assert '--port 99999: ' in capsys.readouterr().err
 
 
 def test_the_command_says_where_it_is_and_ends_in_peace():

@@ -57,7 +57,7 @@ def greeting(policy: ChunkPolicy) -> dict[str, Any]:
 def read_request(message: Mapping[Any, Any], policy: ChunkPolicy) -> Request:
     """The observations of a message. RequestError says which entry is wrong, and how."""
     units = message.get('units', 'normalized')
-    if units not in ('normalized', 'physical'):
+    if not isinstance(units, str) or units not in ('normalized', 'physical'):
         raise RequestError(f'units: expected normalized or physical, got {units!r:.80}')
     physical = units == 'physical'
     if not physical and _processor(policy) is None:

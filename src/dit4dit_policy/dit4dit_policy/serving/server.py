@@ -12,12 +12,14 @@ import http
 import logging
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ from g1_description.plugins import find_plugin
 PORT = 10093
 
 _MOST_CLIENTS = 64
+_SEND_TIMEOUT = 5  # [s] whole ones; who does not read its answers for so long is let go
+_CLOSE_TIMEOUT = 2.0  # [s] that a client has to say goodbye
 _log = logging.getLogger('dit4dit.serve')
 
 
@@ -112,6 +116,7 @@ class PolicyServer:
         self._token = token
         self._worker = Worker(policy, threads)
         self._clients: set[ServerConnection] = set()
+        self._closing = False
         self._answers: dict[str, int] = {'ok': 0, 'refused': 0, 'failed': 0}
         self._durations: deque[float] = deque(maxlen=1000)  # from request to answer [s]
         try:
@@ -121,9 +126,10 @@ class PolicyServer:
                 port,
                 compression=None,
                 max_size=MAX_BYTES,
+                close_timeout=_CLOSE_TIMEOUT,
                 process_request=self._admit,
             )
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise ValueError(
                 f'--port {port}: {error}; is another server there? --port 0 takes a free one'
             ) from None
@@ -135,10 +141,11 @@ class PolicyServer:
         self._worker.close()
 
     def close(self) -> None:
-        """Says goodbye to the clients and ends `serve_forever`."""
-        for client in tuple(self._clients):
-            with suppress(Exception):
-                client.close(1001, 'the server ends')
+        """Says goodbye to the clients and ends `serve_forever`, in seconds."""
+        self._closing = True
+        with ThreadPoolExecutor(_MOST_CLIENTS) as pool:
+            for client in tuple(self._clients):
+                pool.submit(client.close, 1001, 'the server ends')
         self._server.shutdown()
 
     def summary(self) -> str:
@@ -165,8 +172,12 @@ class PolicyServer:
 
     def _speak(self, connection: ServerConnection) -> None:
         """Of one client, until it goes."""
+        patience = struct.pack('ll', _SEND_TIMEOUT, 0)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         self._clients.add(connection)
         try:
+            if self._closing:
+                return
             connection.send(pack(greeting(self._policy)))
             for message in connection:
                 start = time.monotonic()
@@ -188,10 +199,10 @@ class PolicyServer:
                 raise RequestError(f'expected a map of names and values, got {message!r:.80}')
             name = str(message.get('request_id', name))[:200]
             asked = message.get('type', 'infer')
+            if not isinstance(asked, str) or asked not in ('infer', 'predict_action', 'ping'):
+                raise RequestError(f'type: expected infer or ping, got {asked!r:.80}')
             if asked == 'ping':
                 return _reply(name, 'ping')
-            if asked not in ('infer', 'predict_action'):
-                raise RequestError(f'type: expected infer or ping, got {asked!r:.80}')
             kind = 'inference_result'
             reply = _reply(name, kind, data=self._infer(message))
             self._answers['ok'] += 1

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,18 @@ class Worker:
         """threads: of the CPU. largest_batch: observations inferred at once, if the policy can."""
         self._policy, self._threads = policy, threads
         self._largest = largest_batch
+        self._ended = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name='inference', daemon=True)
         self._thread.start()
 
     def submit(self, observations: Sequence[Observation]) -> Future[Chunks]:
-        """One chunk each, in due course; ValueError of the policy where it does not like one."""
+        """One chunk each, in due course; ValueError of the policy where it does not like one, or
+        where the server ends."""
         future: Future[Chunks] = Future()
         self._jobs.put((observations, future))
+        if self._ended:
+            self._refuse_what_is_left()
         return future
 
     def close(self) -> None:
@@ -50,7 +55,15 @@ class Worker:
             jobs, last = self._gathered(job)
             self._carry_out(jobs)
             if last:
-                return
+                break
+        self._ended = True
+        self._refuse_what_is_left()
+
+    def _refuse_what_is_left(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                if (job := self._jobs.get_nowait()) is not None:
+                    job[1].set_exception(ValueError('the server ends'))
 
     def _gathered(self, job: _Job) -> tuple[list[_Job], bool]:
         """What has come until `_GATHER` after the first, and whether that was all for ever."""
@@ -67,18 +80,26 @@ class Worker:
 
     def _carry_out(self, jobs: list[_Job]) -> None:
         """Several at once; where that fails each alone, so that one harms no other."""
-        together: Any = getattr(self._policy, 'infer_batch', None)
-        if together is not None and sum(len(observations) for observations, _ in jobs) > 1:
-            try:
-                chunks = together([seen for observations, _ in jobs for seen in observations])
-            except Exception:
-                chunks = None
-            if chunks is not None:
-                for observations, future in jobs:
-                    future.set_result([chunks.pop(0) for _ in observations])
-                return
+        if (chunks := self._together(jobs)) is not None:
+            for observations, future in jobs:
+                future.set_result([chunks.pop(0) for _ in observations])
+            return
         for observations, future in jobs:
             try:
                 future.set_result([self._policy.infer(seen) for seen in observations])
             except Exception as error:
                 future.set_exception(error)
+
+    def _together(self, jobs: list[_Job]) -> Chunks | None:
+        """Of all their observations; None where there is but one, or the policy fails or can't."""
+        infer: Any = getattr(self._policy, 'infer_batch', None)
+        seen = [each for observations, _ in jobs for each in observations]
+        if infer is None or len(seen) == 1:
+            return None
+        size, chunks = self._largest, []
+        try:
+            for start in range(0, len(seen), size):
+                chunks += infer(seen[start : start + size])
+        except Exception:
+            return None
+        return chunks
