@@ -113,7 +113,7 @@ def _rows(s: Snapshot) -> list[tuple[str, str]]:
 
 
 def _control_rows(status: SafetyStatus) -> list[tuple[str, str]]:
-    limiting = f' ({status.limiting_joint})' if status.limiting_joint else ''
+    limiting = f', last at {status.limiting_joint}' if status.limiting_joint else ''
     return [
         ('control', f'[{MODE_COLOURS[status.mode]}]{escape(status.text)}[/]'),
         ('weight', f'{status.weight:.2f}; {ControlSource(status.control_source).words}'),

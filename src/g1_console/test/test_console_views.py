@@ -9,7 +9,7 @@ from g1_console.web.event_log import EventLog
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.meshes import joint_meshes, simplified
 from g1_console.web.mosaic import mosaic
-from g1_console.web.panels import policy_html, recorder_html, timeline_html
+from g1_console.web.panels import policy_html, recorder_html, safety_html, timeline_html
 from g1_description import load_robot
 from g1_description.urdf import urdf
 
@@ -24,25 +24,24 @@ def test_the_time_line_tells_changes_once():
         nobody = {'control_source': SafetyStatus.CONTROL_NOBODY}
         timeline.safety(1.0, safety(SafetyStatus.DISARMED, 'DISARMED: nobody armed yet', **nobody))
     for time, rejected in ((2.0, 0), (3.0, 1), (4.0, 1)):
-        timeline.safety(
-            time,
-            safety(
-                SafetyStatus.HOLD,
-                'HOLD: the last chunk ran out',
-                reason=SafetyStatus.CHUNK_EXPIRED,
-                control_source=SafetyStatus.CONTROL_OPERATOR,
-                limiting_joint='left_elbow_joint',
-                chunks_rejected=rejected,
-                rejection_text='too fast',
-            ),
+        refused = safety(
+            SafetyStatus.HOLD,
+            'HOLD: the last chunk ran out',
+            reason=SafetyStatus.CHUNK_EXPIRED,
+            control_source=SafetyStatus.CONTROL_OPERATOR,
+            limiting_joint='left_elbow_joint',
+            chunks_rejected=rejected,
+            rejection_text='too fast',
         )
+        timeline.safety(time, refused)
     assert [(e.time, e.weight, e.text) for e in timeline.events] == [
         (1.0, 'info', 'DISARMED: nobody armed yet'),
         (1.0, 'info', 'nobody has the arms'),
-        (2.0, 'warning', 'HOLD: the last chunk ran out (left_elbow_joint)'),
+        (2.0, 'warning', 'HOLD: the last chunk ran out'),
         (2.0, 'warning', 'the operator has the arms'),
         (3.0, 'warning', 'a chunk was rejected: too fast'),
     ]
+    assert '0 targets clamped, last at left_elbow_joint' in safety_html(refused)
     assert timeline_html(timeline).index('too fast') < timeline_html(timeline).index('DISARMED')
 
 

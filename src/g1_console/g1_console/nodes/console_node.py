@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass
 
-from dit4dit_msgs.msg import SafetyStatus
 from rclpy.node import Node
 
 from g1_console.plan_view import mode_colour
@@ -168,18 +167,15 @@ class ConsoleNode(Node):
             self._tasks.running(system.policy.task)
 
     def _bar(self) -> dict[str, str]:
-        """Mode, reason and limiting joint, who has the arms; asked by the server's thread."""
+        """Mode, reason and who has the arms; asked by the server's thread."""
         status = self._system.safety
         if status is None:
             return _NO_CONTROL
         red, green, blue = (round(200 * value) for value in mode_colour(status.mode))
         name = Mode(status.mode).name
-        text = status.text.removeprefix(f'{name}: ')
-        if status.limiting_joint and status.mode != SafetyStatus.ACTIVE:
-            text += f' · {status.limiting_joint}'
         return {
             'mode': name,
-            'text': text,
+            'text': status.text.removeprefix(f'{name}: '),
             'colour': f'rgb({red},{green},{blue})',
             'source': ControlSource(status.control_source).words,
         }

@@ -59,10 +59,7 @@ class EventLog:
     def safety(self, time: float, status: SafetyStatus) -> None:
         """Takes a status of control: a new mode or reason, and chunks it rejects."""
         if self._changed('mode', (status.mode, status.reason)):
-            text = status.text
-            if status.limiting_joint and status.limiting_joint not in text:
-                text += f' ({status.limiting_joint})'
-            self.add(time, _MODE_WEIGHTS.get(status.mode, 'info'), 'control', text)
+            self.add(time, _MODE_WEIGHTS.get(status.mode, 'info'), 'control', status.text)
         if self._changed('source', status.control_source):
             weight = _SOURCE_WEIGHTS.get(status.control_source, 'info')
             self.add(time, weight, 'control', ControlSource(status.control_source).words)

@@ -35,15 +35,15 @@ _FONT = 'font:12px/1.45 system-ui;padding:2px 10px'
 
 
 def safety_html(status: SafetyStatus | None) -> str:
-    """Who has the arms, and counters of control; its mode is in the bar above."""
+    """Who has the arms, and what control refused or limited; its mode is in the bar above."""
     if status is None:
         return _block('<b style="color:#e03131">control_node is not heard</b>')
-    limiting = f' ({escape(status.limiting_joint)})' if status.limiting_joint else ''
+    limiting = f', last at {escape(status.limiting_joint)}' if status.limiting_joint else ''
     source = ControlSource(status.control_source).words
     return _block(
         f'{_tag(source, _SOURCES[status.control_source])}<br>'
         f'weight {status.weight:.2f} · chunks {status.chunks_accepted} taken, '
-        f'{status.chunks_rejected} rejected · {status.clamped} targets clamped{limiting} · '
+        f'{status.chunks_rejected} rejected, {status.clamped} targets clamped{limiting} · '
         f'{status.holds} holds · {status.deadlines_missed} deadlines missed'
     )
 
