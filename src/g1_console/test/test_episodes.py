@@ -1,17 +1,21 @@
 """Episodes to look at: what is told of them, cuts, changes that are kept, their pictures."""
 
 import io
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+import viser
 from PIL import Image
 from recorded_episodes import HOME, recorded
 
 from g1_console.episodes.catalogue import Catalogue
 from g1_console.episodes.opened import OpenedEpisode
+from g1_console.episodes.player import EpisodePlayer
 from g1_console.web.joint_plots import episode_plots_html
 from g1_data.validate import validate
+from g1_test_support.waiting import wait_until
 
 
 @pytest.fixture
@@ -101,3 +105,20 @@ def test_plots_have_both_lines_and_a_place_for_the_row(catalogue: Catalogue) -> 
     opened = OpenedEpisode(catalogue.dataset, 3)
     shown = episode_plots_html(opened.names, opened.measured, opened.commanded)
     assert shown.count('<polyline') == 32 and 'left:var(--at)' in shown
+
+
+def test_a_row_of_the_longer_episode_before_is_the_last_of_this_one(catalogue: Catalogue) -> None:
+    with socket.create_server(('127.0.0.1', 0)) as probe:
+        port = int(probe.getsockname()[1])
+    server = viser.ViserServer('127.0.0.1', port, verbose=False)
+    player = EpisodePlayer(server, catalogue)
+    try:
+        player.open(3)
+        wait_until(lambda: player.shown[0] == 3, 'an episode to play')
+        player.open(0)
+        wait_until(lambda: player.shown[0] == 0, 'a shorter one to play')
+        player.seek(54)
+        wait_until(lambda: player.shown == (0, 39), 'its last row')
+    finally:
+        player.close()
+        server.stop()

@@ -30,14 +30,17 @@ _LOOK = 0.2  # [s] between looks whether to end
 
 
 class EpisodePlayer:
-    """One thread decodes and shows; what is pressed only says what it is to do."""
+    """One thread decodes and shows; what is pressed only says what it is to do.
+
+    shown: the episode and the row that are on the page; -1 before any are.
+    """
 
     def __init__(self, server: viser.ViserServer, catalogue: Catalogue) -> None:
         self._server, self._catalogue = server, catalogue
         self._told = threading.Condition()
         self._wanted: int | None = None  # an episode to open
         self._index, self._row, self._playing, self._speed = 0, 0, False, 1.0
-        self._shown = (-1, -1)
+        self.shown = (-1, -1)
         self._opened: OpenedEpisode | None = None
         self._figure: RobotFigure | None = None
         self._build_panels()
@@ -54,6 +57,13 @@ class EpisodePlayer:
             self._wanted = index
             self._told.notify()
 
+    def seek(self, row: int) -> None:
+        """Shows this row, or the last where there are fewer, and stands still."""
+        with self._told:
+            if self._opened is not None:
+                self._row, self._playing = min(row, self._opened.length - 1), False
+                self._told.notify()
+
     def close(self) -> None:
         """Ends the thread."""
         with self._told:
@@ -68,7 +78,7 @@ class EpisodePlayer:
         furnish(self._server)
         self._about = gui.add_html('')
         self._place: Any = gui.add_slider('Row', 0, 1, 1, 0)
-        self._on_edit(self._place, lambda: self._seek(self._place.value))
+        self._on_edit(self._place, lambda: self.seek(self._place.value))
         self._buttons('Play', ('play', 'pause', 'again'), self._play)
         speed = gui.add_dropdown('Speed', _SPEEDS, initial_value='1')
         speed.on_update(lambda _: setattr(self, '_speed', float(speed.value)))
@@ -121,11 +131,6 @@ class EpisodePlayer:
             if what == 'again' or (what == 'play' and self._at_end):
                 self._row = 0
             self._playing = what != 'pause'
-            self._told.notify()
-
-    def _seek(self, row: int) -> None:
-        with self._told:
-            self._row, self._playing = row, False
             self._told.notify()
 
     def _retask(self) -> None:
@@ -192,43 +197,43 @@ class EpisodePlayer:
                 self._show(self._opened, self._row)
                 due = max(due + 1.0 / (self._catalogue.dataset.fps * self._speed), time.monotonic())
                 with self._told:
-                    shown = self._shown == (self._index, self._row)
+                    shown = self.shown == (self._index, self._row)
                     self._playing = self._playing and not self._at_end
                     self._told.wait(due - time.monotonic())
-                    if shown and self._playing and self._shown == (self._index, self._row):
+                    if shown and self._playing and self.shown == (self._index, self._row):
                         self._row += 1
 
     def _is_due(self) -> bool:
         return self._opened is not None and (
-            self._playing or self._shown != (self._index, self._row)
+            self._playing or self.shown != (self._index, self._row)
         )
 
     def _load(self, index: int) -> None:
         catalogue = self._catalogue
         episode = catalogue.dataset.episodes[index]
         self._opened = None
+        self._index, self._row, self._playing = index, 0, True
+        change = catalogue.changes.get(index)
+        said = dict(episode.health or {})
+        self._about.content = _about(index, len(catalogue.dataset.episodes), episode.length, said)
+        self._task.value = change.task if change and change.task else episode.task
+        flag = change.flag if change and change.flag is not None else said.get('flag')
+        self._flag.value = str(flag or '')
+        self._picture.label = ' · '.join(catalogue.dataset.cameras) or 'no camera'
+        self._picture.image, self._plots.content = _NOTHING, ''
+        self._show_change()
         try:
             opened = OpenedEpisode(catalogue.dataset, index)
         except (ValueError, OSError) as error:
             self._about.content = _words(f'episode {index} cannot be read: {error}', '#e03131')
             return
-        self._index, self._row, self._playing = index, 0, True
-        change = catalogue.changes.get(index)
-        said = dict(episode.health or {})
-        self._about.content = _about(index, len(catalogue.dataset.episodes), opened.length, said)
         self._place.value = 0
         self._place.max = max(opened.length - 1, 1)
-        self._task.value = change.task if change and change.task else episode.task
-        flag = change.flag if change and change.flag is not None else said.get('flag')
-        self._flag.value = str(flag or '')
         self._plots.content = episode_plots_html(opened.names, opened.measured, opened.commanded)
-        self._picture.label = ' · '.join(catalogue.dataset.cameras) or 'no camera'
-        self._picture.image = _NOTHING
-        self._show_change()
         self._opened = opened
 
     def _show(self, opened: OpenedEpisode, row: int) -> None:
-        self._shown = self._index, row
+        self.shown = self._index, row
         try:
             picture = opened.picture(row)
         except (ValueError, OSError) as error:
