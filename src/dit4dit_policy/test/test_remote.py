@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
@@ -129,8 +130,56 @@ def test_a_published_server_gets_what_its_clients_send(tmp_path):
         (example,) = server.requests[0]['examples']
         assert [image.shape for image in example['image']] == [(224, 224, 3)]
         expected = [*np.sin([0.1, 0.2]), *np.cos([0.1, 0.2]), 0.03]
-        np.testing.assert_allclose(example['state'], expected, atol=1e-6)
+        np.testing.assert_allclose(example['state'], [expected], atol=1e-6)
         policy.close()
+        model = {'framework': {'action_model': {'state_dim': 64}}}
+        (tmp_path / 'config.yaml').write_text(yaml.safe_dump(model))
+        policy = load(f'ws://127.0.0.1:{server.port}?statistics={file}', TOY)
+        policy.infer(SEEN)
+        padded_state = [[*expected, *[0.0] * 59]]
+        np.testing.assert_allclose(
+            server.requests[-1]['examples'][0]['state'], padded_state, atol=1e-6
+        )
+        policy.close()
+    finally:
+        server.kill()
+
+
+BOUNDS = {kind: {'min': [-1.0] * 3, 'max': [1.0] * 3} for kind in ('state', 'action')}
+
+
+@pytest.mark.parametrize(
+    ('statistics', 'text'),
+    [
+        ('{', r'dataset_statistics\.json: Expecting property name'),
+        ('[1]', 'expected statistics of names and values'),
+        ('{}', 'expected min and max of state and action'),
+        (json.dumps({'toy': {'action': BOUNDS['action']}}), 'expected min and max of state'),
+        (json.dumps({'a': BOUNDS, 'b': BOUNDS}), 'statistics of toy, .* got those of a, b'),
+        (json.dumps({'a': {k: {'min': [0.0], 'max': [1.0]} for k in BOUNDS}}), 'needs 3 finite'),
+    ],
+)
+def test_statistics_that_are_none_or_of_others_are_refused(tmp_path, statistics, text):
+    file = tmp_path / 'dataset_statistics.json'
+    file.write_text(statistics)
+    with pytest.raises(ValueError, match=text):
+        load(f'ws://127.0.0.1:1?statistics={file}', TOY)
+
+
+def test_of_several_statistics_those_of_the_robot_are_taken(tmp_path):
+    file = tmp_path / 'dataset_statistics.json'
+    mine = {'state': BOUNDS['state'], 'action': {'min': [-9.0] * 3, 'max': [9.0] * 3}}
+    file.write_text(json.dumps({'other': BOUNDS, 'toy': mine}))
+    server = Double({'env': 'simpler_env'})
+    server.answer = lambda request: ok({'normalized_actions': np.ones((1, 4, 3), np.float32)})
+    try:
+        policy = load(f'ws://127.0.0.1:{server.port}?statistics={file}', TOY)
+        np.testing.assert_array_equal(policy.infer(SEEN), np.full((4, 3), 9.0))
+        policy.close()
+        for config, text in (('framework: 5', r'framework\.action_model'), ('{', 'action_model')):
+            (tmp_path / 'config.yaml').write_text(config)
+            with pytest.raises(ValueError, match=text):
+                load(f'ws://127.0.0.1:{server.port}?statistics={file}', TOY)
     finally:
         server.kill()
 
@@ -195,7 +244,7 @@ def test_a_slow_server_is_not_waited_for_and_its_late_answer_is_nobodys(double):
         (ok({'actions': np.zeros((8, 3))}), r'got \(8, 3\)'),
         (ok({'actions': np.zeros((1, 8, 2))}), r'got \(1, 8, 2\)'),
         (ok({'actions': np.zeros((1, 0, 3))}), r'got \(1, 0, 3\)'),
-        ('actions', 'expected a binary message'),
+        ('Traceback:\n  line 1\nKeyError: lang', "a text that ends 'KeyError: lang'"),
         (b'\xc1', 'expected one MessagePack value'),
         ([1, 2], 'expected an answer of names and values'),
     ],
@@ -210,14 +259,31 @@ def test_a_strange_answer_is_refused_in_words_and_the_next_is_taken(double, answ
     policy.close()
 
 
-def test_a_server_for_another_robot_is_refused():
-    other = {'policy': {**GREETING['policy'], 'state_names': ['x', 'y']}}
-    server = Double(other)
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'state_names': ['x', 'y']}, 'its state is x, y; toy has a, b, grip'),
+        ({'action_names': 5}, 'its action is not named; toy has a, b, grip'),
+        ({'step': 0}, 'a policy with a step above 0, got 0'),
+        ({'horizon': 'long'}, "a policy with a horizon above 0, got 'long'"),
+        ({'cameras': None}, 'names its cameras'),
+    ],
+)
+def test_a_server_for_another_robot_or_of_a_strange_policy_is_refused(changes, text):
+    server = Double({'policy': {**GREETING['policy'], **changes}})
     try:
-        with pytest.raises(ValueError, match='its state is x, y; toy has a, b, grip'):
+        with pytest.raises(ValueError, match=text):
             ask(server)
     finally:
         server.kill()
+
+
+def test_a_policy_that_looks_at_a_camera_not_in_use_says_which(double):
+    policy = ask(double)
+    front = Observation({'front': SEEN.images['front']}, SEEN.state, 'wave')
+    with pytest.raises(ValueError, match='looks at front, side, of which side was not in use'):
+        policy.infer(front)
+    policy.close()
 
 
 def test_asking_a_server_takes_neither_torch_nor_ros():

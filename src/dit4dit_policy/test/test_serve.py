@@ -342,6 +342,10 @@ def test_without_the_token_nobody_is_let_in(monkeypatch):
                 pass
         with Client(server.port, Authorization=f'Api-Key {TOKEN}') as client:
             assert client.greeting['policy']['model_id'] == 'moody'
+        monkeypatch.delenv('DIT4DIT_TOKEN', raising=False)
+        remote = RemotePolicy(f'ws://127.0.0.1:{server.port}', load_embodiment())
+        with pytest.raises(ConnectionError, match='with 401: expected a token, see DIT4DIT_TOKEN'):
+            remote.infer(Observation({'head': IMAGE}, HOME, 'wave'))
         monkeypatch.setenv('DIT4DIT_TOKEN', TOKEN)
         remote = RemotePolicy(f'ws://127.0.0.1:{server.port}', load_embodiment())
         assert remote.infer(Observation({'head': IMAGE}, HOME, 'wave')).shape == (2, 16)

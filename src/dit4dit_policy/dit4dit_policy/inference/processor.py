@@ -158,7 +158,7 @@ class Processor:
     @property
     def encoded_states(self) -> int:
         """How many numbers the model is given for a state, before padding."""
-        return sum(len(g.state) * _VALUES[g.state_encoding] for g in self.embodiment.groups)
+        return encoded_states(self.embodiment)
 
     def decode_state(self, encoded: Array) -> Array:
         """The state (..., S) [rad, m] of what `encode_state` makes of it, padding or not."""
@@ -277,6 +277,11 @@ class Processor:
         """Of numbers that are not scaled, 0 and 1, whatever the data's are."""
         low, high = np.array(self.action_lower), np.array(self.action_upper)
         return np.where(self._scaled_action, low, 0.0), np.where(self._scaled_action, high, 1.0)
+
+
+def encoded_states(embodiment: Embodiment) -> int:
+    """How many numbers a model is given for a state of it, before padding."""
+    return sum(len(group.state) * _VALUES[group.state_encoding] for group in embodiment.groups)
 
 
 def seen_by(embodiment: Embodiment, cameras: tuple[str, ...]) -> Embodiment:

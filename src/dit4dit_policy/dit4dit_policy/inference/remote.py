@@ -5,7 +5,7 @@ serving/wire.py). The server speaks first. A request is {examples: [{image: [...
 a reply {status, ok, type, request_id, data}. `dit4dit serve` introduces itself with `policy`, and
 then takes images and states as they are and answers `actions` in rad and m. Any other server is
 given what the published clients give it: one picture of all cameras side by side, the encoded
-state; its normalized_actions (B, T, D) are scaled by the data's bounds.
+state (1, D), padded; its normalized_actions (B, T, D) are scaled by the data's bounds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from dit4dit_policy.inference.chunk_policy import Observation
@@ -41,9 +42,10 @@ def load(checkpoint: str, embodiment: Embodiment) -> RemotePolicy:
     """The policy behind the address `checkpoint`, ws://HOST:PORT; see `ChunkPolicy`.
 
     ws://HOST:PORT?statistics=FILE names the dataset_statistics.json of a server that does not say
-    what its actions mean; timeout=S is how long an answer may take (default: 1.5 s, as a robot does
-    not wait). ValueError where the address is none, or the server's robot another one;
-    a server that is not there yet is tried again at each inference.
+    what its actions mean; the config.yaml beside it says how many numbers its model takes for a
+    state (without one: as many as there are). timeout=S is how long an answer may take (default:
+    1.5 s, as a robot does not wait). ValueError where the address is none, or the server's robot
+    another one; a server that is not there yet is tried again at each inference.
     """
     return RemotePolicy(checkpoint, embodiment)
 
@@ -150,6 +152,11 @@ class RemotePolicy:
                 close_timeout=0.2,
                 proxy=None,
             )
+        except InvalidStatus as error:
+            said = (error.response.body or b'').decode(errors='replace').strip()
+            raise ConnectionError(
+                f'{self._address}: refused with {error.response.status_code}: {said[:200]}'
+            ) from None
         except (OSError, WebSocketException) as error:
             raise ConnectionError(
                 f'{self._address}: no policy server answers ({error or "timeout"}); start it with '
@@ -170,7 +177,7 @@ class RemotePolicy:
         return connection
 
     def _checked(self, policy: Any) -> Mapping[str, Any]:
-        """How the server introduces its policy; ValueError where it is for another robot."""
+        """How the server introduces its policy. ValueError of a strange or another robot's."""
         if policy is None:
             if self._processor is None:
                 raise ValueError(
@@ -178,15 +185,23 @@ class RemotePolicy:
                     f'dataset_statistics.json: {self._address}?statistics=FILE'
                 )
             return {}
-        robot = self._embodiment
+        robot, described = self._embodiment, _map(policy, 'a policy')
         for what, ours in (('state', robot.state_names), ('action', robot.action_names)):
-            theirs = tuple(_map(policy, 'a policy').get(f'{what}_names', ()))
+            theirs = _names(described.get(f'{what}_names'))
             if theirs != ours:
                 raise ValueError(
-                    f'{self._address}: its {what} is {", ".join(map(str, theirs)) or "not named"}; '
+                    f'{self._address}: its {what} is {", ".join(theirs) or "not named"}; '
                     f'{robot.name} has {", ".join(ours)}'
                 )
-        return _map(policy, 'a policy')
+        for what in ('step', 'horizon'):
+            value = described.get(what)
+            if not isinstance(value, int | float) or not 0 < value < float('inf'):
+                raise ValueError(
+                    f'{self._address}: expected a policy with a {what} above 0, got {value!r:.80}'
+                )
+        if not _names(described.get('cameras')):
+            raise ValueError(f'{self._address}: expected a policy that names its cameras')
+        return described
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -194,12 +209,17 @@ class RemotePolicy:
             connection.close()
 
     def _example(self, observation: Observation) -> dict[str, Any]:
+        if missing := [name for name in self.cameras if name not in observation.images]:
+            raise ValueError(
+                f'{self._address}: its policy looks at {", ".join(self.cameras)}, of which '
+                f'{", ".join(missing)} was not in use when it was begun; begin it again'
+            )
         if self._processor is None:
             image = [np.ascontiguousarray(observation.images[name]) for name in self.cameras]
             state = np.asarray(observation.state, np.float64)
         else:
             image = [self._processor.frame(observation.images)]
-            state = self._processor.encode_state(observation.state).numpy()
+            state = self._processor.encode_state(observation.state).numpy()[None]
         return {'image': image, 'lang': observation.instruction, 'state': state}
 
     def _options(self) -> dict[str, Any]:
@@ -239,12 +259,11 @@ class RemotePolicy:
 
 def _processor(path: Path, embodiment: Embodiment) -> Processor:
     """Encodings of the embodiment's groups, with the bounds of a dataset_statistics.json."""
-    from dit4dit_policy.inference.processor import Processor, seen_by
+    from dit4dit_policy.inference.processor import Processor, encoded_states, seen_by
 
     if not path.is_file():
         raise ValueError(f'statistics: there is no file {path}')
-    content = json.loads(path.read_text())
-    bounds = content if 'action' in content else next(iter(content.values()), {})
+    bounds = _bounds(path, embodiment.robot_type)
     try:
         limits: Any = {
             f'{kind}_{side}': tuple(map(float, bounds[kind][key]))
@@ -256,16 +275,43 @@ def _processor(path: Path, embodiment: Embodiment) -> Processor:
             f'{path}: expected min and max of state and action, as the training of the published '
             'model writes them'
         ) from None
-    doubled = ('sin_cos', 'sin_cos_interleaved')
-    states = sum(len(g.state) * (1 + (g.state_encoding in doubled)) for g in embodiment.groups)
     return Processor(
         embodiment=seen_by(embodiment, embodiment.model_cameras),
         **limits,
         image=_IMAGE,
-        state_dim=states,
+        state_dim=_state_dim(path.with_name('config.yaml')) or encoded_states(embodiment),
         action_dim=len(embodiment.action_names),
         tasks={},
     )
+
+
+def _bounds(path: Path, robot_type: str) -> Any:
+    """Of the robot's type, or the only ones there are."""
+    try:
+        content = _map(json.loads(path.read_text()), 'statistics')
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    if 'action' in content:
+        return content
+    if len(content) > 1 and robot_type not in content:
+        raise ValueError(
+            f'{path}: expected statistics of {robot_type}, or of one robot, got those of '
+            f'{", ".join(content)}'
+        )
+    return content.get(robot_type) or next(iter(content.values()), {})
+
+
+def _state_dim(path: Path) -> int:
+    """Of the model whose training wrote that config.yaml; 0 where it is not there."""
+    if not path.is_file():
+        return 0
+    try:
+        return int(yaml.safe_load(path.read_text())['framework']['action_model']['state_dim'])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise ValueError(
+            f'{path}: expected framework.action_model.state_dim, as the training of the published '
+            'model writes it'
+        ) from None
 
 
 def _seconds(text: str) -> float:
@@ -280,7 +326,8 @@ def _seconds(text: str) -> float:
 
 def _bytes(message: str | bytes) -> bytes:
     if isinstance(message, str):
-        raise ValueError(f'expected a binary message, got the text {message[:80]!r}')
+        last = (message.strip().splitlines() or [''])[-1]  # of a traceback, what went wrong
+        raise ValueError(f'expected a binary message, got a text that ends {last[:200]!r}')
     return message
 
 
@@ -288,3 +335,7 @@ def _map(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f'expected {what} of names and values, got {value!r:.80}')
     return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
