@@ -23,7 +23,7 @@ _REPLY_TIMEOUT = 1800.0  # [s] a task is loaded in seconds; where CPU is short, 
 _SHOWN = 1500  # characters of what a simulator that died has printed
 
 
-class SimulatorError(RuntimeError):
+class SimulatorError(ChildProcessError):
     """The simulator's process is gone or hangs; the text has what it printed last."""
 
 

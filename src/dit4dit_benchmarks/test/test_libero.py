@@ -8,6 +8,7 @@ import pytest
 from dit4dit_benchmarks.libero import protocol
 from dit4dit_benchmarks.libero.environment import LiberoEnvironment, make
 from dit4dit_benchmarks.libero.simulation import LiberoSimulation
+from dit4dit_policy.evaluation.environment import Conduct
 
 WAIT = [0.0] * 6 + [-1.0]
 
@@ -202,7 +203,7 @@ def test_there_are_130_tasks_of_five_suites():
     env = environment(RecordingBenchmark())
     assert len(env.tasks) == len(set(env.tasks)) == 130
     assert env.tasks[:2] == ('libero_spatial-0', 'libero_spatial-1')
-    assert (env.conduct.first_seed, env.conduct.latency, env.conduct.served) == (0, 0.0, True)
+    assert env.conduct == Conduct(first_seed=0, latency=0.0, served=True, scenes=50)
     for task, seed, text in [
         ('libero_spatial-10', 0, 'expected a task as libero_spatial-0'),
         ('libero_goal-0', 50, 'expected a seed from 0 to 49, got 50'),

@@ -40,6 +40,7 @@ def test_arrays_go_there_and_back_and_mistakes_are_told(simulator):
 def test_what_it_printed_before_it_died_is_told(simulator):
     with pytest.raises(SimulatorError, match=r'ended with code 1(?s:.*)it hurts(?s:.*)IndexError'):
         simulator.call('die')
+    assert issubclass(SimulatorError, OSError)  # which commands tell without a traceback
     simulator.close()
 
 

@@ -1,6 +1,10 @@
 """`dit4dit eval` counts what happens in an environment, whichever it is and whoever acts in it."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,6 +16,7 @@ from dit4dit_policy.evaluation.rollouts import Attempt, AttemptOutcome
 from dit4dit_policy.evaluation.statistics import sign_test, wilson_interval
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import checkpoint
+from g1_test_support.waiting import wait_until
 
 TOYS = ['--env', 'toy_environment:ToyEnvironment', '--policy', 'toy_environment:ToyPolicy']
 TOYS += ['--checkpoint', 'anything', '--workers', '1']
@@ -50,6 +55,8 @@ def test_an_interrupted_evaluation_goes_on(tmp_path, capsys):
     arguments = ['--task', 'reach,rest', '--seed-start', '10', '--out', str(out)]
     assert main(['eval', *TOYS, *arguments, '--episodes', '1']) == 0
     journal = (out / 'attempts.jsonl').read_text()
+    with (out / 'attempts.jsonl').open('a') as file:
+        file.write('{"attempt": {"task": "rea')  # it was killed as it wrote
     assert main(['eval', *TOYS, *arguments, '--episodes', '2']) == 0
     assert (out / 'attempts.jsonl').read_text().startswith(journal)
     rows = json.loads((out / 'results.json').read_text())['results']
@@ -102,6 +109,39 @@ def test_a_variant_of_the_environment(tmp_path):
     result = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert (result['variant'], result['successes']) == ('far', 0)
     assert list(result['tasks']) == ['reach']  # the other one has no such variant
+    assert main(['eval', *TOYS, *arguments, '--seed-start', '10001']) == 0  # and the usual world
+    videos = sorted(path.name for path in (tmp_path / 'out' / 'failures').iterdir())
+    assert videos == ['reach-10001-low.mp4', 'reach-far-10000-low.mp4', 'rest-10001-low.mp4']
+
+
+def stuck(policy):
+    words = ['eval', '--env', 'toy_environment:StuckEnvironment', '--policy', policy]
+    return [*words, '--checkpoint', 'anything', '--task', 'all', '--episodes', '1']
+
+
+def test_processes_of_attempts_end_when_the_evaluation_is_killed(tmp_path):
+    code = 'import sys; from dit4dit_policy.cli import main; sys.exit(main())'
+    words = [*stuck('toy_environment:ToyPolicy'), '--workers', '2', '--out', str(tmp_path / 'out')]
+    path = f'{Path(__file__).parent}:{os.environ.get("PYTHONPATH", "")}'
+    (folder := tmp_path / 'stuck').mkdir()
+    command = subprocess.Popen(
+        [sys.executable, '-c', code, *words],
+        env={**os.environ, 'PYTHONPATH': path, 'STUCK_FOLDER': str(folder)},
+    )
+    try:
+        wait_until(lambda: len(list(folder.iterdir())) == 2, 'both processes to be stuck')
+    finally:
+        command.kill()
+        command.wait()
+    started = [Path('/proc', path.name, 'cmdline') for path in folder.iterdir()]
+    wait_until(lambda: not any(p.is_file() and p.read_bytes() for p in started), 'both to end')
+
+
+def test_a_process_that_is_ended_from_outside_is_told_in_one_line(capsys):
+    words = stuck('toy_environment:ToyPolicy')
+    words[2] = 'toy_environment:DyingEnvironment'
+    assert main([*words, '--workers', '2']) == 2
+    assert 'error: a process of the attempts was ended from outside' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

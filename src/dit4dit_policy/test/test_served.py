@@ -40,6 +40,8 @@ def test_an_environment_says_how_it_is_attempted_and_suites_have_a_row_each(tmp_
         (['--suite', 'middle'], "--suite: expected some of easy, hard, got 'middle'"),
         (['--suite', 'easy', '--task', '2'], 'expected all, or one of 0, 1, got'),
         (['--suite', 'easy', '--real-time-chunking'], 'stands still during inference'),
+        (['--suite', 'easy', '--seed-start', '50', '--episodes', '11'], '0 to 53; got 50 to 60'),
+        (['--suite', 'easy', '--seed-start', '-1'], '0 to 53; got -1 to 48'),
         ([], '--task: expected a task, or all; or --suite'),
     ],
 )

@@ -1,5 +1,9 @@
 """An environment and a policy for tests, found as module:attribute; no torch, so they load soon."""
 
+import os
+import threading
+from pathlib import Path
+
 import numpy as np
 
 from dit4dit_policy.evaluation.environment import Conduct, Step
@@ -73,7 +77,7 @@ class ServedEnvironment(ToyEnvironment):
     """The same with suites, one policy for all attempts, scenes from 4 on and no latency."""
 
     tasks = ('easy-0', 'easy-1', 'hard-0')
-    conduct = Conduct(first_seed=4, latency=0.0, served=True)
+    conduct = Conduct(first_seed=4, latency=0.0, served=True, scenes=54)
 
     def __init__(self, cameras, latency):
         assert latency == 0.0
@@ -81,3 +85,18 @@ class ServedEnvironment(ToyEnvironment):
 
     def reset(self, task, seed, variant=''):
         return super().reset(task, 1 if task.startswith('hard') else 0, variant)
+
+
+class StuckEnvironment(ToyEnvironment):
+    """No step of it ends; in STUCK_FOLDER a file is named by its process."""
+
+    def step(self, chunk):
+        Path(os.environ['STUCK_FOLDER'], str(os.getpid())).touch()
+        threading.Event().wait()
+
+
+class DyingEnvironment(ToyEnvironment):
+    """Its process is ended in the first step."""
+
+    def step(self, chunk):
+        os._exit(9)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from dit4dit_benchmarks.libero.protocol import INIT_STATES, SUITES
 from dit4dit_benchmarks.process import Simulator
 from dit4dit_benchmarks.simulated import Array, Pictures, SimulatedBenchmark, simulator_of
+from dit4dit_policy.evaluation.environment import Conduct
 from dit4dit_policy.inference.chunk_policy import Observation
 
 
@@ -42,6 +44,11 @@ class LiberoEnvironment(SimulatedBenchmark):
         """cameras: whose images an observation has. simulator: starts one, when it is needed."""
         super().__init__('libero_panda', cameras, simulator)
         self._variant = _VARIANTS['']
+
+    @property
+    def conduct(self) -> Conduct:
+        """As of all benchmarks; there is no attempt beyond the published initial states."""
+        return replace(super().conduct, scenes=INIT_STATES)
 
     @property
     def tasks(self) -> tuple[str, ...]:

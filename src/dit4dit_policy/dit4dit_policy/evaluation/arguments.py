@@ -74,12 +74,18 @@ def check_attempt_arguments(given: argparse.Namespace) -> None:
 
 
 def fill_in(given: argparse.Namespace, environment: Environment) -> None:
-    """Gives what was not given the environment's defaults."""
+    """Gives what was not given the environment's defaults. ValueError of scenes it has not."""
     conduct = conduct_of(environment)
     if given.seed_start is None:
         given.seed_start = conduct.first_seed
     if given.latency is None:
         given.latency = conduct.latency
+    last = given.seed_start + given.episodes - 1
+    if conduct.scenes is not None and not 0 <= given.seed_start <= last < conduct.scenes:
+        raise ValueError(
+            f'--seed-start, --episodes: {given.env} has {conduct.scenes} scenes of each task, 0 to '
+            f'{conduct.scenes - 1}; got {given.seed_start} to {last}'
+        )
 
 
 def checkpoint_for(given: str, policy: str, tasks: tuple[str, ...]) -> str:

@@ -38,12 +38,14 @@ class Conduct:
     first_seed: of the scenes that are for evaluation, beyond those of demonstrations. latency:
     simulated, from image to chunk [s]; the default is a little more than it takes over ROS.
     served: one process infers for all attempts that go on at a time, as simulation takes so long
-    that a policy for each would be idle.
+    that a policy for each would be idle. scenes: how many there are, of seeds from 0 on; None where
+    every seed has one.
     """
 
     first_seed: int = 10_000
     latency: float = 0.15
     served: bool = False
+    scenes: int | None = None
 
 
 class Environment(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,11 @@ class Journal:
         """ValueError where the file is there and of another setting."""
         self._path = path
         self.outcomes: dict[Attempt, AttemptOutcome] = {}
-        lines = path.read_text().splitlines() if path.is_file() else []
+        text = path.read_bytes() if path.is_file() else b''
+        whole = text[: text.rfind(b'\n') + 1]
+        if whole != text:  # a line that was being written as its writer was killed
+            os.truncate(path, len(whole))
+        lines = whole.decode().splitlines()
         if not lines:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(setting) + '\n')

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dit4dit_policy.evaluation.environment import Environment
+from dit4dit_policy.evaluation.processes import in_processes
 from dit4dit_policy.evaluation.trace import TraceRecorder
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from dit4dit_policy.inference.continuation import Continuation
 from g1_data.video import VideoEncoder
 from g1_description.plugins import find_plugin
-
-#: Made once by each process, used by all of its episodes.
-_worker: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,7 @@ class Evaluation:
             observation = step.observation
         video.finish('' if step.success else step.stage)
         if trace and setting.traces:
-            name = '-'.join(filter(None, (attempt.task, attempt.variant, str(attempt.seed))))
-            trace.trace(attempt.task, step.success).save(setting.traces / f'{name}.npz')
+            trace.trace(attempt.task, step.success).save(setting.traces / f'{_name(attempt)}.npz')
         return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
 
 
@@ -134,7 +129,11 @@ def video_path(folder: Path, outcome: AttemptOutcome) -> Path:
 
 
 def _video(folder: Path, attempt: Attempt) -> Path:
-    return folder / f'{attempt.task}-{attempt.seed}.mp4'
+    return folder / f'{_name(attempt)}.mp4'
+
+
+def _name(attempt: Attempt) -> str:
+    return '-'.join(filter(None, (attempt.task, attempt.variant, str(attempt.seed))))
 
 
 def _named(path: Path, stage: str) -> Path:
@@ -188,30 +187,8 @@ def evaluate(
     setting: Setting, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[AttemptOutcome]:
     """Every attempt once, in `workers` processes, a single one is this; they come as they end."""
-    if workers <= 1 and attempts:
-        alone = Evaluation(setting)
-        yield from map(alone.episode, attempts)
-    if workers <= 1 or not attempts:
-        return
-    os.environ['OMP_NUM_THREADS'] = '1'  # one process a core, inherited by the workers
-    with ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context('spawn'),
-        initializer=_prepare,
-        initargs=(setting,),
-    ) as pool:
-        try:
-            for future in as_completed([pool.submit(_attempt, attempt) for attempt in attempts]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return in_processes(partial(_evaluation, setting), attempts, workers)
 
 
-def _prepare(setting: Setting) -> None:
-    global _worker
-    _worker = Evaluation(setting)
-
-
-def _attempt(attempt: Attempt) -> AttemptOutcome:
-    assert _worker is not None
-    return _worker.episode(attempt)
+def _evaluation(setting: Setting) -> Callable[[Attempt], AttemptOutcome]:
+    return Evaluation(setting).episode

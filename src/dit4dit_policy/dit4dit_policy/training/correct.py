@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from dit4dit_policy.evaluation.arguments import (
     checkpoint_for,
     tasks_of,
 )
+from dit4dit_policy.evaluation.processes import in_processes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -138,21 +138,7 @@ def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterato
     parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
     setting = (collection.env, collection.policy, collection.checkpoint, collection.latency)
-    if collection.workers == 1:
-        yield from map(_Worker(setting, parts), attempts)
-        return
-    os.environ['OMP_NUM_THREADS'] = '1'
-    with ProcessPoolExecutor(
-        min(collection.workers, len(attempts)),
-        multiprocessing.get_context('spawn'),
-        initializer=_prepare,
-        initargs=(setting, parts),
-    ) as pool:
-        try:
-            for future in as_completed([pool.submit(_correct, a) for a in attempts]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from in_processes(partial(_Worker, setting, parts), attempts, collection.workers)
 
 
 class _Worker:
@@ -169,19 +155,6 @@ class _Worker:
         part = self._parts / f'{attempt.task}-{os.getpid()}'
         with DatasetWriter.create(part, self._corrector.schema) as writer:
             return self._corrector.correct(attempt, writer)
-
-
-_worker: _Worker | None = None
-
-
-def _prepare(setting: tuple[str, str, str, float], parts: Path) -> None:
-    global _worker
-    _worker = _Worker(setting, parts)
-
-
-def _correct(attempt: Attempt) -> Correction:
-    assert _worker is not None
-    return _worker(attempt)
 
 
 def _merge(collection: Collection, tasks: Sequence[str]) -> None:
