@@ -1,15 +1,26 @@
 """What the console makes of what it heard: the time line, measures, plots, pictures, meshes."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pinocchio
 import pytest
 from dit4dit_msgs.msg import EpisodeStatus, PolicyStatus, SafetyStatus
 
+from g1_console.snapshot import Diagnostic
+from g1_console.web.budgets import Budgets
 from g1_console.web.event_log import EventLog
 from g1_console.web.joint_plots import JointPlots
 from g1_console.web.meshes import joint_meshes, simplified
 from g1_console.web.mosaic import mosaic
-from g1_console.web.panels import policy_html, recorder_html, safety_html, timeline_html
+from g1_console.web.panels import (
+    measures_html,
+    policy_html,
+    recorder_html,
+    safety_html,
+    timeline_html,
+)
 from g1_description import load_robot
 from g1_description.urdf import urdf
 
@@ -107,6 +118,31 @@ def test_the_recorder_says_episode_count_and_losses():
         'no images',
     ):
         assert words in shown
+
+
+def test_what_is_beyond_its_budget_is_red():
+    said = {'rate': '250.1', 'jitter_p99_ms': '5.2'}
+    picture = SimpleNamespace(stamp=9_900_000_000, meter=SimpleNamespace(rate=lambda: 14.0))
+    system: Any = SimpleNamespace(
+        diagnostics={'control_node: control': Diagnostic('', said)},
+        safety=SafetyStatus(lowstate_age=0.06, watchdog_age=-1.0, chunk_age=-1.0),
+        policy=PolicyStatus(image_age=0.1, chunks=1, rate=4.2, inference_time=0.05),
+        pictures={'head': picture},
+    )
+    measures = list(Budgets().measures(system, {'head': 0.1}, 10.0))
+    assert [(m.name.strip(), m.value, m.budget, m.good) for m in measures] == [
+        ('control loop', '250 Hz', '250 Hz', True),
+        ('99 % late by less than', '5.2 ms', '4 ms', False),
+        ('/lowstate', '60 ms', '50 ms', False),
+        ('watchdog', 'never', '500 ms', False),
+        ('image at the policy', '100 ms', '200 ms', True),
+        ('chunks', '4.2 /s', '', True),
+        ('inference', '50 ms', '', True),
+        ('camera head', '14 Hz', '15 Hz', True),
+        ('to the browser', '100 ms', '133 ms', True),
+    ]
+    assert measures_html(measures).count('#e03131') == 3
+    assert not list(Budgets().measures(system, {}, 20.0))[-1].good  # the camera has stopped
 
 
 def test_plots_show_both_lines_and_bear_what_is_unknown():
