@@ -23,7 +23,7 @@ from g1_console.services import command
 from g1_console.snapshot import Snapshot
 
 _READY_SECONDS = 180.0  # until the first episode is recorded, on a slow machine
-_EPISODE_SECONDS = 120.0  # until the next one has ended
+_EPISODE_SECONDS = 300.0  # until the next one has ended: policy and operator may take turns
 _LOOK_SECONDS = 0.5
 
 
