@@ -2,26 +2,18 @@
 
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from seeing import python_that_sees
 
-import dit4dit_benchmarks
-import dit4dit_policy
 from dit4dit_benchmarks.process import SimulatorError, SimulatorProcess, environment_python
 
 
 @pytest.fixture
 def simulator(monkeypatch, tmp_path):
     """Its Python is this one, told by itself where packages are."""
-    folders = [Path(module.__file__).parents[1] for module in (dit4dit_benchmarks, dit4dit_policy)]
-    places = os.pathsep.join(map(str, [Path(__file__).parent, *folders]))
-    python = tmp_path / 'python'
-    python.write_text(
-        f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{places}" exec "{sys.executable}" "$@"\n'
-    )
-    python.chmod(0o755)
+    python = python_that_sees(sys.executable, tmp_path)
     monkeypatch.setenv('PYTHONPATH', '/of/this/one')
     process = SimulatorProcess(python, 'toy_simulation')
     yield process

@@ -1,11 +1,12 @@
 """RoboCasa-GR1 is attempted as the authors of DiT4DiT attempt it; without its simulator."""
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dit4dit_benchmarks.robocasa_gr1 import protocol
+from dit4dit_benchmarks.robocasa_gr1 import protocol, simulation
 from dit4dit_benchmarks.robocasa_gr1.environment import RobocasaEnvironment, make
 from dit4dit_benchmarks.robocasa_gr1.simulation import RobocasaSimulation
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
@@ -160,3 +161,22 @@ def test_there_are_24_tasks_and_what_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv('DIT4DIT_ROBOCASA', str(tmp_path))
     with pytest.raises(ValueError, match=r'robocasa is not installed: .*`make robocasa`'):
         make((), 0.0)
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        (FileNotFoundError('Object registry objaverse'), r'objaverse\. .*download_tabletop_assets'),
+        (ValueError("opening 'a.obj': No such file"), r"'a\.obj'.*download_tabletop_assets"),
+        (ValueError('a task of another kind'), '^a task of another kind$'),
+    ],
+)
+def test_assets_that_are_missing_are_said_with_how_to_get_them(monkeypatch, error, text):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setitem(sys.modules, 'gymnasium', SimpleNamespace(make=fail))
+    for module in ('robocasa_gr1', 'robocasa_gr1.utils', 'robocasa_gr1.utils.gym_utils'):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    with pytest.raises(ValueError, match=text):
+        simulation.make('gr1_unified/any')

@@ -71,7 +71,9 @@ def make(name: str) -> Any:
         import robocasa_gr1.utils.gym_utils  # noqa: F401 - registers them
 
         return gymnasium.make(name, enable_render=True)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:  # of Python, or of MuJoCo
+        if isinstance(error, ValueError) and 'No such file' not in str(error):
+            raise
         raise ValueError(
             f'RoboCasa-GR1: {error}. Meshes and textures are not part of the package; with '
             f'{sys.executable} as python: {_DOWNLOAD}'
