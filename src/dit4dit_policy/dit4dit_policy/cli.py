@@ -51,6 +51,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--output', type=Path, metavar='DIR', help='in place of that in the file')
     parser.add_argument(
+        '--init-from', metavar='DIR', help='checkpoint to begin with, in place of that in the file'
+    )
+    parser.add_argument(
         '--cameras',
         metavar='NAMES',
         help='that the model sees side by side, as head,left_wrist; in place of those in the file',
@@ -73,6 +76,8 @@ def _train(options: argparse.Namespace) -> int:
         config = replace(config, datasets={str(folder): 1.0 for folder in options.data})
     if options.output:
         config = replace(config, output=str(options.output))
+    if options.init_from:
+        config = replace(config, init_from=options.init_from)
     if options.cameras:
         config = replace(config, cameras=tuple(options.cameras.split(',')))
     if options.rounds is not None:

@@ -55,6 +55,15 @@ def test_the_presets_are_the_paper_and_the_released_code():
         preset('huge')
 
 
+def test_the_preset_for_libero_sees_two_cameras_and_acts_eight_steps():
+    config: Any = preset('libero')
+    assert config.backbone.feature_layer == 17
+    assert config.backbone.clip_offsets == (0, 2, 4, 6, 8)
+    assert config.backbone.latent_shape == (16, 2, 28, 56)  # 224x448
+    assert (config.action.horizon, config.action.state_dim) == (8, 16)
+    assert config.state_encoding == 'sin_cos'
+
+
 def test_the_feature_layer_says_how_many_blocks_run():
     assert VIDEO.feature_blocks == 18
     assert replace(VIDEO, feature_layer='mean').feature_blocks == 28

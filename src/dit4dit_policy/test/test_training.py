@@ -361,3 +361,5 @@ def test_datasets_and_cameras_are_named_on_the_command_line(tmp_path, monkeypatc
     assert 'pick_and_place' in plain.task_table()
     assert cli.main([*words, '--cameras', 'head,left_wrist']) == 0
     assert given[-1].cameras == ('head', 'left_wrist')
+    assert cli.main([*words, '--init-from', 'runs/pretrain_gr1/checkpoint']) == 0
+    assert given[-1].init_from == 'runs/pretrain_gr1/checkpoint'
