@@ -90,3 +90,5 @@ def test_the_command_records_a_folder_a_task(tmp_path, monkeypatch, capsys):
     assert world.asked[-1][0] == 'close'
     assert main(['libero_spatial-10', *few]) == 2
     assert "expected a task as libero_spatial-0, got 'libero_spatial-10'" in capsys.readouterr().err
+    assert main(['libero_spatial-0', '--rounds', '0', '--out', str(tmp_path)]) == 2
+    assert '--rounds: expected at least 1, got 0' in capsys.readouterr().err

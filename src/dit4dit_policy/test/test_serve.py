@@ -296,6 +296,17 @@ def test_clients_that_never_read_hold_up_neither_others_nor_the_end(monkeypatch)
         assert time.monotonic() - start < 30  # seconds, and not one after the other
 
 
+def test_one_client_too_many_is_turned_away_in_words(monkeypatch):
+    monkeypatch.setattr('dit4dit_policy.serving.server._MOST_CLIENTS', 1)
+    with served(Moody()) as server, Client(server.port) as first:
+        with pytest.raises(InvalidStatus, match='503'), Client(server.port):
+            pass
+        remote = RemotePolicy(f'ws://127.0.0.1:{server.port}', load_embodiment())
+        with pytest.raises(ConnectionError, match='refused with 503: too many clients'):
+            remote.infer(Observation({'head': IMAGE}, HOME, 'wave'))
+        assert first.ask({'type': 'ping'})['ok']
+
+
 def test_what_is_asked_when_the_server_has_ended_is_refused():
     worker = Worker(Moody())
     seen = Observation({'head': IMAGE}, HOME, 'wave')
@@ -337,7 +348,11 @@ def test_a_policy_that_fails_is_said_to_and_the_server_goes_on():
 
 def test_without_the_token_nobody_is_let_in(monkeypatch):
     with served(Moody(), TOKEN) as server:
-        for headers in ({}, {'Authorization': 'Api-Key wrong'}):
+        for headers in (
+            {},
+            {'Authorization': 'Api-Key wrong'},
+            {'Authorization': 'Api-Key größer'},
+        ):
             with pytest.raises(InvalidStatus, match='401'), Client(server.port, **headers):
                 pass
         with Client(server.port, Authorization=f'Api-Key {TOKEN}') as client:

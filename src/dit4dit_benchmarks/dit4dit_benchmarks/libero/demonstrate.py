@@ -112,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             suite_and_number(task)
         if not 0 < given.init_states <= INIT_STATES:
             raise ValueError(f'--init-states: expected 1 to {INIT_STATES}, got {given.init_states}')
+        if given.rounds < 1:
+            raise ValueError(f'--rounds: expected at least 1, got {given.rounds}')
         simulation = simulator()()
         try:
             for task in given.tasks:

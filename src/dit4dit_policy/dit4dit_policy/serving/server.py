@@ -161,8 +161,9 @@ class PolicyServer:
         if request.path == '/healthz':
             return connection.respond(http.HTTPStatus.OK, 'OK\n')
         if self._token:
-            given = request.headers.get('Authorization', '').removeprefix('Api-Key ')
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            given = ' '.join(request.headers.get_all('Authorization')).removeprefix('Api-Key ')
+            sent = given.encode(errors='surrogateescape')  # its bytes, whatever they are
+            if not hmac.compare_digest(sent, self._token.encode()):
                 return connection.respond(
                     http.HTTPStatus.UNAUTHORIZED, f'expected a token, see {TOKEN_VARIABLE}\n'
                 )
