@@ -111,6 +111,27 @@ def test_the_2b_preset_has_the_paper_s_size():
     assert backbone.image_tokens == 49
 
 
+def _settings(folder):
+    """Of a training of `qwen3_nano` on eight demonstrations by the toy robot, on one core."""
+    return TrainConfig(
+        preset='qwen3_nano', embodiment=str(toy.embodiment_file(folder / 'toy.yaml')),
+        datasets={str(toy.record(folder / 'data', episodes=8)): 1.0}, output=str(folder / 'run'),
+        tasks={'touch': toy.INSTRUCTION}, val_fraction=0.125, variants=1, steps=200, batch_size=16,
+        warmup_steps=10, evaluate_every=50, video_lr=7e-4, action_lr=7e-4, threads=1, bf16=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_hundred_steps_lower_the_action_loss(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    folder = train(_settings(tmp_path))
+    lines = (folder.parent / 'metrics.jsonl').read_text().splitlines()
+    losses = [json.loads(line)['action'] for line in lines]  # means of fifty steps
+    print(f'action loss: {losses}')
+    assert len(losses) == 4 and losses[-1] < losses[0] / 4
+
+
 def test_it_trains_and_its_checkpoint_gives_the_same_chunks_with_and_without_shortcuts(
     tmp_path, monkeypatch
 ):
@@ -118,12 +139,9 @@ def test_it_trains_and_its_checkpoint_gives_the_same_chunks_with_and_without_sho
     small = replace(NANO, backbone=replace(NANO.backbone, image=(32, 64)))
     monkeypatch.setitem(presets.PRESETS, 'small', small)
     folder = train(
-        TrainConfig(
-            preset='small', embodiment=str(toy.embodiment_file(tmp_path / 'toy.yaml')),
-            datasets={str(toy.record(tmp_path / 'data', episodes=4)): 1.0},
-            output=str(tmp_path / 'run'), tasks={'touch': toy.INSTRUCTION}, val_fraction=0.25,
-            variants=1, steps=2, batch_size=4, video_batch_size=2, warmup_steps=1, evaluate_every=2,
-            threads=1, bf16=False, gradient_checkpointing=True,
+        replace(
+            _settings(tmp_path), preset='small', val_fraction=0.25, steps=2, batch_size=4,
+            video_batch_size=2, warmup_steps=1, evaluate_every=2, gradient_checkpointing=True,
         )
     )  # fmt: skip
     policy = DiT4DiTPolicy.load(folder, toy.embodiment())
