@@ -9,6 +9,10 @@ is 0 when the system worked, whether or not the task succeeded.
 
 starts everything anew for each of ten seeds, and prints how often the task was done: what
 `dit4dit eval` counts, but over ROS and in real time. An attempt ends when the task is done.
+
+    g1 demo --task pick_and_place policy:=remote server:=ws://127.0.0.1:10093
+
+asks a policy server (`dit4dit serve`).
 """
 
 from __future__ import annotations
@@ -36,13 +40,13 @@ from g1_bench.run_plots import (
     plot_joints,
     write_video,
 )
-from g1_bringup.arguments import check
-from g1_bringup.system import Value
+from g1_bringup.arguments import check, given_by
 from g1_bringup.systems import find
 from g1_sim.rendering import check_rendering
 from g1_sim.replay import render
 from g1_sim.tasks import load_task
 
+_SYSTEM = 'policy.launch.py'
 _SLOWER = 5.0  # [s] that a policy may take longer than attempts in evaluation
 
 
@@ -60,23 +64,28 @@ def main(arguments: list[str] | None = None) -> int:
         '--episodes', type=int, default=1, help='attempts, each with the next seed; default: 1'
     )
     parser.add_argument('--out', type=Path, default=Path('runs'), help='default: %(default)s')
+    parser.add_argument(
+        'launch', nargs='*', metavar='NAME:=VALUE',
+        help='more arguments of policy.launch.py, as policy:=remote server:=ws://HOST:PORT',
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     if given.duration is not None and not 0.0 < given.duration <= 3600.0:
         parser.error(f'--duration: expected seconds from 0 to 3600, got {given.duration:g}')
     if given.episodes < 1:
         parser.error(f'--episodes: expected at least 1, got {given.episodes}')
     check_rendering()
-    values = check(find('policy.launch.py'), {'task': given.task, 'seed': given.seed})
-    seconds = given.duration or load_task(given.task).time_limit + _SLOWER
+    texts = {'task': given.task, 'seed': given.seed, **given_by(given.launch)}
+    task = str(check(find(_SYSTEM), texts)['task'])
+    seconds = given.duration or load_task(task).time_limit + _SLOWER
 
     console = Console()
-    folder = run_folder(given.out, given.task)
+    folder = run_folder(given.out, task)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         if given.episodes == 1:
-            console.print(run_table(_demo(folder, values, seconds, console), folder))
+            console.print(run_table(_demo(folder, texts, seconds, console), folder))
         else:
-            _episodes(folder, values, seconds, given.episodes, console)
+            _episodes(folder, texts, seconds, given.episodes, console)
     except DemoError as error:
         console.print(f'[bold red]error:[/] {escape(str(error))}', soft_wrap=True, highlight=False)
         console.print(f'All output of the nodes is in log.txt, in {folder}', soft_wrap=True)
@@ -88,15 +97,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _episodes(
-    folder: Path, values: dict[str, Value], seconds: float, count: int, console: Console
+    folder: Path, texts: dict[str, str], seconds: float, count: int, console: Console
 ) -> None:
     """Attempts one after the other, each in a system of its own; then how they went."""
     contents: list[dict[str, Any]] = []
-    first = int(str(values['seed']))
+    first = int(texts['seed'])
     for seed in range(first, first + count):
         attempt = folder / f'seed-{seed}'
         attempt.mkdir()
-        contents.append(_demo(attempt, {**values, 'seed': seed}, seconds, console, outside=False))
+        one = {**texts, 'seed': str(seed)}
+        contents.append(_demo(attempt, one, seconds, console, outside=False))
         console.print(success_table(contents))
         (folder / 'results.json').write_text(json.dumps(contents, indent=2) + '\n')
     console.print(f'{folder / "results.json"}', soft_wrap=True)
@@ -104,27 +114,29 @@ def _episodes(
 
 def _demo(
     folder: Path,
-    values: dict[str, Value],
+    texts: dict[str, str],
     seconds: float,
     console: Console,
     outside: bool = True,
 ) -> dict[str, Any]:
     """Runs everything and fills the folder; returns the report.
 
-    A run ends when the task is done; `outside` renders overview.mp4 of it.
+    texts: arguments of policy.launch.py. A run ends when the task is done; `outside` renders
+    overview.mp4 of it.
     """
     with TemporaryDirectory(prefix='scratch-', dir=folder) as scratch:
-        return _run(folder, Path(scratch), values, seconds, console, outside)
+        return _run(folder, Path(scratch), texts, seconds, console, outside)
 
 
 def _run(
     folder: Path,
     scratch: Path,
-    values: dict[str, Value],
+    texts: dict[str, str],
     seconds: float,
     console: Console,
     outside: bool,
 ) -> dict[str, Any]:
+    values = check(find(_SYSTEM), texts)
     task, seed = str(values['task']), int(str(values['seed']))
     take_domain(values)
     console.print(
@@ -133,9 +145,10 @@ def _run(
         soft_wrap=True,
     )
     log, images = scratch / 'simulation.npz', scratch / 'images.cdr'
-    words = ['policy.launch.py', f'task:={task}', f'seed:={seed}', f'sim_log:={log.resolve()}']
+    given = {**texts, 'sim_log': str(log.resolve()), 'run': 'false'}
+    words = [_SYSTEM, *(f'{name}:={text}' for name, text in given.items())]
     with (
-        launched([*words, 'run:=false'], folder / 'log.txt') as alive,
+        launched(words, folder / 'log.txt') as alive,
         demo_node() as node,
         Session(node, images, alive, console) as session,
     ):

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from g1_bringup.system import Argument, ArgumentError, System, Value
+
+
+def given_by(words: Iterable[str]) -> dict[str, str]:
+    """Names and texts of words as `name:=value`; ArgumentError for one that is no such word."""
+    given = {}
+    for word in words:
+        name, separator, value = word.partition(':=')
+        if not separator or not name:
+            raise ArgumentError(f'malformed argument {word!r}; expected name:=value')
+        given[name] = value
+    return given
 
 
 def check(system: System, given: Mapping[str, str]) -> dict[str, Value]:

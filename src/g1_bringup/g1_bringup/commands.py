@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-from g1_bringup.arguments import check
+from g1_bringup.arguments import check, given_by
 from g1_bringup.launcher import start
 from g1_bringup.system import ArgumentError, System
 from g1_bringup.systems import find, systems
@@ -38,12 +38,7 @@ def launch(words: list[str]) -> int:
     if '--show-args' in rest or '-s' in rest:
         print(show_arguments(system, rest))
         return 0
-    given = {}
-    for word in rest:
-        name, separator, value = word.partition(':=')
-        if not separator or not name:
-            raise ArgumentError(f'malformed argument {word!r}; expected name:=value')
-        given[name] = value
+    given = given_by(rest)
     values = check(system, given)
     if shutil.which('ros2') and importlib.util.find_spec('launch_ros'):
         given_words = [f'{name}:={value}' for name, value in given.items() if value]
