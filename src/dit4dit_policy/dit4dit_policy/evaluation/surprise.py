@@ -380,9 +380,13 @@ def _draw(
     """By task, all episodes of the test half over their time, and the limit."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5 * len(limits), 3.5), layout='constrained')
-    axes = figure.subplots(1, len(limits), squeeze=False, sharey=True)[0]
-    for axis, (task, limit) in zip(axes, limits.items(), strict=True):
+    columns = min(4, len(limits))
+    rows = math.ceil(len(limits) / columns)
+    figure = Figure(figsize=(3.5 * columns, 2.6 * rows), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axis in axes[len(limits) :]:
+        axis.set_visible(False)
+    for axis, (task, limit) in zip(axes, limits.items(), strict=False):
         for success, colour in ((True, 'C0'), (False, 'C3')):
             label: str | None = 'succeeds' if success else 'fails'
             for episode in episodes:
@@ -393,5 +397,5 @@ def _draw(
         axis.set_title(task)
         axis.set_xlabel('time [s]')
         axis.legend(fontsize='x-small')
-    axes[0].set_ylabel(f'surprise: {signal}')
-    figure.savefig(path, dpi=120)
+    figure.supylabel(f'surprise: {signal}')
+    figure.savefig(path, dpi=90)
