@@ -33,10 +33,12 @@ def clock() -> Iterator[SteppedClock]:
 def robot(ros_domain: int, clock: SteppedClock) -> Iterator[FakeRobot]:
     with control_node(clock.variables, missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0):
         ask_for_real_time()  # neither the robot nor who measures is to be what is late
-        robot = FakeRobot(ros_domain)
-        yield robot
-        robot.close()
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        try:
+            robot = FakeRobot(ros_domain)
+            yield robot
+            robot.close()
+        finally:  # or all that later tests start goes before everything else, too
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def seconds_of(act: Callable[[], object]) -> float:
