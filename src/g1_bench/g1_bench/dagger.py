@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         '--config', type=Path, default=config_path('train_teleop.yaml'), metavar='FILE',
-        help='of the training; default: config/train_teleop.yaml',
+        help='of the training, but for where it begins; default: config/train_teleop.yaml',
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dit4dit_policy.evaluation.environment import Conduct
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_sim.expert import Expert
 from g1_sim.planner import NoWayError, Planner
@@ -29,7 +30,6 @@ States = list[NDArray[np.float64]]
 _COLUMNS = 6
 _WIDTH, _HEIGHT, _TITLE = 240, 180, 22
 _TRIED = 40  # scenes, until one succeeds
-_LATENCY = 0.15  # [s] from image to chunk, as `dit4dit eval` has it
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,7 +94,7 @@ def _by_policy(checkpoint: str) -> Callable[[Simulation], States]:
     from dit4dit_policy.inference.shipped import load_policy
 
     policy = load_policy(checkpoint)
-    return partial(_states, act=policy.infer, cameras=policy.cameras, latency=_LATENCY)
+    return partial(_states, act=policy.infer, cameras=policy.cameras, latency=Conduct().latency)
 
 
 def _states(

@@ -46,10 +46,10 @@ def measure(seconds: float) -> dict[str, Any]:
     with process(command(replace(node, nice=0), values)), operator_node('g1_bench') as here:
         world = _World(here)
         latencies: dict[bool, list[float]] = {True: [], False: []}
-        pictures, phases = 0, 2 * max(1, round(seconds / _PHASE / 2))
+        pictures, turns = 0, max(1, round(seconds / _PHASE / 2))  # with, and without
         try:
             world.wait_for_chunks()
-            for phase in range(phases):
+            for phase in range(2 * turns):
                 looking = phase % 2 == 0
                 looks = world.look() if looking else None
                 world.wait(_SETTLING)
@@ -61,14 +61,14 @@ def measure(seconds: float) -> dict[str, Any]:
                     looks.close()
         finally:
             world.end()
-    watched = phases // 2 * (_PHASE - _SETTLING)  # [s] of each
+    counted = turns * (_PHASE - _SETTLING)  # [s] of each
     return {
         'seconds': seconds,
         'cores': os.cpu_count(),
         'load': round(os.getloadavg()[0], 1),
-        'imagined_per_second': round(pictures / (phases // 2 * _PHASE), 2),
-        'imagining': _summary(latencies[True], watched),
-        'not_imagining': _summary(latencies[False], watched),
+        'imagined_per_second': round(pictures / (turns * _PHASE), 2),
+        'imagining': _summary(latencies[True], counted),
+        'not_imagining': _summary(latencies[False], counted),
     }
 
 

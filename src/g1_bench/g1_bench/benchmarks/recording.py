@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from std_srvs.srv import Trigger
 
-from g1_bench.benchmarks.rig import Rig, armed_rig, process, processor_time
+from g1_bench.benchmarks.rig import Rig, armed_rig, milliseconds, process, processor_time
 from g1_bringup.launcher import command
 from g1_bringup.system import Node
 from g1_bringup.systems import find
@@ -79,10 +79,7 @@ def recorded(root: Path) -> dict[str, Any]:
         'faults': validate(root),
         **dict(episode.health or {}),
         'residual_ms': {
-            name: {
-                'p50': round(float(np.median(values)) * 1e3, 2),
-                'max': round(float(values.max()) * 1e3, 2),
-            }
+            name: milliseconds(values, 50)
             for name, values in zip(names, residual.T, strict=True)
             if name != 'operator'
         },

@@ -121,7 +121,9 @@ def armed_rig() -> Iterator[Rig]:
         yield rig
 
 
-def milliseconds(seconds: Sequence[float], *percents: float) -> dict[str, float]:
+def milliseconds(
+    seconds: Sequence[float] | NDArray[np.float64], *percents: float
+) -> dict[str, float]:
     """Percentiles and the largest [ms], as p50 for 50 and max; NaN where there are no values."""
     values = np.array(seconds if len(seconds) else [np.nan]) * 1e3
     names = [*(f'p{percent:g}' for percent in percents), 'max']
