@@ -50,6 +50,15 @@ def test_any_policy_is_evaluated_in_any_environment(tmp_path, capsys):
     assert width >= 8 * 96 and 2 * 96 < height < 3 * 96  # eight pictures of each of the two
 
 
+def test_a_chunk_is_followed_for_longer(tmp_path):
+    out = tmp_path / 'out'
+    arguments = ['--task', 'reach', '--episodes', '1', '--seed-start', '10', '--out', str(out)]
+    assert main(['eval', *TOYS, *arguments, '--follow', '4']) == 0
+    result = json.loads((out / 'results.json').read_text())
+    assert result['follow'] == 4
+    assert result['results'][0]['seconds'] == pytest.approx(1.0)  # not 0.6: every second chunk
+
+
 def test_an_interrupted_evaluation_goes_on(tmp_path, capsys):
     out = tmp_path / 'out'
     arguments = ['--task', 'reach,rest', '--seed-start', '10', '--out', str(out)]
@@ -185,6 +194,7 @@ def test_the_interval_of_a_success_rate():
     [
         (['--task', 'move_spoons'], 'expected all, or one of arrange_flower, '),
         (['--task', 'arrange_flower', '--episodes', '0'], 'expected at least 1 of --episodes'),
+        (['--task', 'arrange_flower', '--follow', '0'], 'expected 1 or more targets'),
         (['--task', 'arrange_flower', '--checkpoint', '/nonexistent'], '/nonexistent'),
         (['--task', 'arrange_flower', '--env', 'moon'], "'moon'; there are: g1"),
     ],

@@ -47,15 +47,16 @@ def test_arms_are_trained_tried_and_compared(file, tmp_path, capsys):
     words = ['experiment', str(file), '--out', str(out), '--seeds', '1', '--workers', '1']
     assert main(words) == 0
     assert 'Does it matter?' in capsys.readouterr().out
-    first, apart = json.loads((out / 'results.json').read_text())
+    found = out / 'question'
+    first, apart = json.loads((found / 'results.json').read_text())
     assert (first['arm'], first['seed'], first['attempts']) == ('first', 0, 2)
     assert first['error'] > 0 and apart['error'] > 0
-    assert json.loads((out / 'results.json').read_text())[0]['video'] > 0
-    head, rule, *rows = (out / 'table.md').read_text().splitlines()
+    assert json.loads((found / 'results.json').read_text())[0]['video'] > 0
+    head, rule, *rows = (found / 'table.md').read_text().splitlines()
     assert head.startswith('| layer | seeds | held-out error [rad] |') and rule.count('---') == 5
     assert [row.split(' | ')[0] for row in rows] == ['| first', '| apart']
     assert '/2 (' in rows[0]
-    assert Image.open(out / 'result.png').width > 500
+    assert Image.open(found / 'result.png').width > 500
     trainings = {path: path.stat().st_mtime_ns for path in out.glob('trainings/*/checkpoint')}
     assert len(trainings) == 3  # one, and two one after the other
     record = json.loads((Path(apart['checkpoint']) / 'config.json').read_text())
@@ -89,7 +90,7 @@ def test_a_wrong_file_is_one_line(file, capsys, change, text):
 
 def test_every_file_here_is_an_experiment():
     files = sorted((Path(__file__).parents[3] / 'config' / 'experiments').glob('*.yaml'))
-    assert len(files) == 7
+    assert len(files) == 8
     for file in files:
         experiment = Experiment.read(file)
         assert len(experiment.arms) >= 2 and len(experiment.seeds) == 3

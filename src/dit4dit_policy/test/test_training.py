@@ -72,8 +72,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(settings, tmp_path):
     unbroken = train(settings)
     expected = (unbroken / 'model.safetensors').read_bytes()
     again = replace(settings, output=str(tmp_path / 'again'))
-    (tmp_path / 'again').mkdir()  # the autoencoder is not what is compared
-    shutil.copy(tmp_path / 'run/autoencoder.pt', tmp_path / 'again')
+    (tmp_path / 'again').mkdir()  # neither autoencoder nor the choice of products are compared
+    for name in ('autoencoder.pt', 'linear_layers.txt'):
+        shutil.copy(tmp_path / 'run' / name, tmp_path / 'again')
     process = multiprocessing.get_context('spawn').Process(
         target=_train_until_killed, args=(again,), daemon=True
     )

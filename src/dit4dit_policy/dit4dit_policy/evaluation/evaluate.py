@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='each chunk continues the one in execution, as the parameter of policy_node',
     )  # fmt: skip
     parser.add_argument(
+        '--follow', type=int, default=1, metavar='N',
+        help='targets of a chunk to follow before the next one is made, where the environment asks '
+        'for one sooner, as g1 after every 2 (default: 1)',
+    )  # fmt: skip
+    parser.add_argument(
         '--traces', action='store_true',
         help='keep what was seen, planned and imagined in every attempt, about 0.5 MB each, for '
         '`dit4dit surprise`',
@@ -81,6 +86,8 @@ def main(arguments: argparse.Namespace) -> int:
     if not (arguments.task or arguments.suite):
         raise ValueError('--task: expected a task, or all; or --suite; or --compare A B')
     check_attempt_arguments(arguments)
+    if arguments.follow < 1:
+        raise ValueError(f'--follow: expected 1 or more targets of a chunk, got {arguments.follow}')
     from dit4dit_policy.evaluation.rollouts import make_environment
 
     environment = make_environment(arguments.env, (), arguments.latency or 0.0)
@@ -136,6 +143,7 @@ def _evaluate(
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
         traces=folder / 'traces' if arguments.traces else None,
+        follow=arguments.follow,
     )
     about = {
         'env': setting.env,
@@ -146,6 +154,7 @@ def _evaluate(
         'cameras': list(setting.cameras),
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
+        'follow': setting.follow,
     }
     kept = {'traces': True} if arguments.traces else {}
     journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)} | kept)

@@ -26,7 +26,8 @@ class Setting:
     env, policy: names in the groups of plugins, or module:attribute. checkpoint: of the policy, ''
     for its own. cameras: whose images there are. latency: simulated, from image to chunk [s].
     videos: folder for what the robot saw in the episodes that failed. traces: folder for what was
-    seen, planned and imagined in every episode, see `Trace`; None for none.
+    seen, planned and imagined in every episode, see `Trace`; None for none. follow: targets of a
+    chunk that are followed before the next is made, where the environment asks for one sooner.
     """
 
     env: str
@@ -37,6 +38,7 @@ class Setting:
     real_time_chunking: bool
     videos: Path
     traces: Path | None = None
+    follow: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,21 @@ class Evaluation:
         video = _Video(_video(setting.videos, attempt), setting.cameras)
         trace = TraceRecorder(self._policy) if setting.traces else None
         observation = environment.reset(attempt.task, attempt.seed, attempt.variant)
+        made, chunk = -np.inf, np.empty(0)  # when [s], and what was planned then
         while True:
             video.add(observation)
-            prefix = None
-            if setting.real_time_chunking:
-                prefix = continuation.prefix(observation.stamp)
-            targets = self._policy.infer(observation, prefix)
-            continuation.sent(observation.stamp, targets, setting.latency)
-            if trace:
-                trace.add(observation, targets)
+            followed = (observation.stamp - made) / self._policy.step
+            if followed > setting.follow - 0.5:
+                prefix = None
+                if setting.real_time_chunking:
+                    prefix = continuation.prefix(observation.stamp)
+                chunk = targets = self._policy.infer(observation, prefix)
+                made = observation.stamp
+                continuation.sent(made, targets, setting.latency)
+                if trace:
+                    trace.add(observation, targets)
+            else:
+                targets = _rest(chunk, round(followed))
             step = environment.step(targets)
             if step.done:
                 break
@@ -121,6 +129,11 @@ class Evaluation:
         if trace and setting.traces:
             trace.trace(attempt.task, step.success).save(setting.traces / f'{_name(attempt)}.npz')
         return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
+
+
+def _rest(chunk: NDArray[np.float64], followed: int) -> NDArray[np.float64]:
+    """A chunk (K, A) without the targets that were followed; the last one is held."""
+    return chunk[np.minimum(np.arange(len(chunk)) + followed, len(chunk) - 1)]
 
 
 def video_path(folder: Path, outcome: AttemptOutcome) -> Path:

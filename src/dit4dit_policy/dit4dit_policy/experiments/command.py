@@ -12,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit experiment`."""
     parser.add_argument('file', type=Path, metavar='FILE', help='as config/experiments/*.yaml')
     parser.add_argument(
-        '--out', type=Path, metavar='DIR',
-        help='gets results.json, table.md, the pictures and all trainings; an experiment that was '
-        'interrupted goes on there (default: runs/experiments/NAME)',
+        '--out', type=Path, default=Path('runs/experiments'), metavar='DIR',
+        help='gets NAME/ with results.json, table.md and the pictures, and trainings/, which all '
+        'experiments there share; what was interrupted goes on (default: runs/experiments)',
     )  # fmt: skip
     parser.add_argument(
         '--share', type=float, default=1.0, metavar='S',
@@ -49,10 +49,10 @@ def main(arguments: argparse.Namespace) -> int:
     experiment = Experiment.read(arguments.file).scaled(arguments.share)
     if seeds is not None:
         experiment = replace(experiment, seeds=experiment.seeds[:seeds])
-    out = arguments.out or Path('runs/experiments') / experiment.name
+    out = arguments.out / experiment.name
     out.mkdir(parents=True, exist_ok=True)
     console, results = Console(), []
-    for result in run(experiment, out, arguments.workers):
+    for result in run(experiment, arguments.out / 'trainings', arguments.workers):
         results.append(result)
         rows = [report.Answer.of(arm, results) for arm in experiment.arms]
         rows = [row for row in rows if row.error]

@@ -5,7 +5,6 @@ N moments of demonstrations, D numbers of a feature: its mean over the tokens.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
 
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from g1_data import Dataset
@@ -76,33 +77,13 @@ def read_phases(policy: DiT4DiTPolicy, root: Path, seed: int = 0) -> Phases:
 
 
 def silhouette(features_ND: Array, label_N: NDArray[np.int64]) -> float:
-    """Mean silhouette coefficient (Rousseeuw 1987), from -1 to 1; nan with a single label.
-
-    As of scikit-learn's silhouette_score: a label of one moment counts as 0.
-    """
-    known = np.unique(label_N)
-    if len(known) < 2:
+    """Mean silhouette coefficient (Rousseeuw 1987), from -1 to 1; nan with a single label."""
+    if len(np.unique(label_N)) < 2:
         return float('nan')
-    square = np.square(features_ND).sum(1)
-    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * features_ND @ features_ND.T, 0.0))
-    sums = np.stack([distance[:, label_N == label].sum(1) for label in known], axis=1)
-    counts = np.array([(label_N == label).sum() for label in known])
-    own = np.searchsorted(known, label_N)
-    rows = np.arange(len(label_N))
-    inside = sums[rows, own] / np.maximum(counts[own] - 1, 1)
-    means = sums / counts
-    means[rows, own] = np.inf
-    outside = means.min(1)
-    scores = (outside - inside) / np.maximum(np.maximum(inside, outside), 1e-12)
-    return float(np.where(counts[own] > 1, scores, 0.0).mean())
+    return float(silhouette_score(features_ND, label_N))
 
 
 def flattened(features_ND: Array) -> Array:
-    """(N, 2) for a picture: t-SNE where scikit-learn is installed, else principal components."""
-    centred = features_ND - features_ND.mean(0)
-    try:
-        manifold = importlib.import_module('sklearn.manifold')
-    except ImportError:
-        return np.asarray(centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T)
-    perplexity = min(30.0, (len(centred) - 1) / 3)
-    return np.asarray(manifold.TSNE(perplexity=perplexity, random_state=0).fit_transform(centred))
+    """(N, 2) for a picture, by t-SNE."""
+    perplexity = min(30.0, (len(features_ND) - 1) / 3)
+    return np.asarray(TSNE(perplexity=perplexity, random_state=0).fit_transform(features_ND))

@@ -21,11 +21,14 @@ from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.train import train
 
 
-def run(experiment: Experiment, out: Path, workers: int) -> Iterator[Result]:
-    """Result after result, seed by seed: with one seed all arms are there to compare."""
+def run(experiment: Experiment, folder: Path, workers: int) -> Iterator[Result]:
+    """Result after result, seed by seed: with one seed all arms are there to compare.
+
+    `folder` has the trainings, of other experiments too.
+    """
     for seed in experiment.seeds:
         for arm in experiment.arms:
-            config = trained(experiment.trainings(arm, seed), out / 'trainings')
+            config = trained(experiment.trainings(arm, seed), folder)
             metrics = _last_metrics(config)
             successes, attempts = tried(experiment.trial, config, workers)
             yield Result(
@@ -44,7 +47,7 @@ def run(experiment: Experiment, out: Path, workers: int) -> Iterator[Result]:
 def trained(stages: list[TrainConfig], folder: Path) -> TrainConfig:
     """The last of these trainings, done: each in a folder named by all that it depends on.
 
-    So arms that begin alike share what they have in common.
+    So arms that begin alike, of several experiments too, share what they have in common.
     """
     done: TrainConfig | None = None
     for stage in stages:
