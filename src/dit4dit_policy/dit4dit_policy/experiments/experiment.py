@@ -99,8 +99,8 @@ class Result:
     """What came of an arm with one seed.
 
     error: of held-out chunks [rad]. video: held-out video loss, None without. successes, attempts:
-    of the trial. silhouette: of the features by the phases of the tasks, None where not asked.
-    seconds: of training. checkpoint: its folder.
+    of the trial. stages: how many attempts came how far. silhouette: of the features by the phases
+    of the tasks, None where not asked. seconds: of training. checkpoint: its folder.
     """
 
     arm: str
@@ -109,6 +109,7 @@ class Result:
     video: float | None
     attempts: int
     successes: int
+    stages: Mapping[str, int]
     silhouette: float | None
     seconds: float
     checkpoint: str

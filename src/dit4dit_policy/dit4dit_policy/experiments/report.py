@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ class Answer:
     silhouette: list[float]
     attempts: int
     successes: int
+    stages: Counter[str]
 
     @classmethod
     def of(cls, arm: str, results: Sequence[Result]) -> Answer:
@@ -38,19 +40,28 @@ class Answer:
             [result.silhouette for result in own if result.silhouette is not None],
             sum(result.attempts for result in own),
             sum(result.successes for result in own),
+            sum((Counter(result.stages) for result in own), Counter()),
         )
 
     def cells(self) -> list[str]:
-        """Texts of a table: arm, seeds, error, video loss, success, silhouette."""
+        """Texts of a table: arm, and `COLUMNS`."""
         success = ''
         if self.attempts:
             low, high = wilson_interval(self.successes, self.attempts)
             success = f'{self.successes}/{self.attempts} ({low:.0%} to {high:.0%})'
-        numbers = (_spread(self.error, 4), _spread(self.video, 3), success)
+        stages = ', '.join(f'{count} {stage}' for stage, count in self.stages.most_common())
+        numbers = (_spread(self.error, 4), _spread(self.video, 3), success, stages)
         return [self.arm, str(len(self.error)), *numbers, _spread(self.silhouette, 3)]
 
 
-COLUMNS = ('seeds', 'held-out error [rad]', 'held-out video loss', 'success', 'silhouette')
+COLUMNS = (
+    'seeds',
+    'held-out error [rad]',
+    'held-out video loss',
+    'success',
+    'how far attempts came',
+    'silhouette',
+)
 
 
 def report_table(experiment: Experiment, rows: Sequence[Answer]) -> Table:

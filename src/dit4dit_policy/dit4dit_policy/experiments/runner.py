@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +15,13 @@ import numpy as np
 
 from dit4dit_policy.evaluation.arguments import tasks_of
 from dit4dit_policy.evaluation.journal import Journal
-from dit4dit_policy.evaluation.rollouts import Attempt, Setting, evaluate, make_environment
+from dit4dit_policy.evaluation.rollouts import (
+    Attempt,
+    AttemptOutcome,
+    Setting,
+    evaluate,
+    make_environment,
+)
 from dit4dit_policy.experiments.experiment import Experiment, Result, Trial
 from dit4dit_policy.inference.shipped import load_policy
 from dit4dit_policy.training.config import TrainConfig
@@ -30,14 +37,15 @@ def run(experiment: Experiment, folder: Path, workers: int) -> Iterator[Result]:
         for arm in experiment.arms:
             config = trained(experiment.trainings(arm, seed), folder)
             metrics = _last_metrics(config)
-            successes, attempts = tried(experiment.trial, config, workers)
+            outcomes = tried(experiment.trial, config, workers)
             yield Result(
                 arm=arm,
                 seed=seed,
                 error=metrics['error'],
                 video=metrics.get('held_out_video'),
-                attempts=attempts,
-                successes=successes,
+                attempts=len(outcomes),
+                successes=sum(outcome.success for outcome in outcomes),
+                stages=dict(Counter(outcome.stage for outcome in outcomes)),
                 silhouette=_silhouette(config) if experiment.features else None,
                 seconds=metrics['seconds'],
                 checkpoint=str(_checkpoint(config)),
@@ -62,10 +70,10 @@ def trained(stages: list[TrainConfig], folder: Path) -> TrainConfig:
     return done
 
 
-def tried(trial: Trial, config: TrainConfig, workers: int) -> tuple[int, int]:
-    """How many attempts of the trial succeed, and how many there are."""
+def tried(trial: Trial, config: TrainConfig, workers: int) -> list[AttemptOutcome]:
+    """What comes of the attempts of the trial; those in the journal are not made again."""
     if not trial.episodes:
-        return 0, 0
+        return []
     environment = make_environment(trial.env, (), trial.latency)
     tasks = tasks_of(trial.task, environment)
     environment.close()
@@ -86,7 +94,7 @@ def tried(trial: Trial, config: TrainConfig, workers: int) -> tuple[int, int]:
     left = [attempt for attempt in attempts if attempt not in journal.outcomes]
     for outcome in evaluate(setting, left, min(workers, len(left))):
         journal.add(outcome)
-    return sum(journal.outcomes[attempt].success for attempt in attempts), len(attempts)
+    return [journal.outcomes[attempt] for attempt in attempts]
 
 
 def _silhouette(config: TrainConfig) -> float:
