@@ -9,6 +9,7 @@ is 0 when the system worked, whether or not the task succeeded.
 
 starts everything anew for each of ten seeds, and prints how often the task was done: what
 `dit4dit eval` counts, but over ROS and in real time. An attempt ends when the task is done.
+`dit4dit eval --compare` takes its folder, too, beside one of an evaluation of the same scenes.
 
     g1 demo --task pick_and_place policy:=remote server:=ws://127.0.0.1:10093
 
@@ -108,7 +109,8 @@ def _episodes(
         one = {**texts, 'seed': str(seed)}
         contents.append(_demo(attempt, one, seconds, console, outside=False))
         console.print(success_table(contents))
-        (folder / 'results.json').write_text(json.dumps(contents, indent=2) + '\n')
+        text = json.dumps({'results': contents}, indent=2)
+        (folder / 'results.json').write_text(f'{text}\n')
     console.print(f'{folder / "results.json"}', soft_wrap=True)
 
 

@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--compare', type=Path, nargs=2, metavar=('A', 'B'),
-        help='attempt nothing: compare two evaluations, scene by scene, by their folders',
+        help='attempt nothing: compare two evaluations, or several runs of g1 demo, scene by '
+        'scene, by their folders',
     )  # fmt: skip
 
 
