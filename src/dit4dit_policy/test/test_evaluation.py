@@ -57,6 +57,9 @@ def test_a_chunk_is_followed_for_longer(tmp_path):
     result = json.loads((out / 'results.json').read_text())
     assert result['follow'] == 4
     assert result['results'][0]['seconds'] == pytest.approx(1.0)  # not 0.6: every second chunk
+    again = [*arguments[:-1], str(tmp_path / 'again')]
+    assert main(['eval', *TOYS, '--policy', 'toy_environment:PatientPolicy', *again]) == 0
+    assert json.loads((tmp_path / 'again' / 'results.json').read_text())['follow'] == 4
 
 
 def test_an_interrupted_evaluation_goes_on(tmp_path, capsys):

@@ -73,6 +73,12 @@ class ToyPolicy:
         return observation.state[:1] + np.full((4, 1), 0.5)
 
 
+class PatientPolicy(ToyPolicy):
+    """The same, all of its chunks followed to their ends."""
+
+    follow = 4
+
+
 class ServedEnvironment(ToyEnvironment):
     """The same with suites, one policy for all attempts, scenes from 4 on and no latency."""
 

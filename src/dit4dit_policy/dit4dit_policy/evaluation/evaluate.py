@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='each chunk continues the one in execution, as the parameter of policy_node',
     )  # fmt: skip
     parser.add_argument(
-        '--follow', type=int, default=1, metavar='N',
+        '--follow', type=int, metavar='N',
         help='targets of a chunk to follow before the next one is made, where the environment asks '
-        'for one sooner, as g1 after every 2 (default: 1)',
+        'for one sooner, as g1 after every 2 (default: as many as the policy says)',
     )  # fmt: skip
     parser.add_argument(
         '--traces', action='store_true',
@@ -87,7 +87,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not (arguments.task or arguments.suite):
         raise ValueError('--task: expected a task, or all; or --suite; or --compare A B')
     check_attempt_arguments(arguments)
-    if arguments.follow < 1:
+    if arguments.follow is not None and arguments.follow < 1:
         raise ValueError(f'--follow: expected 1 or more targets of a chunk, got {arguments.follow}')
     from dit4dit_policy.evaluation.rollouts import make_environment
 
@@ -130,6 +130,7 @@ def _evaluate(
     """Attempts what is not yet in the journal, and reports all of it."""
     from dit4dit_policy.evaluation.journal import Journal, fingerprint
     from dit4dit_policy.evaluation.rollouts import Attempt, Setting, make_environment
+    from dit4dit_policy.inference.chunk_policy import follow_of
 
     cameras = _cameras(_names(arguments.cameras), policy.cameras)
     make_environment(arguments.env, cameras, arguments.latency).close()
@@ -144,7 +145,7 @@ def _evaluate(
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
         traces=folder / 'traces' if arguments.traces else None,
-        follow=arguments.follow,
+        follow=arguments.follow or 0,
     )
     about = {
         'env': setting.env,
@@ -155,7 +156,7 @@ def _evaluate(
         'cameras': list(setting.cameras),
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
-        'follow': setting.follow,
+        'follow': setting.follow or follow_of(policy),
     }
     kept = {'traces': True} if arguments.traces else {}
     journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)} | kept)

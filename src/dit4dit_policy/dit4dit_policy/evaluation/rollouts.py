@@ -14,7 +14,8 @@ from dit4dit_policy.evaluation.environment import Environment
 from dit4dit_policy.evaluation.processes import in_processes
 from dit4dit_policy.evaluation.trace import TraceRecorder
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
-from dit4dit_policy.inference.continuation import Continuation
+from dit4dit_policy.inference.continuation import Continuation, Prefix
+from dit4dit_policy.inference.following import Following
 from g1_data.video import VideoEncoder
 from g1_description.plugins import find_plugin
 
@@ -26,8 +27,8 @@ class Setting:
     env, policy: names in the groups of plugins, or module:attribute. checkpoint: of the policy, ''
     for its own. cameras: whose images there are. latency: simulated, from image to chunk [s].
     videos: folder for what the robot saw in the episodes that failed. traces: folder for what was
-    seen, planned and imagined in every episode, see `Trace`; None for none. follow: targets of a
-    chunk that are followed before the next is made, where the environment asks for one sooner.
+    seen, planned and imagined in every episode, see `Trace`; None for none. follow: see
+    `Following`.
     """
 
     env: str
@@ -38,7 +39,7 @@ class Setting:
     real_time_chunking: bool
     videos: Path
     traces: Path | None = None
-    follow: int = 1
+    follow: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,25 +103,19 @@ class Evaluation:
     def episode(self, attempt: Attempt) -> AttemptOutcome:
         """One attempt, from its reset to its end; a video of it is kept where it failed."""
         environment, setting = self._environment, self._setting
+        following = Following(self._policy, setting.follow)
         continuation = Continuation(self._policy.step)
+        prefix = continuation.prefix if setting.real_time_chunking else _no_prefix
         video = _Video(_video(setting.videos, attempt), setting.cameras)
         trace = TraceRecorder(self._policy) if setting.traces else None
         observation = environment.reset(attempt.task, attempt.seed, attempt.variant)
-        made, chunk = -np.inf, np.empty(0)  # when [s], and what was planned then
         while True:
             video.add(observation)
-            followed = (observation.stamp - made) / self._policy.step
-            if followed > setting.follow - 0.5:
-                prefix = None
-                if setting.real_time_chunking:
-                    prefix = continuation.prefix(observation.stamp)
-                chunk = targets = self._policy.infer(observation, prefix)
-                made = observation.stamp
-                continuation.sent(made, targets, setting.latency)
+            targets, new = following(observation, partial(prefix, observation.stamp))
+            if new:
+                continuation.sent(observation.stamp, targets, setting.latency)
                 if trace:
                     trace.add(observation, targets)
-            else:
-                targets = _rest(chunk, round(followed))
             step = environment.step(targets)
             if step.done:
                 break
@@ -131,9 +126,8 @@ class Evaluation:
         return AttemptOutcome(attempt, step.success, step.stage, step.time, step.counts, step.text)
 
 
-def _rest(chunk: NDArray[np.float64], followed: int) -> NDArray[np.float64]:
-    """A chunk (K, A) without the targets that were followed; the last one is held."""
-    return chunk[np.minimum(np.arange(len(chunk)) + followed, len(chunk) - 1)]
+def _no_prefix(_stamp: float) -> Prefix | None:
+    return None
 
 
 def video_path(folder: Path, outcome: AttemptOutcome) -> Path:

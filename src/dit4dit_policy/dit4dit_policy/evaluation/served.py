@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from dit4dit_policy.inference.chunk_policy import follow_of
 from g1_description import Embodiment
 from g1_description.plugins import find_plugin
 
@@ -27,6 +28,7 @@ class Served:
     model_id: str
     trained: bool
     cameras: tuple[str, ...]
+    follow: int
 
 
 @contextmanager
@@ -63,7 +65,8 @@ def _serve(policy: str, checkpoint: str, embodiment: Embodiment, parent: Connect
         parent.send(str(error))
         return
     address = f'ws://127.0.0.1:{server.port}?timeout={_TIMEOUT}'
-    parent.send(Served(address, loaded.model_id, loaded.trained, loaded.cameras))
+    facts = loaded.model_id, loaded.trained, loaded.cameras, follow_of(loaded)
+    parent.send(Served(address, *facts))
     threading.Thread(target=_close_with, args=(parent, server.close), daemon=True).start()
     server.serve_forever()
 

@@ -81,6 +81,14 @@ class ChunkPolicy(Protocol):
         """
 
 
+def follow_of(policy: object) -> int:
+    """Targets of a chunk that are followed before the policy is asked for the next one, at least.
+
+    A policy may say so with a property `follow`; one that does not is asked as soon as can be.
+    """
+    return int(getattr(policy, 'follow', 1))
+
+
 #: Of denoising, in which a robot's policy imagines, and in which limits of it are set.
 IMAGINATION_STEPS = 4
 

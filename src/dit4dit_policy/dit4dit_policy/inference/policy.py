@@ -165,6 +165,11 @@ class DiT4DiTPolicy:
         return self.processor.step
 
     @property
+    def follow(self) -> int:
+        """Targets of a chunk that are followed before the next one is made, at least."""
+        return self.processor.follow
+
+    @property
     def tasks(self) -> dict[str, str]:
         """The tasks trained on: name to instruction."""
         return self.processor.tasks

@@ -44,8 +44,9 @@ class Processor:
     tasks: names and the instructions trained on. action_shift: targets are given so many steps
     early: a policy that sees a pause as it was demonstrated would otherwise stay in it.
     initial_noise_std: of the noise that sampling starts from; at 0 it gives the middle of the
-    chunks there are. imagined_noise_std: likewise, of the video that is imagined. dataset: where
-    the bounds come from: names, episodes and a hash, or nothing for an untrained model.
+    chunks there are. imagined_noise_std: likewise, of the video that is imagined. follow: targets
+    of a chunk that are followed before the next one is made, at least. dataset: where the bounds
+    come from: names, episodes and a hash, or nothing for an untrained model.
     """
 
     embodiment: Embodiment
@@ -60,6 +61,7 @@ class Processor:
     action_shift: int = 0
     initial_noise_std: float = 1.0
     imagined_noise_std: float = 1.0
+    follow: int = 1
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
@@ -70,6 +72,8 @@ class Processor:
                 f'least 0, got {self.action_shift}, {self.initial_noise_std} and '
                 f'{self.imagined_noise_std}'
             )
+        if self.follow < 1:
+            raise ValueError(f'processor: expected a follow of 1 or more, got {self.follow}')
         if not self.embodiment.cameras:
             raise ValueError('processor: expected at least one camera, got none')
         for kind, names in (('state', self.state_names), ('action', self.action_names)):

@@ -102,6 +102,11 @@ class RemotePolicy:
         return int(self._policy.get('horizon', self._horizon))
 
     @property
+    def follow(self) -> int:
+        """Targets of a chunk that the server's policy wants followed, at least."""
+        return int(self._policy.get('follow', 1))
+
+    @property
     def model_id(self) -> str:
         """What the server calls it, and where it is."""
         return f'{self._policy.get("model_id", "policy")} at {urlsplit(self._address).netloc}'

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation, follow_of
 from dit4dit_policy.inference.continuation import Continuation, Prefix
 from dit4dit_policy.inference.observation_buffer import NoObservationError
 from g1_ros.rates import RateMeter
@@ -85,7 +85,7 @@ class InferenceThread(threading.Thread):
         self._policy = policy
         self._observe = observe
         self._deliver = deliver
-        self._period = _EARLIEST / max_rate
+        self._max_rate = max_rate
         self._threads = threads
         self._continues = continues
         self._idle = idle
@@ -118,14 +118,19 @@ class InferenceThread(threading.Thread):
             try:
                 seen = self._infer(task_run)
                 task_run.failure = ''
-                self._idle(seen, start + self._period)
+                self._idle(seen, start + self._period())
             except NoObservationError:
                 continue  # the status says so; try with the next image
             except OSError as error:
                 task_run.passing, task_run.failure = True, str(error)
             except Exception as error:
                 task_run.passing, task_run.failure = False, f'{type(error).__name__}: {error}'
-            self._stop_asked.wait(start + self._period - time.monotonic())
+            self._stop_asked.wait(start + self._period() - time.monotonic())
+
+    def _period(self) -> float:
+        """From one inference to the next [s]; a server says how long only when it is there."""
+        followed = follow_of(self._policy) * self._policy.step
+        return _EARLIEST * max(1 / self._max_rate, followed)
 
     def _infer(self, task_run: TaskRun) -> Seen:
         seen = self._observe(task_run.instruction)

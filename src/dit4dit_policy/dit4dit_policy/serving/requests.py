@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation, follow_of
 
 if TYPE_CHECKING:
     from dit4dit_policy.inference.processor import Processor
@@ -50,6 +50,7 @@ def greeting(policy: ChunkPolicy) -> dict[str, Any]:
             'cameras': list(policy.cameras),
             'step': policy.step,
             'horizon': policy.horizon,
+            'follow': follow_of(policy),
         },
     }
 

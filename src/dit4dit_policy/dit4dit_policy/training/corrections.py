@@ -21,6 +21,7 @@ from dit4dit_policy.evaluation.environment import (
 )
 from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
+from dit4dit_policy.inference.following import Following
 from g1_data import DatasetWriter, Extra, Schema
 from g1_description import Embodiment
 from g1_description.control_source import CONTROL_KEY, ControlSource
@@ -178,10 +179,10 @@ class _Driver:
     """A policy whose last chunk says what it wants at a stamp, once it has been asked for one."""
 
     def __init__(self, policy: ChunkPolicy) -> None:
-        self._policy = policy
+        self._policy, self._following = policy, Following(policy)
 
     def __call__(self, observation: Observation) -> NDArray[np.float64]:
-        self._stamp, self._chunk = observation.stamp, self._policy.infer(observation)
+        self._stamp, (self._chunk, _) = observation.stamp, self._following(observation)
         return self._chunk
 
     def target(self, stamp: float) -> NDArray[np.float64]:

@@ -83,6 +83,7 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
         action_shift=config.action_shift,
         initial_noise_std=config.initial_noise_std,
         imagined_noise_std=config.imagined_noise_std,
+        follow=config.follow,
     )
     return Start(model, data, processor, before, pictures)
 
