@@ -24,6 +24,7 @@ setup(
         'pyyaml',
         'rich',
         'safetensors',
+        'scikit-learn',
         'setuptools',
         'torch>=2.6',
         'transformers>=5.23,<6',

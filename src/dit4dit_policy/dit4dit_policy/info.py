@@ -61,6 +61,9 @@ def _robot(processor: Processor) -> dict[str, str]:
         **{f'group {group.name}': _group(group) for group in processor.embodiment.groups},
         'model': f'{processor.state_dim} state and {processor.action_dim} action values',
         'cameras': ', '.join(processor.cameras),
+        'followed': f'{processor.follow} targets of a chunk before the next is made'
+        if processor.follow
+        else 'a chunk until the next, made as soon as can be',
         **{f'task {name}': text for name, text in processor.tasks.items()},
         'dataset': f'{", ".join(data["datasets"])}: {data["episodes"]} episodes, '
         f'{data["frames"]} frames'

@@ -1,7 +1,7 @@
 """When a policy is asked for its next chunk."""
 
-import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from toy_environment import TOY, PatientPolicy, ToyPolicy
 from dit4dit_policy.inference.chunk_policy import Observation, follow_of
 from dit4dit_policy.inference.following import Following
 from dit4dit_policy.nodes.inference_thread import InferenceThread, Seen, TaskRun
+from g1_test_support.waiting import wait_until
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 
@@ -51,35 +52,58 @@ def test_only_a_new_chunk_continues_the_one_before(following):
 
 
 def test_a_policy_says_how_long_its_chunks_are_followed():
-    assert follow_of(ToyPolicy('anything', TOY)) == 1
+    assert follow_of(ToyPolicy('anything', TOY)) == 0
     assert follow_of(PatientPolicy('anything', TOY)) == 4
     patient = Following(PatientPolicy('anything', TOY))
     assert [patient(seen(0.1 * k))[1] for k in range(5)] == [True, False, False, False, True]
 
 
+def test_a_chunk_is_followed_no_longer_than_it_is(following):
+    patient = Following(PatientPolicy('anything', TOY), follow=9)
+    assert [patient(seen(0.1 * k))[1] for k in range(5)] == [True, False, False, False, True]
+
+
+def test_other_words_or_a_stamp_that_does_not_move_need_a_new_chunk(following):
+    following(seen(7.0))
+    assert following(seen(7.0))[1]
+    assert not following(seen(7.1))[1]
+    assert following(replace(seen(7.2), instruction='go down'))[1]
+
+
+class Node:
+    """The thread of the node, with a policy; `made` has when it was asked for chunks [s]."""
+
+    def __init__(self, policy):
+        self.made: list[float] = []
+        self.thread = InferenceThread(
+            policy,
+            lambda instruction: Seen(seen(time.monotonic()), 0, 0.0),
+            lambda run, inferred: self.made.append(inferred.seen.observation.stamp),
+            max_rate=100.0,
+            threads=1,
+            continues=lambda: False,
+        )
+        self.thread.start()
+
+    def wait_for(self, count):
+        act = self.thread.image_came
+        wait_until(lambda: len(self.made) >= count, f'{count} chunks', act=act)
+
+
 def test_the_node_asks_for_a_chunk_when_the_last_one_has_been_followed():
-    made: list[float] = []
-    enough = threading.Event()
+    node = Node(PatientPolicy('anything', TOY))
+    node.thread.task_run = TaskRun('reach', 'go up')
+    node.wait_for(3)
+    node.thread.stop()
+    assert np.diff(node.made).min() > 0.35  # four targets of a tenth of a second, less a tenth
 
-    def deliver(run, inferred):
-        made.append(inferred.seen.observation.stamp)
-        if len(made) == 3:
-            enough.set()
 
-    def observe(instruction):
-        return Seen(seen(time.monotonic()), 0, 0.0)
+def test_another_task_does_not_wait_for_a_chunk_of_the_one_before_to_be_followed():
+    class Slow(PatientPolicy):
+        step = 1000.0
 
-    thread = InferenceThread(
-        PatientPolicy('anything', TOY),
-        observe,
-        deliver,
-        max_rate=100.0,
-        threads=1,
-        continues=lambda: False,
-    )
-    thread.task_run = TaskRun('reach', 'go up')
-    thread.start()
-    while not enough.wait(0.01):
-        thread.image_came()
-    thread.stop()
-    assert np.diff(made).min() > 0.35  # four targets, a tenth of a second each, less a tenth of it
+    node = Node(Slow('anything', TOY))
+    for count in (1, 2, 3):
+        node.thread.task_run = TaskRun('reach', 'go up')
+        node.wait_for(count)
+    node.thread.stop()

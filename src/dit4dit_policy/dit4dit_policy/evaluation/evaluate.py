@@ -130,6 +130,7 @@ def _evaluate(
     """Attempts what is not yet in the journal, and reports all of it."""
     from dit4dit_policy.evaluation.journal import Journal, fingerprint
     from dit4dit_policy.evaluation.rollouts import Attempt, Setting, make_environment
+    from dit4dit_policy.evaluation.served import Served
     from dit4dit_policy.inference.chunk_policy import follow_of
 
     cameras = _cameras(_names(arguments.cameras), policy.cameras)
@@ -147,6 +148,7 @@ def _evaluate(
         traces=folder / 'traces' if arguments.traces else None,
         follow=arguments.follow or 0,
     )
+    follow = policy.follow if isinstance(policy, Served) else follow_of(policy)
     about = {
         'env': setting.env,
         'policy': setting.policy,
@@ -156,7 +158,7 @@ def _evaluate(
         'cameras': list(setting.cameras),
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
-        'follow': setting.follow or follow_of(policy),
+        'follow': setting.follow or follow,
     }
     kept = {'traces': True} if arguments.traces else {}
     journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)} | kept)

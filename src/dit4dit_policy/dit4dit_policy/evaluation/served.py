@@ -65,8 +65,8 @@ def _serve(policy: str, checkpoint: str, embodiment: Embodiment, parent: Connect
         parent.send(str(error))
         return
     address = f'ws://127.0.0.1:{server.port}?timeout={_TIMEOUT}'
-    facts = loaded.model_id, loaded.trained, loaded.cameras, follow_of(loaded)
-    parent.send(Served(address, *facts))
+    facts = loaded.model_id, loaded.trained, loaded.cameras
+    parent.send(Served(address, *facts, follow_of(loaded)))
     threading.Thread(target=_close_with, args=(parent, server.close), daemon=True).start()
     server.serve_forever()
 

@@ -24,6 +24,7 @@ from dit4dit_policy.evaluation.statistics import (
 from dit4dit_policy.evaluation.trace import Trace
 from dit4dit_policy.inference.surprise import (
     FILE,
+    NEAR,
     SIGNALS,
     Instant,
     Surprise,
@@ -100,7 +101,7 @@ def main(arguments: argparse.Namespace) -> int:
     worlds = {'calibration': first, 'usual worlds': second, 'unseen worlds': unseen}
     if any(len({t.success for t in worlds[name]}) < 2 for name in list(worlds)[:2]):
         raise ValueError('expected episodes that succeed and that fail, in both halves')
-    signals = _signals(processor, known[0].step, arguments)
+    signals = _signals(processor, known, arguments)
     rows = compared(signals, worlds, share)
     console = Console()
     for name in list(worlds)[1:]:
@@ -283,9 +284,10 @@ def _best(rows: Sequence[SignalReport]) -> str:
 
 
 def _signals(
-    processor: Processor, step: float, arguments: argparse.Namespace
+    processor: Processor, traces: Sequence[Trace], arguments: argparse.Namespace
 ) -> dict[str, SurpriseCalibration]:
-    """Those that can be looked at, as yet without limits."""
+    """Those that can be looked at, as yet without limits; ValueError without the one asked for."""
+    step = traces[0].step
 
     def width(low: Sequence[float], high: Sequence[float]) -> tuple[float, ...]:
         return tuple(round((b - a) / 2, 5) or 1.0 for a, b in zip(low, high, strict=True))
@@ -293,10 +295,17 @@ def _signals(
     states = width(processor.state_lower, processor.state_upper)
     actions = width(processor.action_lower, processor.action_upper)
     signals = {
-        'imagined': SurpriseCalibration('imagined', arguments.window, step, (), {}),
         'seams': SurpriseCalibration('seams', arguments.window, step, actions, {}),
         'still': SurpriseCalibration('still', arguments.window, step, states, {}),
     }
+    spacing = float(np.median(np.concatenate([np.diff(trace.stamps) for trace in traces])))
+    if spacing <= 2 * NEAR:  # else nothing is seen when what was imagined is due
+        signals['imagined'] = SurpriseCalibration('imagined', arguments.window, step, (), {})
+    elif arguments.signal == 'imagined':
+        raise ValueError(
+            f'--signal: imagined needs a chunk every {2 * NEAR:g} s, there is one every '
+            f'{spacing:.2g} s; evaluate with --follow 2, and let the policy follow as many'
+        )
     if arguments.demonstrations:
         rows = _states(arguments.demonstrations)
         signals['state'] = SurpriseCalibration('state', arguments.window, step, states, {}, rows)

@@ -81,12 +81,12 @@ class ChunkPolicy(Protocol):
         """
 
 
-def follow_of(policy: object) -> int:
+def follow_of(policy: ChunkPolicy) -> int:
     """Targets of a chunk that are followed before the policy is asked for the next one, at least.
 
-    A policy may say so with a property `follow`; one that does not is asked as soon as can be.
+    A policy may say so with a property `follow`; one that does not, 0, is asked as soon as can be.
     """
-    return int(getattr(policy, 'follow', 1))
+    return min(getattr(policy, 'follow', 0), policy.horizon)
 
 
 #: Of denoising, in which a robot's policy imagines, and in which limits of it are set.

@@ -16,9 +16,8 @@ class Following:
 
     def __init__(self, policy: ChunkPolicy, follow: int = 0) -> None:
         """follow: targets of a chunk that are followed, at least; 0: as many as the policy says."""
-        self._policy = policy
-        self._follow = follow or follow_of(policy)
-        self._stamp = -np.inf
+        self._policy, self._follow = policy, follow
+        self._stamp, self._instruction = -np.inf, ''
         self._chunk = np.empty((0, 0))
 
     def __call__(
@@ -29,9 +28,10 @@ class Following:
         prefix: asked what a new chunk continues. Where a chunk has ended its last target is held.
         """
         followed = (observation.stamp - self._stamp) / self._policy.step
-        if 0 <= followed < self._follow - 0.5:
+        follow = min(self._follow or follow_of(self._policy), len(self._chunk))
+        if 0 < followed < follow - 0.5 and observation.instruction == self._instruction:
             places = np.arange(len(self._chunk)) + round(followed)
             return self._chunk[np.minimum(places, len(self._chunk) - 1)], False
-        self._stamp = observation.stamp
+        self._stamp, self._instruction = observation.stamp, observation.instruction
         self._chunk = self._policy.infer(observation, prefix())
         return self._chunk, True

@@ -45,8 +45,9 @@ class Processor:
     early: a policy that sees a pause as it was demonstrated would otherwise stay in it.
     initial_noise_std: of the noise that sampling starts from; at 0 it gives the middle of the
     chunks there are. imagined_noise_std: likewise, of the video that is imagined. follow: targets
-    of a chunk that are followed before the next one is made, at least. dataset: where the bounds
-    come from: names, episodes and a hash, or nothing for an untrained model.
+    of a chunk that are followed before the next one is made, at least; 0: it is made as soon as can
+    be. dataset: where the bounds come from: names, episodes and a hash, or nothing for an untrained
+    model.
     """
 
     embodiment: Embodiment
@@ -61,7 +62,7 @@ class Processor:
     action_shift: int = 0
     initial_noise_std: float = 1.0
     imagined_noise_std: float = 1.0
-    follow: int = 1
+    follow: int = 0
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
@@ -72,8 +73,8 @@ class Processor:
                 f'least 0, got {self.action_shift}, {self.initial_noise_std} and '
                 f'{self.imagined_noise_std}'
             )
-        if self.follow < 1:
-            raise ValueError(f'processor: expected a follow of 1 or more, got {self.follow}')
+        if type(self.follow) is not int or self.follow < 0:
+            raise ValueError(f'processor: expected a follow of 0, 1, 2 ..., got {self.follow!r}')
         if not self.embodiment.cameras:
             raise ValueError('processor: expected at least one camera, got none')
         for kind, names in (('state', self.state_names), ('action', self.action_names)):

@@ -104,7 +104,7 @@ class RemotePolicy:
     @property
     def follow(self) -> int:
         """Targets of a chunk that the server's policy wants followed, at least."""
-        return int(self._policy.get('follow', 1))
+        return int(self._policy.get('follow', 0))
 
     @property
     def model_id(self) -> str:
@@ -204,6 +204,11 @@ class RemotePolicy:
                 raise ValueError(
                     f'{self._address}: expected a policy with a {what} above 0, got {value!r:.80}'
                 )
+        follow = described.get('follow', 0)
+        if type(follow) is not int or follow < 0:
+            raise ValueError(
+                f'{self._address}: expected a policy with a follow of 0 or more, got {follow!r:.80}'
+            )
         if not _names(described.get('cameras')):
             raise ValueError(f'{self._address}: expected a policy that names its cameras')
         return described

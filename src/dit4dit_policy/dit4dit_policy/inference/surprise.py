@@ -24,7 +24,7 @@ Array = NDArray[np.floating[Any]]
 FILE = 'surprise.json'
 
 _STILL = 0.2  # of the encoding's numbers: what nothing at all still differs by
-_NEAR = 0.11  # [s] between the moment that was imagined and the one that is compared with it
+NEAR = 0.11  # [s] between the moment that was imagined and the one that is compared with it
 _SECOND, _SLOW = 0.99, 0.1  # [s], and of half a range in it
 _KEPT = 4.0  # [s] that what was seen is kept, for what is imagined late
 
@@ -115,7 +115,7 @@ class ImaginedSignal:
         while self._seen[0].stamp < moment.stamp - _KEPT:
             self._seen.popleft()
         value = math.nan
-        while self._expected and self._expected[0][1] <= moment.stamp + _NEAR:
+        while self._expected and self._expected[0][1] <= moment.stamp + NEAR:
             begun, due, imagined = self._expected.popleft()
             before, now = self._at(begun), self._at(due)
             if before and now:
@@ -125,7 +125,7 @@ class ImaginedSignal:
 
     def _at(self, stamp: float) -> Instant | None:
         near = min(self._seen, key=lambda moment: abs(moment.stamp - stamp))
-        return near if abs(near.stamp - stamp) <= _NEAR else None
+        return near if abs(near.stamp - stamp) <= NEAR else None
 
 
 class StateSignal:

@@ -35,7 +35,7 @@ class TaskRun:
     passing: bool = False
     inference_time: float = 0.0
     latency: float = 0.0
-    rate: RateMeter = field(default_factory=lambda: RateMeter(window=1.0))
+    rate: RateMeter = field(default_factory=lambda: RateMeter(window=3.0))
     continuation: Continuation | None = None  # of its chunks, in real-time chunking
 
 
@@ -81,7 +81,7 @@ class InferenceThread(threading.Thread):
         idle: after each chunk, with what that was made from; returns by a time [s, monotonic].
         """
         super().__init__(name='inference', daemon=True)
-        self.task_run: TaskRun | None = None
+        self._task_run: TaskRun | None = None
         self._policy = policy
         self._observe = observe
         self._deliver = deliver
@@ -91,6 +91,21 @@ class InferenceThread(threading.Thread):
         self._idle = idle
         self._image_came = threading.Event()
         self._stop_asked = threading.Event()
+        self._asked_anew = threading.Event()
+
+    @property
+    def task_run(self) -> TaskRun | None:
+        """What is inferred for."""
+        return self._task_run
+
+    @task_run.setter
+    def task_run(self, task_run: TaskRun | None) -> None:
+        self._task_run = task_run
+        self.ask_anew()
+
+    def ask_anew(self) -> None:
+        """The next image is inferred from, however short ago the last one was."""
+        self._asked_anew.set()
 
     def image_came(self) -> None:
         """There may be something new to infer from."""
@@ -99,6 +114,7 @@ class InferenceThread(threading.Thread):
     def stop(self) -> None:
         """Ends after the inference that is going on; waits for it, but not forever."""
         self._stop_asked.set()
+        self._asked_anew.set()
         self._image_came.set()
         self.join(timeout=2.0)
 
@@ -111,26 +127,24 @@ class InferenceThread(threading.Thread):
             if self._stop_asked.is_set():
                 return
             self._image_came.wait()
+            self._asked_anew.clear()
             task_run = self.task_run
             if task_run is None or self._stop_asked.is_set():
                 continue
             start = time.monotonic()
+            until = start + _EARLIEST / self._max_rate
             try:
                 seen = self._infer(task_run)
                 task_run.failure = ''
-                self._idle(seen, start + self._period())
+                until = max(until, start + _EARLIEST * follow_of(self._policy) * self._policy.step)
+                self._idle(seen, until)
             except NoObservationError:
                 continue  # the status says so; try with the next image
             except OSError as error:
                 task_run.passing, task_run.failure = True, str(error)
             except Exception as error:
                 task_run.passing, task_run.failure = False, f'{type(error).__name__}: {error}'
-            self._stop_asked.wait(start + self._period() - time.monotonic())
-
-    def _period(self) -> float:
-        """From one inference to the next [s]; a server says how long only when it is there."""
-        followed = follow_of(self._policy) * self._policy.step
-        return _EARLIEST * max(1 / self._max_rate, followed)
+            self._asked_anew.wait(until - time.monotonic())
 
     def _infer(self, task_run: TaskRun) -> Seen:
         seen = self._observe(task_run.instruction)

@@ -177,8 +177,12 @@ class PolicyNode(LifecycleNode):
 
     def _take_instruction(self, message: String) -> None:
         self._scene_instruction = message.data
-        if self._run is not None:
-            self._run.instruction = self._instruction_of(self._run.task)
+        if self._run is None:
+            return
+        before = self._run.instruction
+        self._run.instruction = self._instruction_of(self._run.task)
+        if self._thread is not None and self._run.instruction != before:
+            self._thread.ask_anew()
 
     def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Ends whatever is run: somebody's goal, or the task of the parameter."""

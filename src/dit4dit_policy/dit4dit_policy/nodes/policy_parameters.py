@@ -53,7 +53,12 @@ class PolicyParameters:
         description='CPU threads for inference; more help only where that many cores are idle.',
     )
     max_rate: float = parameter(
-        5.0, unit='Hz', minimum=0.1, maximum=100.0, description='Chunks per second at most.'
+        5.0,
+        unit='Hz',
+        minimum=0.1,
+        maximum=100.0,
+        description='Chunks per second at most; fewer where the policy wants more targets of a '
+        'chunk followed, as dit4dit info says.',
     )
     max_image_age: float = parameter(
         0.2,

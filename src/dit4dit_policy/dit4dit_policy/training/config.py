@@ -79,7 +79,7 @@ class TrainConfig:
     action_shift: int = 0  # steps by which the policy gives its targets early
     initial_noise_std: float = 1.0  # of the noise that the policy samples from
     imagined_noise_std: float = 1.0  # and of that which it imagines video from
-    follow: int = 1  # targets of a chunk that are followed before the next one is made, at least
+    follow: int = 0  # targets of a chunk that are followed before the next one is made, at least
     val_fraction: float = 0.05  # of the episodes, held out for evaluation
     most_episodes: int = 0  # of each dataset to train on, the first ones; 0: all
     autoencoder_steps: int = 1500

@@ -24,6 +24,7 @@ class Objective(nn.Module):
     def __init__(self, config: TrainConfig, model: DiT4DiT, processes: int) -> None:
         super().__init__()
         self.model, self._mode, self._samples = model, config.mode, config.noise_samples
+        self._recomputes = config.gradient_checkpointing
         #: Examples of a process that the video loss is taken on, the first ones.
         self.video_batch = max(1, config.video_batch_size // processes)
         if config.mode == 'video':
@@ -58,11 +59,10 @@ class Objective(nn.Module):
                 losses['video'] = model.backbone_loss(batch.first(self.video_batch))
         return losses
 
-    @staticmethod
-    def _attention(device: torch.device) -> AbstractContextManager[None]:
+    def _attention(self, device: torch.device) -> AbstractContextManager[None]:
         """By plain products in bf16 on a CPU, whose fused attention is then slow backwards.
 
         A step of `small` takes 1.56 s so, 1.92 s fused, and 1.94 s in fp32 (AMD with AVX512-BF16).
         """
-        plain = device.type == 'cpu' and torch.is_autocast_enabled('cpu')
+        plain = device.type == 'cpu' and torch.is_autocast_enabled('cpu') and not self._recomputes
         return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
