@@ -28,6 +28,7 @@ _ROSDEP = {
     'psutil': 'python3-psutil',
     'pytest': 'python3-pytest',
     'rich': 'python3-rich',
+    'sklearn': 'python3-sklearn',
     'websockets': 'python3-websockets',
     'yaml': 'python3-yaml',
     'zmq': 'python3-zmq',
