@@ -137,6 +137,7 @@ def _evaluate(
     make_environment(arguments.env, cameras, arguments.latency).close()
     name = '-'.join(filter(None, (arguments.suite, arguments.task)))
     folder = arguments.out or Path('runs') / f'{datetime.now():%Y%m%d-%H%M%S}-eval-{name}'
+    wanted = policy.follow if isinstance(policy, Served) else follow_of(policy)
     setting = Setting(
         env=arguments.env,
         policy=arguments.policy,
@@ -146,9 +147,8 @@ def _evaluate(
         real_time_chunking=arguments.real_time_chunking,
         videos=folder / 'failures',
         traces=folder / 'traces' if arguments.traces else None,
-        follow=arguments.follow or 0,
+        follow=arguments.follow or wanted,
     )
-    follow = policy.follow if isinstance(policy, Served) else follow_of(policy)
     about = {
         'env': setting.env,
         'policy': setting.policy,
@@ -158,7 +158,7 @@ def _evaluate(
         'cameras': list(setting.cameras),
         'latency': setting.latency,
         'real_time_chunking': setting.real_time_chunking,
-        'follow': setting.follow or follow,
+        'follow': setting.follow,
     }
     kept = {'traces': True} if arguments.traces else {}
     journal = Journal(folder / 'attempts.jsonl', about | {'weights': fingerprint(setting)} | kept)
