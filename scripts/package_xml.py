@@ -21,6 +21,7 @@ PYTHON_PACKAGES = sorted(path.parent.name for path in SRC.glob('*/*/__init__.py'
 _ROSDEP = {
     'PIL': 'python3-pil',
     'coal': 'pinocchio',  # which is built on it
+    'filelock': 'python3-filelock',
     'hypothesis': 'python3-hypothesis',
     'matplotlib': 'python3-matplotlib',
     'msgpack': 'python3-msgpack',

@@ -15,6 +15,7 @@ setup(
     install_requires=[
         'accelerate>=1.15',
         'diffusers>=0.42,<0.43',
+        'filelock',
         'g1_data',
         'g1_description',
         'matplotlib',

@@ -1,17 +1,20 @@
 """`dit4dit experiment`: trainings that differ in one thing, and what came of them."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_models as toy
 import yaml
+from filelock import FileLock
 from PIL import Image
 
 from dit4dit_policy.cli import main
 from dit4dit_policy.experiments.experiment import Experiment
 from dit4dit_policy.experiments.phases import flattened, phases, silhouette
+from dit4dit_policy.experiments.runner import trained
 from dit4dit_policy.model import presets
 
 
@@ -70,6 +73,33 @@ def test_a_first_look_takes_a_share_of_steps_and_episodes(file):
     assert experiment.trainings('first', 0)[0].steps == 1 and experiment.trial.episodes == 1
     assert experiment.trainings('first', 1)[0].seed == 1
     assert experiment.trainings('first', 0)[0].model == {'backbone.feature_layer': 0}
+
+
+def test_a_file_begins_with_the_entries_of_another(file, capsys):
+    common = file.parent / 'base' / 'common.yaml'
+    common.parent.mkdir()
+    file.rename(common)
+    own = {'question': 'And so?', 'like': 'base/common.yaml', 'train': {'steps': 7}}
+    file.write_text(yaml.safe_dump(own))
+    experiment = Experiment.read(file)
+    training = experiment.trainings('first', 1)[0]
+    assert (experiment.question, experiment.x, experiment.name) == ('And so?', 'layer', 'question')
+    assert (training.steps, training.preset) == (7, 'tiny')
+    common.unlink()
+    assert main(['experiment', str(file)]) == 2
+    assert f'expected a file, like: {common}' in capsys.readouterr().err
+
+
+def test_an_experiment_waits_for_a_training_that_another_one_makes(file, tmp_path):
+    stages = Experiment.read(file).trainings('first', 0)
+    done = trained(stages, tmp_path)
+    other = threading.Thread(target=trained, args=(stages, tmp_path))
+    with FileLock(f'{done.output}.lock'):
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+    other.join(30)
+    assert not other.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class Trial:
 class Experiment:
     """What `dit4dit experiment FILE` reads.
 
+    like: in the file, another one whose entries it begins with, those of `train` one by one.
     question: what is asked. x: what the arms differ in. train: entries of `TrainConfig` that all
     trainings have, but `output`. arms: name to what it changes of these; a list of such for
     trainings one after the other, each from the one before. seeds: every arm is trained with each.
@@ -51,6 +52,13 @@ class Experiment:
         if not path.is_file():
             raise FileNotFoundError(f'expected the file of an experiment, {path}')
         values = yaml.safe_load(path.read_text())
+        if isinstance(values, dict) and 'like' in values:
+            like = path.parent / values.pop('like')
+            if not like.is_file():
+                raise FileNotFoundError(f'{path}: expected a file, like: {like}')
+            common = yaml.safe_load(like.read_text())
+            train = common.get('train', {}) | values.get('train', {})
+            values = common | values | {'train': train}
         known = {f.name for f in fields(cls)} - {'name'}
         if not isinstance(values, dict) or (unknown := sorted(set(values) - known)):
             raise ValueError(f'{path}: expected entries {sorted(known)}, got {unknown or values!r}')

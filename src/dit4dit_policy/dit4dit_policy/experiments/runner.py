@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from dit4dit_policy.evaluation.arguments import tasks_of
 from dit4dit_policy.evaluation.journal import Journal
@@ -31,13 +32,14 @@ from dit4dit_policy.training.train import train
 def run(experiment: Experiment, folder: Path, workers: int) -> Iterator[Result]:
     """Result after result, seed by seed: with one seed all arms are there to compare.
 
-    `folder` has the trainings, of other experiments too.
+    `folder` has the trainings, of other experiments too, which may run at the same time.
     """
     for seed in experiment.seeds:
         for arm in experiment.arms:
             config = trained(experiment.trainings(arm, seed), folder)
             metrics = _last_metrics(config)
-            outcomes = tried(experiment.trial, config, workers)
+            with _alone(config):
+                outcomes = tried(experiment.trial, config, workers)
             yield Result(
                 arm=arm,
                 seed=seed,
@@ -64,8 +66,9 @@ def trained(stages: list[TrainConfig], folder: Path) -> TrainConfig:
         facts = json.dumps(asdict(stage), sort_keys=True)
         name = hashlib.sha256(facts.encode()).hexdigest()[:16]
         done = replace(stage, output=str(folder / name))
-        if _last_metrics(done).get('step') != done.steps:
-            train(done)
+        with _alone(done):
+            if _last_metrics(done).get('step') != done.steps:
+                train(done)
     assert done is not None
     return done
 
@@ -95,6 +98,12 @@ def tried(trial: Trial, config: TrainConfig, workers: int) -> list[AttemptOutcom
     for outcome in evaluate(setting, left, min(workers, len(left))):
         journal.add(outcome)
     return [journal.outcomes[attempt] for attempt in attempts]
+
+
+def _alone(config: TrainConfig) -> FileLock:
+    """While it is held, another experiment waits that needs the same training or its trial."""
+    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f'{config.output}.lock')
 
 
 def _silhouette(config: TrainConfig) -> float:
