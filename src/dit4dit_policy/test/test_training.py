@@ -13,6 +13,7 @@ import pytest
 import torch
 import toy_models as toy
 import yaml
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from dit4dit_policy import cli
@@ -129,6 +130,12 @@ def test_a_start_that_fails_leaves_no_folder(settings, tmp_path, monkeypatch, ch
     assert not (tmp_path / 'run').exists()
 
 
+def _last(run: Path, name: str) -> float:
+    value = json.loads((run / 'metrics.jsonl').read_text().splitlines()[-1])[name]
+    assert isinstance(value, float)
+    return value
+
+
 def _train_until_killed(settings):
     """Dies in the third step, without a chance to clean up."""
     presets.PRESETS['tiny'] = toy.tiny()
@@ -242,6 +249,22 @@ def test_modes_train_what_they_should_and_only_that(settings, mode, gradient, tr
     assert {n.rsplit('.', n.count('.') - ('backbone' in n))[0] for n in changed} == trained
     if mode == 'action' and gradient:  # blocks after the feature layer have no part in the features
         assert not any('transformer_blocks.2' in name for name in changed if 'backbone' in name)
+
+
+@pytest.mark.parametrize('recomputed', [False, True])
+def test_in_bf16_on_a_cpu_it_learns_the_same(settings, tmp_path, recomputed):
+    AcceleratorState._reset_state(reset_partial_state=True)  # which precision it is once chosen
+    bf16 = replace(
+        settings, bf16=True, gradient_checkpointing=recomputed, output=str(tmp_path / 'bf16')
+    )
+    try:
+        train(bf16)
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    train(settings)
+    for name in ('action', 'video'):
+        low, full = (_last(tmp_path / run, name) for run in ('bf16', 'run'))
+        assert low == pytest.approx(full, rel=0.05)
 
 
 def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
