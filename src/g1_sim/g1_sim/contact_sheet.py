@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.progress import track
 
 from dit4dit_policy.evaluation.environment import Conduct
 from dit4dit_policy.inference.chunk_policy import Observation
@@ -46,7 +48,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument('--seed', type=int, default=20000, help='first scene (default: 20000)')
     arguments = parser.parse_args(argv)
     attempt = _by_policy(arguments.policy) if arguments.policy else _by_expert()
-    rows = [_row(task, arguments.seed, attempt) for task in simulated_tasks()]
+    rows = [
+        _row(task, arguments.seed, attempt)
+        for task in track(
+            simulated_tasks(), 'until each task succeeds', console=Console(stderr=True)
+        )
+    ]
     sheet = Image.fromarray(np.concatenate(rows))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.quantize(256, dither=Image.Dither.NONE).save(arguments.out, optimize=True)
@@ -91,10 +98,17 @@ def _by_expert() -> Callable[[Simulation], States]:
 
 
 def _by_policy(checkpoint: str) -> Callable[[Simulation], States]:
+    from dit4dit_policy.inference.following import Following
     from dit4dit_policy.inference.shipped import load_policy
 
     policy = load_policy(checkpoint)
-    return partial(_states, act=policy.infer, cameras=policy.cameras, latency=Conduct().latency)
+    following = Following(policy)
+    return partial(
+        _states,
+        act=lambda observation: following(observation)[0],
+        cameras=policy.cameras,
+        latency=Conduct().latency,
+    )
 
 
 def _states(
