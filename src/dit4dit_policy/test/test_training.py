@@ -151,10 +151,13 @@ def _train_until_killed(settings):
 
 
 def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
-    first = train(settings)
-    second = train(replace(settings, init_from=str(first), output=str(tmp_path / 'second')))
+    first = train(replace(settings, action_shift=1, initial_noise_std=0.3, follow=2))
+    again = replace(settings, init_from=str(first), follow=3, output=str(tmp_path / 'second'))
+    second = train(again)
     assert DiT4DiTPolicy.load(second).model.config == DiT4DiTPolicy.load(first).model.config
     assert DiT4DiTPolicy.load(second).training['before']['steps'] == 4
+    used = Processor.load(second / 'processor.json')  # as the first where nothing else is said
+    assert (used.action_shift, used.initial_noise_std, used.follow) == (1, 0.3, 3)
 
 
 def test_bounds_of_the_checkpoint_are_kept_unless_asked_for_new_ones(

@@ -63,14 +63,19 @@ def trained(stages: list[TrainConfig], folder: Path) -> TrainConfig:
     for stage in stages:
         if done is not None:
             stage = replace(stage, init_from=str(_checkpoint(done)), autoencoder_from='')
-        facts = json.dumps(asdict(stage), sort_keys=True)
-        name = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        done = replace(stage, output=str(folder / name))
+        done = replace(stage, output=str(folder / _name(stage)))
         with _alone(done):
             if _last_metrics(done).get('step') != done.steps:
                 train(done)
     assert done is not None
     return done
+
+
+def _name(stage: TrainConfig) -> str:
+    """Of a training, by the entries that are not as they are by default."""
+    usual = asdict(TrainConfig(preset='', datasets={}, output=''))
+    told = {name: value for name, value in asdict(stage).items() if value != usual[name]}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def tried(trial: Trial, config: TrainConfig, workers: int) -> list[AttemptOutcome]:

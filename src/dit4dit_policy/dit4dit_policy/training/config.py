@@ -56,7 +56,9 @@ class TrainConfig:
     datasets' bounds also where the checkpoint has some. mode: which losses train. augment:
     'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a GPU's
     memory or on disk, and changes and encodes them anew for each example, which asks for a small
-    autoencoder. rounds: of corrections, after the training.
+    autoencoder. action_shift, initial_noise_std, imagined_noise_std, follow: None keeps what the
+    checkpoint says that it starts from, else it is as in `Processor`. rounds: of corrections, after
+    the training.
     """
 
     preset: str
@@ -76,10 +78,10 @@ class TrainConfig:
     seed: int = 0
     threads: int = 2  # of each process
     processes: int = 1  # that share the batch on this machine's CPU; see `accelerate launch`
-    action_shift: int = 0  # steps by which the policy gives its targets early
-    initial_noise_std: float = 1.0  # of the noise that the policy samples from
-    imagined_noise_std: float = 1.0  # and of that which it imagines video from
-    follow: int = 0  # targets of a chunk that are followed before the next one is made, at least
+    action_shift: int | None = None  # steps by which the policy gives its targets early
+    initial_noise_std: float | None = None  # of the noise that the policy samples from
+    imagined_noise_std: float | None = None  # and of that which it imagines video from
+    follow: int | None = None  # targets of a chunk followed before the next one is made, at least
     val_fraction: float = 0.05  # of the episodes, held out for evaluation
     most_episodes: int = 0  # of each dataset to train on, the first ones; 0: all
     autoencoder_steps: int = 1500

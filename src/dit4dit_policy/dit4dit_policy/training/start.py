@@ -78,14 +78,16 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
         processor = replace(processor, embodiment=robot)
         if not config.recompute_bounds:
             processor = with_bounds_of(processor, earlier, log)
-    processor = replace(
-        processor,
-        action_shift=config.action_shift,
-        initial_noise_std=config.initial_noise_std,
-        imagined_noise_std=config.imagined_noise_std,
-        follow=config.follow,
-    )
-    return Start(model, data, processor, before, pictures)
+    return Start(model, data, _used_as(config, earlier, processor), before, pictures)
+
+
+def _used_as(config: TrainConfig, earlier: Processor | None, processor: Processor) -> Processor:
+    """How chunks are sampled and followed: as told, else as the checkpoint that it starts from."""
+    names = ('action_shift', 'initial_noise_std', 'imagined_noise_std', 'follow')
+    told = {name: getattr(config, name) for name in names}
+    kept = {name: getattr(earlier or processor, name) for name in names}
+    chosen: dict[str, Any] = {k: kept[k] if told[k] is None else told[k] for k in names}
+    return replace(processor, **chosen)
 
 
 def with_bounds_of(processor: Processor, earlier: Processor, log: Console) -> Processor:
