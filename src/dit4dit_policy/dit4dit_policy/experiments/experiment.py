@@ -107,8 +107,8 @@ class Result:
     """What came of an arm with one seed.
 
     error: of held-out chunks [rad]. video: held-out video loss, None without. successes, attempts:
-    of the trial. stages: how many attempts came how far. silhouette: of the features by the phases
-    of the tasks, None where not asked. seconds: of training. checkpoint: its folder.
+    of the trial. stages: how many of the others came how far. silhouette: of the features by the
+    phases of the tasks, None where not asked. seconds: of training. checkpoint: its folder.
     """
 
     arm: str

@@ -14,6 +14,7 @@ from dit4dit_policy.evaluation.statistics import wilson_interval
 from dit4dit_policy.experiments.experiment import Experiment, Result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from rich.table import Table
 
 
@@ -59,7 +60,7 @@ COLUMNS = (
     'held-out error [rad]',
     'held-out video loss',
     'success',
-    'how far attempts came',
+    'how far the others came',
     'silhouette',
 )
 
@@ -90,32 +91,50 @@ def markdown(experiment: Experiment, rows: Sequence[Answer]) -> str:
 
 
 def draw(experiment: Experiment, rows: Sequence[Answer], path: Path) -> None:
-    """Error of each seed and its mean, and the rate of success with its 95 % interval."""
+    """Error of each seed and its mean, and how far attempts came."""
     from matplotlib.figure import Figure
 
-    panels = ['error'] + ['success'] * any(r.attempts for r in rows)
+    panels = ['error'] + ['stages'] * any(r.attempts for r in rows)
     panels += ['silhouette'] * any(r.silhouette for r in rows)
     figure = Figure(figsize=(4.5 * len(panels), 3.5), layout='constrained')
     places = np.arange(len(rows))
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        if panel == 'success':
-            rates = [row.successes / row.attempts if row.attempts else np.nan for row in rows]
-            ends = np.array([wilson_interval(row.successes, row.attempts) for row in rows])
-            middle = np.nan_to_num(np.array(rates), nan=0.5)
-            spread = np.abs(ends.T - middle)
-            axis.errorbar(places, rates, yerr=spread, fmt='o', capsize=3)
-            axis.set_ylim(0, 1)
-            axis.set_ylabel('rate of success')
+        if panel == 'stages':
+            _draw_stages(axis, rows)
         else:
             values = [getattr(row, panel) for row in rows]
             for place, found in zip(places, values, strict=True):
                 axis.plot([place] * len(found), found, 'C0.', alpha=0.6)
-            axis.plot(places, [np.mean(found) if found else np.nan for found in values], 'C0_-')
+            means = [np.mean(found) if found else np.nan for found in values]
+            axis.plot(places, means, 'C0_', markersize=16)
             axis.set_ylabel('held-out error [rad]' if panel == 'error' else panel)
         axis.set_xticks(places, [row.arm for row in rows], rotation=30, ha='right')
         axis.set_xlabel(experiment.x)
     figure.suptitle(experiment.question, fontsize=10)
     figure.savefig(path, dpi=120)
+
+
+def _draw_stages(axis: Axes, rows: Sequence[Answer]) -> None:
+    """Successes, with their 95 % interval, below; above them the other stages.
+
+    What fewer attempts reach is taken to be further.
+    """
+    tried = [(place, row) for place, row in enumerate(rows) if row.attempts]
+    places = [place for place, _ in tried]
+    rates = np.array([row.successes / row.attempts for _, row in tried])
+    ends = np.array([wilson_interval(row.successes, row.attempts) for _, row in tried])
+    axis.bar(places, rates, color='C2', label='success')
+    axis.errorbar(places, rates, yerr=np.abs(ends.T - rates), fmt='none', color='k', capsize=3)
+    failed: Counter[str] = sum((row.stages for _, row in tried), Counter())
+    reached = rates.copy()
+    for index, (stage, _) in enumerate(reversed(failed.most_common())):
+        share = np.array([row.stages[stage] / row.attempts for _, row in tried])
+        grey = str(0.45 + 0.5 * index / len(failed))
+        axis.bar(places, share, bottom=reached, color=grey, label=stage)
+        reached += share
+    axis.set_ylim(0, 1)
+    axis.set_ylabel('how far attempts came')
+    axis.legend(fontsize=7, loc='upper right')
 
 
 def draw_features(experiment: Experiment, results: Sequence[Result], path: Path) -> None:

@@ -47,7 +47,7 @@ def run(experiment: Experiment, folder: Path, workers: int) -> Iterator[Result]:
                 video=metrics.get('held_out_video'),
                 attempts=len(outcomes),
                 successes=sum(outcome.success for outcome in outcomes),
-                stages=dict(Counter(outcome.stage for outcome in outcomes)),
+                stages=dict(Counter(o.stage for o in outcomes if not o.success)),
                 silhouette=_silhouette(config) if experiment.features else None,
                 seconds=metrics['seconds'],
                 checkpoint=str(_checkpoint(config)),
