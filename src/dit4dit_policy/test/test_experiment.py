@@ -87,7 +87,7 @@ def test_a_file_begins_with_the_entries_of_another(file, capsys):
     assert (training.steps, training.preset) == (7, 'tiny')
     common.unlink()
     assert main(['experiment', str(file)]) == 2
-    assert f'expected a file, like: {common}' in capsys.readouterr().err
+    assert f'expected the file of an experiment, {common}' in capsys.readouterr().err
 
 
 def test_an_experiment_waits_for_a_training_that_another_one_makes(file, tmp_path):
@@ -107,6 +107,7 @@ def test_an_experiment_waits_for_a_training_that_another_one_makes(file, tmp_pat
     [
         ({'answer': 42}, "got ['answer']"),
         ({'train': {'preset': 'nano'}}, 'datasets'),
+        ({'train': 'nano.yaml'}, 'expected entries by name'),
         ({'arms': {'a': {'stepz': 3}}}, "unknown ['stepz']"),
         ({'trial': {'tasks': 'all'}}, 'tasks'),
     ],

@@ -49,19 +49,10 @@ class Experiment:
     @classmethod
     def read(cls, path: Path) -> Experiment:
         """ValueError names an entry that is unknown, missing or wrong, of a training too."""
-        if not path.is_file():
-            raise FileNotFoundError(f'expected the file of an experiment, {path}')
-        values = yaml.safe_load(path.read_text())
-        if isinstance(values, dict) and 'like' in values:
-            like = path.parent / values.pop('like')
-            if not like.is_file():
-                raise FileNotFoundError(f'{path}: expected a file, like: {like}')
-            common = yaml.safe_load(like.read_text())
-            train = common.get('train', {}) | values.get('train', {})
-            values = common | values | {'train': train}
+        values = _entries(path)
         known = {f.name for f in fields(cls)} - {'name'}
-        if not isinstance(values, dict) or (unknown := sorted(set(values) - known)):
-            raise ValueError(f'{path}: expected entries {sorted(known)}, got {unknown or values!r}')
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f'{path}: expected entries {sorted(known)}, got {unknown}')
         try:
             arms = {
                 str(arm): [dict(stage or {}) for stage in _listed(stages)]
@@ -96,6 +87,19 @@ class Experiment:
         episodes = min(self.trial.episodes, max(1, round(share * self.trial.episodes)))
         trial = replace(self.trial, episodes=episodes)
         return replace(self, train=less(self.train), arms=arms, trial=trial)
+
+
+def _entries(path: Path) -> Entries:
+    """Of a file, over those of the one that it is like."""
+    if not path.is_file():
+        raise FileNotFoundError(f'expected the file of an experiment, {path}')
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict) or not isinstance(values.get('train', {}), dict):
+        raise ValueError(f'{path}: expected entries by name, those of `train` too, got {values!r}')
+    if 'like' not in values:
+        return values
+    common = _entries(path.parent / values.pop('like'))
+    return common | values | {'train': common.get('train', {}) | values.get('train', {})}
 
 
 def _listed(stages: Any) -> list[Any]:
