@@ -1,7 +1,7 @@
 """`g1 tasks`: every simulated task on one picture, from the start to success.
 
 g1 tasks --out docs/tasks.png
-g1 tasks --policy small --out docs/policy.png
+g1 tasks --policy small --seed 10000 --out docs/policy.png
 """
 
 from __future__ import annotations

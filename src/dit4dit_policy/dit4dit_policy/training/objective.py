@@ -64,8 +64,8 @@ class Objective(nn.Module):
     def _attention(self, device: torch.device) -> AbstractContextManager[object]:
         """In fp32 where all else is in bf16 on a CPU, whose fused attention is slow in bf16.
 
-        A step of `small` takes 1.41 s so, 1.61 s by plain products in bf16, 1.92 s fused in bf16,
-        and 2.01 s all in fp32 (AMD with AVX512-BF16).
+        A step of `small` takes 1.41 s so, 1.61 s by plain products in bf16, and 2.01 s all in fp32;
+        fused in bf16 it takes as long as that (AMD with AVX512-BF16).
         """
         bf16 = device.type == 'cpu' and torch.is_autocast_enabled('cpu')
         return _AttentionInFP32() if bf16 and not self._recomputes else nullcontext()
