@@ -36,19 +36,25 @@ class Expert:
     way back to the plan (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
     """
 
-    def __init__(self, motion: Trajectory, rng: np.random.Generator | None = None) -> None:
-        """rng: how it strays; None: not at all."""
+    def __init__(
+        self, motion: Trajectory, rng: np.random.Generator | None = None, straying: float = 1.0
+    ) -> None:
+        """rng: how it strays; None: not at all. straying: how far, as a share of the usual."""
         self._motion, self._begun = motion, 0.0
         self.start = motion(0.0)
-        scale = 0.0 if rng is None else 1.0
+        share = 0.0 if rng is None else straying
         rng = rng or np.random.default_rng(0)
-        self._fine, self._free = scale * _FINE_NOISE, scale * _FREE_NOISE
+        self._fine, self._free = share * _FINE_NOISE, share * _FREE_NOISE
         self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
         self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))
 
     @classmethod
     def from_reset(
-        cls, simulation: Simulation, planner: Planner, rng: np.random.Generator
+        cls,
+        simulation: Simulation,
+        planner: Planner,
+        rng: np.random.Generator,
+        straying: float = 1.0,
     ) -> Expert:
         """Demonstrates from somewhere near the home posture, or near the object.
 
@@ -61,10 +67,10 @@ class Expert:
                 first = next(s for s in next(iter(task.plan(scene))) if isinstance(s, Waypoint))
                 near = planner.follow([_near(first, rng)], home, scene.pelvis)(np.inf)
                 near[:14] += spread
-                return cls(planner.plan(task, scene, near), rng)
+                return cls(planner.plan(task, scene, near), rng, straying)
         start = home.copy()
         start[:14] += spread
-        return cls(planner.plan(task, scene, start), rng)
+        return cls(planner.plan(task, scene, start), rng, straying)
 
     @property
     def end(self) -> float:
@@ -110,12 +116,20 @@ class Demonstration:
 
 
 def demonstrate(
-    simulation: Simulation, planner: Planner, seed: int, writer: DatasetWriter | None
+    simulation: Simulation,
+    planner: Planner,
+    seed: int,
+    writer: DatasetWriter | None,
+    straying: float = 1.0,
 ) -> Demonstration:
-    """Lets the expert do the task in the scene of `seed`; a success is added to the dataset."""
+    """Lets the expert do the task in the scene of `seed`; a success is added to the dataset.
+
+    straying: how far it strays from its plan, as a share of the usual.
+    """
     simulation.reset(seed)
     try:
-        expert = Expert.from_reset(simulation, planner, np.random.default_rng((seed, 1)))
+        rng = np.random.default_rng((seed, 1))
+        expert = Expert.from_reset(simulation, planner, rng, straying)
     except NoWayError as error:
         return Demonstration(seed, False, 0.0, str(error))
     if writer is None:

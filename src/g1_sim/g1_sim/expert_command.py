@@ -48,15 +48,17 @@ def record(
     workers: int,
     cameras: tuple[str, ...] = ('head',),
     variant: str = '',
+    straying: float = 1.0,
 ) -> Iterator[Demonstration]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
+    make = partial(_demonstrator, task, variant, cameras, straying)
     if out is None:
-        yield from EachSeed(partial(_demonstrator, task, variant, None, cameras), seeds, workers)
+        yield from EachSeed(partial(make, None), seeds, workers)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = Path(tempfile.mkdtemp(prefix='.expert-', dir=out.parent))
     try:
-        yield from EachSeed(partial(_demonstrator, task, variant, parts, cameras), seeds, workers)
+        yield from EachSeed(partial(make, parts), seeds, workers)
         recorded = sorted(parts.glob('*/meta/episodes.jsonl'), key=lambda path: int(path.parts[-3]))
         if recorded:
             merge([path.parent.parent for path in recorded], out)
@@ -65,7 +67,12 @@ def record(
 
 
 def _demonstrator(
-    task: str, variant: str, parts: Path | None, cameras: tuple[str, ...], number: int
+    task: str,
+    variant: str,
+    cameras: tuple[str, ...],
+    straying: float,
+    parts: Path | None,
+    number: int,
 ) -> Worker[Demonstration]:
     simulation, planner = Simulation(task, 0, variant), Planner()
     writer = None
@@ -74,7 +81,7 @@ def _demonstrator(
         rate = round(1 / FRAME_PERIOD)
         schema = Schema.of(load_robot().embodiment, shapes, fps=rate, variant=variant)
         writer = DatasetWriter.create(parts / f'{number}', schema)
-    return lambda seed: demonstrate(simulation, planner, seed, writer)
+    return lambda seed: demonstrate(simulation, planner, seed, writer, straying)
 
 
 def _recoverer(task: str, variant: str, _number: int) -> Worker[Recovery]:
@@ -103,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
                 rows.append(_recover_all(console, task, seeds, workers, given.variant))
             else:
                 cameras = tuple(given.cameras)
-                attempts = record(task, seeds, out, workers, cameras, given.variant)
+                attempts = record(task, seeds, out, workers, cameras, given.variant, given.straying)
                 rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
         except KeyboardInterrupt:
             console.print(f'interrupted; no dataset of {task} was written')
@@ -237,6 +244,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar='NAME',
         help=f'cameras to record: {", ".join(every)} (default: head)',
     )
+    parser.add_argument(
+        '--straying',
+        type=_share,
+        default=1.0,
+        metavar='X',
+        help='how far the motion strays from the plan that is recorded as its target, so that the '
+        'way back is shown: a share of the usual 0.04 rad, and 0.004 near things (default: 1)',
+    )
     variants = sorted({name for task in tasks for name in load_task(task).variants})
     parser.add_argument(
         '--variant',
@@ -254,6 +269,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             f'--out: {arguments.out} exists; the dataset is written to a new folder, choose another'
         )
     return arguments
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number <= 3.0:
+        raise argparse.ArgumentTypeError(f'expected 0 to 3, got {text}')
+    return number
 
 
 def _positive(text: str) -> int:

@@ -73,6 +73,20 @@ def test_the_same_seed_is_demonstrated_the_same_way():
     np.testing.assert_array_equal(chunks[0], chunks[1])
 
 
+def test_it_strays_as_far_as_it_is_told_while_its_targets_keep_to_the_plan():
+    simulation = Simulation('pick_and_place', 4)
+    seen = Observation({}, simulation.positions[15:31], '', 2.0)
+    off = []
+    for straying in (0.0, 1.0, 2.0):
+        rng = np.random.default_rng(4)
+        expert = Expert.from_reset(simulation, Planner(), rng, straying)
+        plan = np.stack([expert.target(2.0 + 0.1 * k) for k in range(16)])
+        off.append(np.abs(expert(seen) - plan).max())
+    assert off[0] == 0.0
+    assert 0.004 < off[1] < 0.04
+    assert off[2] == pytest.approx(2 * off[1])
+
+
 def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
     out = tmp_path / 'flowers'
     assert main(['arrange_flower', '--episodes', '2', '--out', str(out)]) == 0
@@ -108,6 +122,7 @@ def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
         (['arrange_flower', '--dry-run', '--from-anywhere'], 'expected one of'),
         (['arrange_flower', '--out', '.'], 'exists'),
         (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
+        (['arrange_flower', '--dry-run', '--straying', '-1'], 'expected 0 to 3'),
     ],
 )
 def test_wrong_arguments_are_refused_with_what_is_expected(arguments, message, capsys):
