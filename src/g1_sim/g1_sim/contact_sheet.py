@@ -89,7 +89,8 @@ def _by_expert() -> Callable[[Simulation], States]:
 
     def attempt(simulation: Simulation) -> States:
         try:
-            expert = Expert(planner.plan(simulation.task, simulation.scene))
+            plan = planner.plan(simulation.task, simulation.scene)
+            expert = Expert(plan, np.random.default_rng(0), straying=0.0)
         except NoWayError:
             return []
         return _states(simulation, expert, time_limit=expert.end + 0.5, linger=np.inf)

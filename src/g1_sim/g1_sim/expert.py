@@ -36,15 +36,11 @@ class Expert:
     way back to the plan (Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017).
     """
 
-    def __init__(
-        self, motion: Trajectory, rng: np.random.Generator | None = None, straying: float = 1.0
-    ) -> None:
-        """rng: how it strays; None: not at all. straying: how far, as a share of the usual."""
+    def __init__(self, motion: Trajectory, rng: np.random.Generator, straying: float = 1.0) -> None:
+        """rng: which way it strays. straying: how far, as a share of the usual."""
         self._motion, self._begun = motion, 0.0
         self.start = motion(0.0)
-        share = 0.0 if rng is None else straying
-        rng = rng or np.random.default_rng(0)
-        self._fine, self._free = share * _FINE_NOISE, share * _FREE_NOISE
+        self._fine, self._free = straying * _FINE_NOISE, straying * _FREE_NOISE
         self._frequency = rng.uniform(0.15, 0.6, (2, 14))  # [Hz]
         self._phase = rng.uniform(0.0, 2 * np.pi, (2, 14))
 
