@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from g1_description import load_robot
+from g1_ros.config import config_path
 from g1_ros.conversions import joint_trajectory
 from g1_ros.qos import COMMAND
 from g1_ros.stamps import time_message_of
 from g1_test_support.browser import Browser, chromium
 from g1_test_support.outside import Outside
-from g1_test_support.processes import Program, python
+from g1_test_support.processes import Program, node, python
+from g1_test_support.sdk_robot import PATIENT, control_node
 from g1_test_support.waiting import wait_until
 
 ROBOT = load_robot()
@@ -41,8 +43,10 @@ def port() -> int:
 def system(ros_domain, port) -> Iterator[Program]:
     """The simulated robot with its control, and the console in a process of its own."""
     chromium()
+    files = ('--ros-args', '--params-file', str(config_path('sim.yaml')))
     with (
-        Program(python(CLI, 'launch', 'robot.launch.py')),
+        Program(node('g1_sim.nodes.sim_node:main', *files)),
+        control_node(**PATIENT),  # software rendering takes the cores from all else
         Program(python(CLI, 'console', '--port', str(port))) as console,
     ):
         console.wait_for('the console is at')

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from dit4dit_msgs.msg import SafetyStatus
 
-from g1_bringup.launcher import command
-from g1_bringup.system import SIM
-from g1_bringup.systems import find
 from g1_data import DatasetWriter, Schema
 from g1_description import load_robot
 from g1_test_support.processes import Program, module
-from g1_test_support.sdk_robot import watchdog_node
+from g1_test_support.sdk_robot import PATIENT, control_node
 from g1_test_support.waiting import DEADLINE, wait_until
 
 ROBOT = load_robot()
@@ -34,21 +31,12 @@ def g1(*words, timeout=DEADLINE):
     )
 
 
-def control_words():
-    nodes = find('robot.launch.py').nodes
-    node = next(n for n in nodes if n.executable == 'control_node' and n.when == SIM)
-    # A busy machine, on which robot and control stutter, must not end in HOLD here.
-    patient = ('missed_deadlines:=250', 'lowstate_stale:=0.5', 'lowstate_lost:=1.0')
-    return [*command(node, {'robot': 'sim'}), *(w for name in patient for w in ('-p', name))]
-
-
 @pytest.fixture(scope='module')
 def robot(ros_domain):
     """The stand-in for the robot beside control_node and watchdog; prints the modes it sees."""
     with (
         Program(module('g1_test_support.stub_robot')) as stub,
-        Program(control_words()),
-        watchdog_node(),
+        control_node(**PATIENT),
     ):
         yield stub
 

@@ -13,7 +13,7 @@ from unitree_hg.msg import LowCmd as LowCmdMessage
 from g1_fakes.stepped_clock import SteppedClock
 from g1_ros.qos import COMMAND
 from g1_ros.real_time import ask_for_real_time
-from g1_test_support.sdk_robot import control_node
+from g1_test_support.sdk_robot import PATIENT, control_node
 from g1_test_support.waiting import wait_until
 
 SOON = 0.2  # [s]
@@ -31,7 +31,7 @@ def clock() -> Iterator[SteppedClock]:
 
 @pytest.fixture
 def robot(ros_domain: int, clock: SteppedClock) -> Iterator[FakeRobot]:
-    with control_node(clock.variables, missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0):
+    with control_node(clock.variables, **PATIENT):
         ask_for_real_time()  # neither the robot nor who measures is to be what is late
         try:
             robot = FakeRobot(ros_domain)

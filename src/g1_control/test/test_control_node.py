@@ -18,7 +18,7 @@ from g1_control.watchdog import RAMP
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, STREAM
 from g1_test_support.outside import Outside
 from g1_test_support.processes import python
-from g1_test_support.sdk_robot import ROBOT, Control, Operator, control_node, watchdog_node
+from g1_test_support.sdk_robot import PATIENT, ROBOT, Control, Operator, control_node, watchdog_node
 
 
 class FakeRobot(Operator):
@@ -73,8 +73,7 @@ def robot(ros_domain: int) -> Iterator[FakeRobot]:
 
 @pytest.fixture
 def control(ros_domain: int) -> Iterator[Control]:
-    # A busy machine, whose fake robot stutters, must not end in HOLD here.
-    control = control_node(missed_deadlines=250, lowstate_stale=0.5, lowstate_lost=1.0)
+    control = control_node(**PATIENT)
     yield control
     control.kill()
 

@@ -1,6 +1,7 @@
 """control_node between Unitree's SDK and a test: the processes, and the operator's end of ROS."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
@@ -17,6 +18,8 @@ from g1_test_support.processes import Program, module, node
 from g1_test_support.waiting import DEADLINE
 
 ROBOT = load_robot()
+#: Parameters of control for a busy machine: that robot and control stutter ends in no reaction.
+PATIENT: dict[str, Any] = {'missed_deadlines': 250, 'lowstate_stale': 0.5, 'lowstate_lost': 1.0}
 _STEPS, _STEP = 16, 0.1  # targets a chunk, [s]
 
 
