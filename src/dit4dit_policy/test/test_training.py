@@ -269,12 +269,13 @@ def test_modes_train_what_they_should_and_only_that(settings, mode, gradient, tr
         assert not any('transformer_blocks.2' in name for name in changed if 'backbone' in name)
 
 
-@pytest.mark.parametrize('recomputed', [False, True])
-def test_in_bf16_on_a_cpu_it_learns_the_same(settings, tmp_path, recomputed):
+@pytest.mark.parametrize(
+    'change',
+    ['bf16', 'gradient_checkpointing', pytest.param('compiled', marks=pytest.mark.slow)],
+)
+def test_in_bf16_on_a_cpu_it_learns_the_same(settings, tmp_path, change):
     AcceleratorState._reset_state(reset_partial_state=True)  # which precision it is once chosen
-    bf16 = replace(
-        settings, bf16=True, gradient_checkpointing=recomputed, output=str(tmp_path / 'bf16')
-    )
+    bf16 = replace(settings, **{'bf16': True, change: True}, output=str(tmp_path / 'bf16'))
     try:
         train(bf16)
     finally:

@@ -19,6 +19,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
+from dit4dit_policy.model.attention import attention
 from dit4dit_policy.model.config import ActionConfig
 
 #: The velocity (B, K, A) at noisy actions (B, K, A) and a flow time tau.
@@ -35,15 +36,6 @@ class Context:
 
     keys_values: list[tuple[Tensor, Tensor]]
     mask: Tensor | None = None
-
-    def repeated(self, times: int) -> Context:
-        """Each example `times` times in a row."""
-
-        def repeat(x: Tensor) -> Tensor:
-            return x.repeat_interleave(times, 0)
-
-        mask = None if self.mask is None else repeat(self.mask)
-        return Context([(repeat(k), repeat(v)) for k, v in self.keys_values], mask)
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,10 @@ class ActionDiT(nn.Module):
     def forward(
         self, actions_BKA: Tensor, modulation: Modulation, tokens_BNW: Tensor, context: Context
     ) -> Tensor:
-        """Velocity (B, K, A) at noisy `actions_BKA` and the flow times of `modulation`."""
+        """Velocity (B, K, A) at noisy `actions_BKA` and the flow times of `modulation`.
+
+        B may be several rows in a row for each example of `context`.
+        """
         actions_BKW = self.action_encoder(actions_BKA, modulation.actions_BW)
         horizon = actions_BKA.shape[1]
         actions_BKW = actions_BKW + self.position_embedding.weight[:horizon]
@@ -185,8 +180,11 @@ class _Block(nn.Module):
         h_BNW = self.norm1(x_BNW, scale_B1W, shift_B1W)
         keys, values = features if features is not None else self.keys_values(h_BNW)
         queries = self._heads(self.attn1.to_q(h_BNW))
-        h_BNW = F.scaled_dot_product_attention(queries, keys, values, mask)
-        h_BNW = h_BNW.transpose(1, 2).flatten(2)
+        samples = len(queries) // len(keys)  # rows that share an example's features
+        queries = queries.unflatten(0, (-1, samples)).transpose(1, 2).flatten(2, 3)
+        h_BHND = attention(queries, keys, values, mask)
+        h_BHND = h_BHND.unflatten(2, (samples, -1)).transpose(1, 2).flatten(0, 1)
+        h_BNW = h_BHND.transpose(1, 2).flatten(2)
         for layer in self.attn1.to_out:
             h_BNW = layer(h_BNW)
         x_BNW = x_BNW + h_BNW

@@ -65,7 +65,7 @@ class DiT4DiT(nn.Module):
         if not self.config.feature_gradient:
             features = features.detach()
         mask = self.backbone.mask(batch.prompt)
-        context = self.action.context(features, mask).repeated(noise_samples)
+        context = self.action.context(features, mask)
         tokens = self.action.tokens(batch.state).repeat_interleave(noise_samples, 0)
         actions, counts = (
             x.repeat_interleave(noise_samples, 0) for x in (batch.actions, batch.mask)

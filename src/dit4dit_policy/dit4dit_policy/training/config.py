@@ -106,6 +106,7 @@ class TrainConfig:
     state_dropout: float = 0.2  # share of examples whose state is hidden: the image has to say it
     evaluate_every: int = 250
     bf16: bool = True
+    compiled: bool = False  # the blocks, by torch.compile: a minute at the start, then faster
     gradient_checkpointing: bool = False  # less memory for more time
     rounds: Rounds = field(default_factory=Rounds)
 

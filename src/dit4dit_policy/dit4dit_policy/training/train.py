@@ -15,6 +15,7 @@ from rich.console import Console
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dit4dit_policy.inference import prompt_cache
+from dit4dit_policy.model.attention import use_products
 from dit4dit_policy.training.clips import CachedClips, Clips, FreshClips
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.examples import Examples
@@ -52,7 +53,9 @@ def train(config: TrainConfig) -> Path:
         output_folder(config, data.source, accelerator.is_main_process) as output,
     ):
         begin = start(config, data, accelerator.device, log)
-        if accelerator.device.type == 'cpu' and not config.bf16:
+        if accelerator.device.type == 'cpu' and config.bf16:
+            use_products(begin.model)
+        elif accelerator.device.type == 'cpu':
             linear = choose_linear(output)
             log.print(f'linear layers by {linear}')
             if linear == 'onednn':

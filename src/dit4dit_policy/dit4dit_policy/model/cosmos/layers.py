@@ -23,6 +23,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 from diffusers.models.transformers.transformer_cosmos import CosmosTransformerBlock
 from torch import Tensor, nn
 
+from dit4dit_policy.model.attention import attention
 from dit4dit_policy.model.cosmos.config import TransformerConfig, VaeConfig
 
 #: Of a block's three parts: shift, scale and gate (B, T, 1, D).
@@ -123,7 +124,7 @@ def _turned(x_BHND: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _attended(net: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    out_BHND = F.scaled_dot_product_attention(queries, keys, values)
+    out_BHND = attention(queries, keys, values)
     return net.to_out[0](out_BHND.transpose(1, 2).flatten(2))
 
 
