@@ -160,21 +160,6 @@ def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     assert (used.action_shift, used.initial_noise_std, used.follow) == (1, 0.3, 3)
 
 
-def test_the_result_may_be_a_mean_with_what_it_started_from(settings, tmp_path):
-    first = train(settings)
-    again = replace(settings, init_from=str(first), output=str(tmp_path / 'whole'))
-    half = replace(again, start_share=0.5, output=str(tmp_path / 'half'))
-    begun, whole, half = (
-        load_file(folder / 'model.safetensors') for folder in (first, train(again), train(half))
-    )
-    for name, weights in half.items():
-        mean = (begun[name].float() + whole[name].float()) / 2
-        torch.testing.assert_close(weights.float(), mean, rtol=0.01, atol=1e-4)
-    assert any(not whole[name].equal(weights) for name, weights in half.items())
-    with pytest.raises(ValueError, match='above 0 a checkpoint as init_from'):
-        replace(settings, start_share=0.5)
-
-
 def test_bounds_of_the_checkpoint_are_kept_unless_asked_for_new_ones(
     settings, recorded, tmp_path, capsys
 ):

@@ -57,10 +57,8 @@ class TrainConfig:
     'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a GPU's
     memory or on disk, and changes and encodes them anew for each example, which asks for a small
     autoencoder. action_shift, initial_noise_std, imagined_noise_std, follow: None keeps what the
-    checkpoint says that it starts from, else it is as in `Processor`. start_share: the result is
-    the mean of the weights trained and, with this share, of those that it starts from: it forgets
-    less of what they were taught (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
-    rounds: of corrections, after the training.
+    checkpoint says that it starts from, else it is as in `Processor`. rounds: of corrections, after
+    the training.
     """
 
     preset: str
@@ -72,7 +70,6 @@ class TrainConfig:
     tasks: dict[str, str] | str = field(default_factory=dict)
     init_from: str = ''
     autoencoder_from: str = ''
-    start_share: float = 0.0
     recompute_bounds: bool = False
     mode: Literal['joint', 'video', 'action'] = 'joint'
     evaluation_worlds: bool = False
@@ -127,11 +124,6 @@ class TrainConfig:
             )
         if self.policy_weight < 0:
             raise ValueError(f'policy_weight: expected 0 or more, got {self.policy_weight}')
-        if not 0 <= self.start_share < 1 or (self.start_share and not self.init_from):
-            raise ValueError(
-                'start_share: expected 0 to below 1, and above 0 a checkpoint as init_from, got '
-                f'{self.start_share} and init_from {self.init_from!r}'
-            )
         if not 0 < self.val_fraction <= 0.5:
             raise ValueError(f'val_fraction: expected above 0 to 0.5, got {self.val_fraction}')
 

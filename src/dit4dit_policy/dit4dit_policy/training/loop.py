@@ -63,7 +63,6 @@ class Run:
         self._objective, self._optimizer = accelerator.prepare(objective, optimizer)
         self._parameters = [p for p in self._objective.parameters() if p.requires_grad]
         self._ema = [p.detach().clone() for p in self._parameters]
-        self._begun = [p.clone() for p in self._ema] if config.start_share else None
         self.step = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
@@ -148,12 +147,10 @@ class Run:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Within, the model has the averaged weights, and its share of those it began with."""
+        """Within, the model has the averaged weights."""
         kept = [p.detach().clone() for p in self._parameters]
         with torch.no_grad():
             torch._foreach_copy_(self._parameters, self._ema)
-            if self._begun is not None:
-                torch._foreach_lerp_(self._parameters, self._begun, self._config.start_share)
         try:
             yield
         finally:
