@@ -271,6 +271,12 @@ def test_in_bf16_on_a_cpu_it_learns_the_same(settings, tmp_path, change):
         assert low == pytest.approx(full, rel=0.05)
 
 
+def test_compiled_says_what_it_needs(settings, monkeypatch):
+    monkeypatch.setattr('sysconfig.get_path', lambda name: '/nowhere')
+    with pytest.raises(ValueError, match=r'expected /nowhere/Python.h.*python3-dev'):
+        train(replace(settings, compiled=True))
+
+
 def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
     plain = train(settings)
     saving = replace(settings, gradient_checkpointing=True, output=str(tmp_path / 'saving'))

@@ -7,6 +7,8 @@ among many, with DDP or, for large models, FSDP (config/accelerate_fsdp.yaml).
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from pathlib import Path
 
 import torch
@@ -37,6 +39,8 @@ def train(config: TrainConfig) -> Path:
     """
     if config.processes > 1 and 'WORLD_SIZE' not in os.environ:
         return train_together(config)
+    if config.compiled:
+        _check_compiler()
     torch.set_num_threads(config.threads)
     accelerator = _accelerator(config)
     log = Console(stderr=True, quiet=not accelerator.is_main_process)
@@ -94,6 +98,15 @@ def train_together(config: TrainConfig) -> Path:
     )
     folders: dict[int, Path] = elastic_launch(settings, train)(config)
     return folders[0]
+
+
+def _check_compiler() -> None:
+    header = Path(sysconfig.get_path('include'), 'Python.h')
+    if not header.is_file() or not shutil.which('g++'):
+        raise ValueError(
+            f"compiled: torch.compile needs g++ and Python's headers, expected {header}; install "
+            'them with: sudo apt-get install g++ python3-dev, or set compiled: false'
+        )
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
