@@ -27,7 +27,7 @@ def attention(
     with torch.autocast('cpu', enabled=False):  # which would take the softmax in fp32
         scores_BHQN = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
         if mask_B11N is not None:
-            scores_BHQN = scores_BHQN.masked_fill(~mask_B11N, float('-inf'))
+            scores_BHQN = scores_BHQN.masked_fill(~mask_B11N, torch.finfo(dtype).min)
         return scores_BHQN.softmax(-1) @ values
 
 

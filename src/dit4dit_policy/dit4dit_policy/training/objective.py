@@ -35,10 +35,10 @@ class Objective(nn.Module):
             model.backbone.requires_grad_(False)
         blocks: Any = (*model.backbone.recomputable, *model.action.model.transformer_blocks)
         for block in blocks:
+            if config.compiled:  # for two batch sizes: of actions, and of video
+                block.forward = torch.compile(block.forward, dynamic=False)
             if config.gradient_checkpointing:
                 block.forward = partial(recompute, block.forward, use_reentrant=False)
-            if config.compiled:
-                block.compile(dynamic=False)  # two batch sizes: of actions, and of video
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Algorithm 1: `action`, the masked action loss, and `video`; `actions` (B, K, A)."""
