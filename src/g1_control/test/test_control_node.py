@@ -17,7 +17,7 @@ from g1_control.unitree import ARM_MOTORS, LowCmd, LowState
 from g1_control.watchdog import RAMP
 from g1_ros.qos import COMMAND, NEWEST_SENSOR_DATA, STREAM
 from g1_test_support.outside import Outside
-from g1_test_support.processes import python
+from g1_test_support.processes import parameter_words, python
 from g1_test_support.sdk_robot import PATIENT, ROBOT, Control, Operator, control_node, watchdog_node
 
 
@@ -233,9 +233,7 @@ sys.exit(control_node.main())
 def test_a_command_that_took_too_long_is_not_sent_over_the_watchdogs(ros_domain, tmp_path):
     flag = tmp_path / 'stall'
     unguarded = 'world_off:=[table_height, workspace, hand_speed, contact_torque]'
-    busy = ('-p', 'missed_deadlines:=250')  # in a second, which another test is about
-    parameters = ('-p', 'lowstate_stale:=0.5', '-p', 'lowstate_lost:=1.0', '-p', unguarded, *busy)
-    words = python(STALLING, str(flag), '--ros-args', *parameters)
+    words = python(STALLING, str(flag), '--ros-args', *parameter_words(PATIENT), '-p', unguarded)
     robot = FakeRobot(ros_domain)
     with Control(words):
         try:

@@ -144,6 +144,11 @@ def node(entry: str, *arguments: str) -> list[str]:
     return python(f'import sys; from {home} import {function}; sys.exit({function}())', *arguments)
 
 
+def parameter_words(values: Mapping[str, object]) -> list[str]:
+    """Parameters of a node, by name, as words after `--ros-args`."""
+    return [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
+
+
 def end_with_parent() -> None:
     """In a child process: nothing is left behind when a test is killed (prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)

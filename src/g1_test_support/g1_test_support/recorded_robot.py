@@ -16,7 +16,7 @@ from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_description import load_robot
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_test_support.outside import Outside
-from g1_test_support.processes import Program, module
+from g1_test_support.processes import Program, module, parameter_words
 
 ROBOT = load_robot()
 HEIGHT, WIDTH = 48, 64
@@ -182,5 +182,5 @@ def recorder_node(folder: Path, task: str = 'arrange_flower', **changes: object)
         'fps': 10,
         **changes,
     }
-    words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+    words = parameter_words(parameters)
     return Program(module('g1_recorder.nodes.recorder_node', '--ros-args', *words))

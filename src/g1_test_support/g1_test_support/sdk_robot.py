@@ -14,7 +14,7 @@ from g1_ros.conversions import joint_trajectory
 from g1_ros.qos import COMMAND, SENSOR_DATA, STATUS
 from g1_ros.stamps import time_message_of
 from g1_test_support.outside import Outside
-from g1_test_support.processes import Program, module, node
+from g1_test_support.processes import Program, module, node, parameter_words
 from g1_test_support.waiting import DEADLINE
 
 ROBOT = load_robot()
@@ -70,7 +70,7 @@ def control_node(variables: Mapping[str, str] | None = None, **changes: object) 
             '--ros-args',
             *(word for file in files for word in ('--params-file', file)),
             *('-p', 'table_height:=-0.5'),  # the SDK's robot stands alone
-            *(word for name in changes for word in ('-p', f'{name}:={changes[name]}')),
+            *parameter_words(changes),
         ),
         variables=variables,
     )

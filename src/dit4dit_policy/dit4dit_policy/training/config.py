@@ -122,11 +122,6 @@ class TrainConfig:
                 'processes, threads: expected at least 1 of each, got '
                 f'{self.processes} and {self.threads}'
             )
-        if self.batch_size % self.processes:
-            raise ValueError(
-                f'batch_size: expected a multiple of the {self.processes} processes, '
-                f'got {self.batch_size}'
-            )
         if self.policy_weight < 0:
             raise ValueError(f'policy_weight: expected 0 or more, got {self.policy_weight}')
         if not 0 < self.val_fraction <= 0.5:

@@ -50,18 +50,15 @@ def _product(a_NI: Tensor, b_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
     return product
 
 
-def onednn_linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """What `layer` gives for (..., I), by oneDNN."""
-    rows: Tensor = x.reshape(-1, x.shape[-1])
-    if len(rows) < _FEW:
-        return nn.functional.linear(x, layer.weight, layer.bias)
-    y: Tensor = _OneDnnLinear.apply(rows, layer.weight, layer.bias)
-    return y.view(*x.shape[:-1], -1)
-
-
 class _OneDnnLayer(nn.Linear):
+    """A linear layer of (..., I), by oneDNN."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return onednn_linear(self, x)
+        rows: Tensor = x.reshape(-1, x.shape[-1])
+        if len(rows) < _FEW:
+            return super().forward(x)
+        y: Tensor = _OneDnnLinear.apply(rows, self.weight, self.bias)
+        return y.view(*x.shape[:-1], -1)
 
 
 def use_onednn(model: nn.Module) -> int:
@@ -92,11 +89,10 @@ def speedup() -> float:
     generator = torch.Generator().manual_seed(0)
     seconds = {'torch': 0.0, 'onednn': 0.0}
     for rows, inputs, outputs in _SHAPES:
-        layer = nn.Linear(inputs, outputs)
         x = torch.randn(rows, inputs, generator=generator).requires_grad_()
         kinds: dict[str, Callable[[], Tensor]] = {
-            'torch': partial(layer, x),
-            'onednn': partial(onednn_linear, layer, x),
+            'torch': partial(nn.Linear(inputs, outputs), x),
+            'onednn': partial(_OneDnnLayer(inputs, outputs), x),
         }
         best = dict.fromkeys(kinds, float('inf'))
         for _ in range(_REPEATS):  # in turn: what else the machine does is the same for both

@@ -39,6 +39,7 @@ def train(config: TrainConfig) -> Path:
     """
     if config.compiled:
         _check_compiler()
+    _check_share(config, config.processes)
     if config.processes > 1 and 'WORLD_SIZE' not in os.environ:
         return train_together(config)
     torch.set_num_threads(config.threads)
@@ -112,17 +113,20 @@ def _check_compiler() -> None:
         )
 
 
+def _check_share(config: TrainConfig, processes: int) -> None:
+    if config.batch_size % processes:
+        raise ValueError(
+            f'batch_size: expected a multiple of the {processes} processes, got {config.batch_size}'
+        )
+
+
 def _accelerator(config: TrainConfig) -> Accelerator:
     """The processes and devices there are. ValueError where they cannot share a batch evenly."""
     unused = DistributedDataParallelKwargs(find_unused_parameters=config.mode == 'action')
     accelerator = Accelerator(
         mixed_precision='bf16' if config.bf16 else 'no', kwargs_handlers=[unused]
     )
-    if config.batch_size % accelerator.num_processes:
-        raise ValueError(
-            f'batch_size: expected a multiple of the {accelerator.num_processes} processes, '
-            f'got {config.batch_size}'
-        )
+    _check_share(config, accelerator.num_processes)
     return accelerator
 
 
