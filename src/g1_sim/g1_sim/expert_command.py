@@ -21,9 +21,9 @@ from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from dit4dit_policy.evaluation.success_table import Successes, success_table
+from dit4dit_policy.progress import attempts_bar
 from g1_data import DatasetWriter, Schema, merge
 from g1_description import load_robot
 from g1_sim.expert import Demonstration, demonstrate
@@ -177,14 +177,7 @@ def _recover_all(
 def _watched(console: Console, task: str, attempts: Iterator[Attempt], count: int) -> list[Attempt]:
     """All of them in the order of their seeds, with a progress bar meanwhile."""
     done: list[Attempt] = []
-    with Progress(
-        '{task.description}',
-        BarColumn(),
-        MofNCompleteColumn(),
-        '{task.fields[done]} succeeded',
-        TimeElapsedColumn(),
-        console=console,
-    ) as progress:
+    with attempts_bar(console, 'succeeded') as progress:
         bar = progress.add_task(task, total=count, done=0)
         for attempt in attempts:
             done.append(attempt)

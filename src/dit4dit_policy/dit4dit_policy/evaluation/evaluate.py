@@ -231,19 +231,11 @@ def _run(
     console: Any, setting: Setting, attempts: Sequence[Attempt], journal: Journal, workers: int
 ) -> list[AttemptOutcome]:
     """The episodes of all attempts, in their order; those in the journal are not made again."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
     from dit4dit_policy.evaluation.rollouts import evaluate
+    from dit4dit_policy.progress import attempts_bar
 
     left = [attempt for attempt in attempts if attempt not in journal.outcomes]
-    with Progress(
-        '{task.description}',
-        BarColumn(),
-        MofNCompleteColumn(),
-        '{task.fields[done]} succeeded',
-        TimeElapsedColumn(),
-        console=console,
-    ) as progress:
+    with attempts_bar(console, 'succeeded') as progress:
         there = sum(journal.outcomes[a].success for a in attempts if a in journal.outcomes)
         before = len(attempts) - len(left)
         bar = progress.add_task('attempts', total=len(attempts), completed=before, done=there)

@@ -90,18 +90,18 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.task:
         raise ValueError('--task: expected what the robot is to do, in words')
     from rich.console import Console
-    from rich.progress import Progress
 
     from dit4dit_policy.inference.shipped import load_policy
+    from dit4dit_policy.progress import steps_bar
 
     out = new_file(arguments.out or _in_runs('future.mp4'))
     clip = _Clip(arguments.clip, arguments.at) if arguments.clip else None
     image = clip.frame(0.0) if clip else _read_image(arguments.image)
     assert image is not None
-    policy = load_policy(arguments.checkpoint)
+    console, policy = Console(), load_policy(arguments.checkpoint)
     if not policy.trained:
-        Console().print('[yellow]the weights are random: so is what they imagine')
-    with Progress() as progress:
+        console.print('[yellow]the weights are random: so is what they imagine')
+    with steps_bar(console) as progress:
         bar = progress.add_task('denoising', total=arguments.steps * arguments.clips)
         imagined = imagine(
             policy,
@@ -124,16 +124,16 @@ def _in_runs(name: str) -> Path:
 
 def _measure(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.progress import Progress
 
     from dit4dit_policy.evaluation import imagination
     from dit4dit_policy.inference.shipped import load_policy
+    from dit4dit_policy.progress import steps_bar
 
     out = new_file(arguments.out or _in_runs('imagined.png'))
-    policy = load_policy(arguments.checkpoint)
+    console, policy = Console(), load_policy(arguments.checkpoint)
     _check_generates(policy)
     seen = imagination.moments(policy, arguments.measure, arguments.examples)
-    with Progress() as progress:
+    with steps_bar(console) as progress:
         bar = progress.add_task('denoising', total=len(seen))
         shown = imagination.imagined(
             policy, seen, arguments.steps, arguments.seed, lambda: progress.advance(bar)
@@ -146,7 +146,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     rows = {name: imagination.likeness(seen, pictures) for name, pictures in ways.items()}
     ahead = policy.model.backbone.config.clip_offsets[-1] * policy.step
     title = f'{policy.model_id}: pictures {ahead:.1f} s ahead, {len(seen)} moments'
-    Console().print(imagination.likeness_table(title, rows))
+    console.print(imagination.likeness_table(title, rows))
     imagination.draw(seen, shown, ahead, out)
     print(out)
     return 0

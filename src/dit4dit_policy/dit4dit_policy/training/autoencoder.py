@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dit4dit_policy.model.cosmos.config import VaeConfig
 from dit4dit_policy.model.cosmos.layers import make_vae
+from dit4dit_policy.progress import Track
 from dit4dit_policy.training.config import TrainConfig
-from dit4dit_policy.training.terminal import Track
 
 
 def train_autoencoder(

@@ -79,9 +79,9 @@ def datasets(collection: Collection) -> list[Path]:
 def collect(collection: Collection) -> list[Path]:
     """Records corrections, or goes on where it was interrupted; returns the datasets."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from dit4dit_policy.evaluation.rollouts import Attempt, load_policy, make_environment
+    from dit4dit_policy.progress import attempts_bar
     from dit4dit_policy.training.corrections import MISTAKEN
 
     environment = make_environment(collection.env, (), collection.latency)
@@ -95,24 +95,16 @@ def collect(collection: Collection) -> list[Path]:
     attempts = [Attempt(task, seed) for task in tasks for seed in seeds]
     console, outcomes = Console(), _journal(collection.out)
     left = [a for a in attempts if (a.task, a.seed) not in outcomes]
-    with Progress(
-        '{task.description}',
-        BarColumn(),
-        MofNCompleteColumn(),
-        '{task.fields[corrected]} corrected',
-        TimeElapsedColumn(),
-        console=console,
-    ) as progress:
-        bar = progress.add_task(
-            'attempts', total=len(attempts), completed=len(attempts) - len(left), corrected=0
-        )
+    with attempts_bar(console, 'corrected') as progress:
+        there = len(attempts) - len(left)
+        bar = progress.add_task('attempts', total=len(attempts), completed=there, done=0)
         for correction in _corrections(collection, left):
             key = correction.attempt.task, correction.attempt.seed
             outcomes[key] = correction.outcome
             with (collection.out / _JOURNAL).open('a') as journal:
                 journal.write(json.dumps(asdict(correction)) + '\n')
             done = sum(outcome == 'corrected' for outcome in outcomes.values())
-            progress.update(bar, advance=1, corrected=done)
+            progress.update(bar, advance=1, done=done)
     _merge(collection, tasks)
     console.print(_table(tasks, outcomes))
     return datasets(collection)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dit4dit_policy.model.backbone import Backbone
+from dit4dit_policy.progress import Track
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.row_file import mapped_rows, write_rows
-from dit4dit_policy.training.terminal import Track
 
 _ENCODED_AT_ONCE = 64  # frames
 

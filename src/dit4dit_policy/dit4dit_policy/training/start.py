@@ -21,11 +21,11 @@ from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.cosmos.config import CosmosConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.presets import changed, preset
+from dit4dit_policy.progress import tracker
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.row_file import mapped_rows, write_rows
-from dit4dit_policy.training.terminal import tracker
 from g1_description import Embodiment, load_embodiment
 
 

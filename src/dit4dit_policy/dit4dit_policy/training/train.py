@@ -18,6 +18,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dit4dit_policy.inference import prompt_cache
 from dit4dit_policy.model.attention import use_products
+from dit4dit_policy.progress import steps_bar, tracker
 from dit4dit_policy.training.clips import CachedClips, Clips, FreshClips
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.examples import Examples
@@ -27,7 +28,6 @@ from dit4dit_policy.training.linear import choose_linear, use_onednn
 from dit4dit_policy.training.loop import Run
 from dit4dit_policy.training.output import check_output, output_folder
 from dit4dit_policy.training.start import Start, demonstrations, start
-from dit4dit_policy.training.terminal import losses_line, progress_bar, tracker
 
 _SHOWN_EVERY = 10  # steps
 
@@ -69,12 +69,12 @@ def train(config: TrainConfig) -> Path:
         examples = _examples(config, begin, log)
     run = Run(config, accelerator, begin, examples, log)
     run.resume(output)
-    with progress_bar(log) as bar:
+    with steps_bar(log) as bar:
         line = bar.add_task('training', total=config.steps, completed=run.step)
         while run.step < config.steps:
             run.advance()
             if run.step % _SHOWN_EVERY == 0 or run.step == config.steps:
-                bar.update(line, completed=run.step, description=losses_line(run.losses))
+                bar.update(line, completed=run.step, description=_losses_line(run.losses))
             if run.step % config.evaluate_every == 0 or run.step == config.steps:
                 run.save(output)
     accelerator.end_training()
@@ -99,6 +99,10 @@ def train_together(config: TrainConfig) -> Path:
     )
     folders: dict[int, Path] = elastic_launch(settings, train)(config)
     return folders[0]
+
+
+def _losses_line(losses: dict[str, float]) -> str:
+    return 'training  ' + '  '.join(f'{name} {loss:.3f}' for name, loss in losses.items())
 
 
 def _check_compiler() -> None:
