@@ -257,6 +257,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     chosen = (arguments.out is not None, arguments.dry_run, arguments.from_anywhere)
     if sum(chosen) != 1:
         parser.error('expected one of --out DIR or --dry-run or --from-anywhere')
+    demonstrated = arguments.cameras != ['head'] or arguments.straying != 1.0
+    if arguments.from_anywhere and demonstrated:
+        parser.error(
+            '--from-anywhere records nothing and strays from no plan: expected it without '
+            '--cameras and --straying'
+        )
     if arguments.out and arguments.out.exists():
         parser.error(
             f'--out: {arguments.out} exists; the dataset is written to a new folder, choose another'

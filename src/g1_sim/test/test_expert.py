@@ -120,6 +120,8 @@ def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
         (['dance', '--dry-run'], 'arrange_flower'),
         (['arrange_flower'], '--out DIR or --dry-run or --from-anywhere'),
         (['arrange_flower', '--dry-run', '--from-anywhere'], 'expected one of'),
+        (['arrange_flower', '--from-anywhere', '--straying', '0'], 'without --cameras'),
+        (['arrange_flower', '--from-anywhere', '--cameras', 'left_wrist'], 'without --cameras'),
         (['arrange_flower', '--out', '.'], 'exists'),
         (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
         (['arrange_flower', '--dry-run', '--straying', '-1'], 'expected 0 to 3'),
