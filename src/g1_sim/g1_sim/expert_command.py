@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,7 @@ from rich.console import Console
 
 from dit4dit_policy.evaluation.success_table import Successes, success_table
 from dit4dit_policy.progress import attempts_bar
-from g1_data import DatasetWriter, Schema, merge
+from g1_data import Dataset, DatasetWriter, Schema, merge
 from g1_description import load_robot
 from g1_sim.expert import Demonstration, demonstrate
 from g1_sim.parallel import EachSeed, Worker
@@ -49,8 +50,11 @@ def record(
     cameras: tuple[str, ...] = ('head',),
     variant: str = '',
     straying: float = 1.0,
-) -> Iterator[Demonstration]:
-    """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends."""
+) -> Generator[Demonstration, None, None]:
+    """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends.
+
+    Closed or interrupted before, it writes what there is.
+    """
     make = partial(_demonstrator, task, variant, cameras, straying)
     if out is None:
         yield from EachSeed(partial(make, None), seeds, workers)
@@ -59,10 +63,10 @@ def record(
     parts = Path(tempfile.mkdtemp(prefix='.expert-', dir=out.parent))
     try:
         yield from EachSeed(partial(make, parts), seeds, workers)
+    finally:
         recorded = sorted(parts.glob('*/meta/episodes.jsonl'), key=lambda path: int(path.parts[-3]))
         if recorded:
             merge([path.parent.parent for path in recorded], out)
-    finally:
         shutil.rmtree(parts, ignore_errors=True)
 
 
@@ -110,10 +114,15 @@ def main(argv: Sequence[str]) -> int:
                 rows.append(_recover_all(console, task, seeds, workers, given.variant))
             else:
                 cameras = tuple(given.cameras)
-                attempts = record(task, seeds, out, workers, cameras, given.variant, given.straying)
-                rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
+                with closing(
+                    record(task, seeds, out, workers, cameras, given.variant, given.straying)
+                ) as attempts:
+                    rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
         except KeyboardInterrupt:
-            console.print(f'interrupted; no dataset of {task} was written')
+            kept = 'no episode'
+            if out and out.is_dir():
+                kept = f'{out} has the {len(Dataset(out).episodes)} episode(s) until then'
+            console.print(f'interrupted; {kept} of {task}')
             return 130
         if out and rows[-1].successes:
             console.print(f'{out}: {rows[-1].successes} episodes of {task}')

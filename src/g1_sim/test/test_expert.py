@@ -104,6 +104,19 @@ def test_a_recorded_dataset_can_be_read(tmp_path, capsys):
     assert '100.0 %' in capsys.readouterr().out
 
 
+def test_interrupted_it_keeps_what_it_has_recorded(tmp_path, capsys, monkeypatch):
+    def interrupted(make, seeds, workers):
+        yield make(0)(seeds[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('g1_sim.expert_command.EachSeed', interrupted)
+    out = tmp_path / 'objects'
+    assert main(['pick_and_place', '--episodes', '5', '--out', str(out)]) == 130
+    assert len(Dataset(out).episodes) == 1
+    assert list(tmp_path.iterdir()) == [out]
+    assert '1 episode(s) until then' in ' '.join(capsys.readouterr().out.split())
+
+
 def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
     out = tmp_path / 'mugs'
     words = ['pick_and_place', '--episodes', '1', '--variant', 'object', '--workers', '1']
