@@ -36,11 +36,12 @@ _LABEL_COLOUR = (0.95, 0.95, 0.95, 1.0)
 _GRASP = 0.074  # above the can's foot [m]
 _CLOSED = 0.012  # [m a finger]
 _REACH = 0.405  # from the shoulder, to put the can down [m]
-_CARRY = _GRASP + 0.06  # height of the hand over the table [m]
 
 
 class Task(SimTask):
     variants: tuple[str, ...] = ('object', 'number')  # a green mug; two bystanders
+    #: How high the can's foot is carried [m], the first that is in reach.
+    carried: tuple[float, ...] = (0.06,)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         scenery.add_room(spec)
@@ -164,11 +165,11 @@ class Task(SimTask):
                 return
             goal[:2, 3] = nearer - (0.5 * _HEIGHT * goal[:2, 2] if lies else 0.0)
             goal[2, 3] = TABLE_TOP + _PLATE_FLOOR + 0.004 + (_RADIUS if lies else 0.0)
-            for back, off in product((0.0, 0.07), (0.0, 0.4, -0.4, 0.8, -0.8)):
+            for foot, back, off in product(self.carried, (0.0, 0.07), (0.0, 0.4, -0.4, 0.8, -0.8)):
                 hand_goal = grasps.carried(hand, grip, goal, off)
                 yield [
                     *start,
-                    grasps.lift(hand, grasp, _CARRY, _CLOSED, back),
+                    grasps.lift(hand, grasp, _GRASP + foot, _CLOSED, back),
                     *put(
                         hand_goal,
                         OPEN,
