@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from dit4dit_policy.inference.chunk_policy import Observation
 from g1_data import DatasetWriter
 from g1_description import load_robot
+from g1_sim.mistaken import astray
 from g1_sim.planner import START_SPREAD, NoWayError, Planner
 from g1_sim.rollout import Rollout, chunk
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import Trajectory
-from g1_sim.waypoints import Waypoint
+from g1_sim.waypoints import LostError, Waypoint
 
 Array = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class Expert:
         home, task, scene = load_robot().home, simulation.task, simulation.scene
         spread = rng.uniform(-START_SPREAD, START_SPREAD, 14)
         if rng.uniform() < _NEAR_STARTS and task.near_starts:
-            with suppress(NoWayError, ValueError):  # then from home
+            with suppress(NoWayError, LostError, ValueError):  # then from home
                 first = next(s for s in next(iter(task.plan(scene))) if isinstance(s, Waypoint))
                 near = planner.follow([_near(first, rng)], home, scene.pelvis)(np.inf)
                 near[:14] += spread
@@ -117,19 +118,23 @@ def demonstrate(
     seed: int,
     writer: DatasetWriter | None,
     straying: float = 1.0,
+    misjudging: float = 0.0,
 ) -> Demonstration:
     """Lets the expert do the task in the scene of `seed`; a success is added to the dataset.
 
-    straying: how far it strays from its plan, as a share of the usual.
+    straying: how far it strays from its plan, as a share of the usual. misjudging: standard
+    deviation [m] of where its plan, then the only one, takes each thing to be; not for a dataset.
     """
     simulation.reset(seed)
     try:
         rng = np.random.default_rng((seed, 1))
-        expert = Expert.from_reset(simulation, planner, rng, straying)
+        elsewhere = np.random.default_rng((seed, 2))
+        with astray(simulation, elsewhere, misjudging) if misjudging else nullcontext():
+            expert = Expert.from_reset(simulation, planner, rng, straying)
     except NoWayError as error:
         return Demonstration(seed, False, 0.0, str(error))
     if writer is None:
-        rollout = _follow(simulation, planner, expert)
+        rollout = _follow(simulation, planner, expert, 1 if misjudging else PLANS)
         return _outcome(seed, rollout, simulation.progress())
     frames: list[tuple[Observation, Array]] = []
     rollout = _follow(
@@ -147,13 +152,15 @@ def demonstrate(
     return _outcome(seed, rollout, simulation.progress())
 
 
-def _follow(simulation: Simulation, planner: Planner, expert: Expert, **options: Any) -> Rollout:
+def _follow(
+    simulation: Simulation, planner: Planner, expert: Expert, plans: int = PLANS, **options: Any
+) -> Rollout:
     """The attempt, ended: plan after plan, each with a rest, until the task is done or no way is.
 
     A plan may lead only a part of the way, or go wrong: the next one begins where it ended.
     """
     rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf, **options)
-    for remaining in reversed(range(PLANS)):
+    for remaining in reversed(range(plans)):
         while rollout.time < expert.end + _REST:
             rollout.step(expert(rollout.observation))
             if rollout.held_for > HELD:  # it shows nothing worth learning any more

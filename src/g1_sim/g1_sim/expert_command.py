@@ -50,12 +50,13 @@ def record(
     cameras: tuple[str, ...] = ('head',),
     variant: str = '',
     straying: float = 1.0,
+    misjudging: float = 0.0,
 ) -> Generator[Demonstration, None, None]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends.
 
     Closed or interrupted before, it writes what there is.
     """
-    make = partial(_demonstrator, task, variant, cameras, straying)
+    make = partial(_demonstrator, task, variant, cameras, straying, misjudging)
     if out is None:
         yield from EachSeed(partial(make, None), seeds, workers)
         return
@@ -75,6 +76,7 @@ def _demonstrator(
     variant: str,
     cameras: tuple[str, ...],
     straying: float,
+    misjudging: float,
     parts: Path | None,
     number: int,
 ) -> Worker[Demonstration]:
@@ -85,7 +87,7 @@ def _demonstrator(
         rate = round(1 / FRAME_PERIOD)
         schema = Schema.of(load_robot().embodiment, shapes, fps=rate, variant=variant)
         writer = DatasetWriter.create(parts / f'{number}', schema)
-    return lambda seed: demonstrate(simulation, planner, seed, writer, straying)
+    return lambda seed: demonstrate(simulation, planner, seed, writer, straying, misjudging)
 
 
 def _recoverer(task: str, variant: str, _number: int) -> Worker[Recovery]:
@@ -114,8 +116,9 @@ def main(argv: Sequence[str]) -> int:
                 rows.append(_recover_all(console, task, seeds, workers, given.variant))
             else:
                 cameras = tuple(given.cameras)
+                wrong = given.misjudging / 1000
                 with closing(
-                    record(task, seeds, out, workers, cameras, given.variant, given.straying)
+                    record(task, seeds, out, workers, cameras, given.variant, given.straying, wrong)
                 ) as attempts:
                     rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
         except KeyboardInterrupt:
@@ -254,6 +257,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help='how far the motion strays from the plan that is recorded as its target, so that the '
         'way back is shown: a share of the usual 0.04 rad, and 0.004 near things (default: 1)',
     )
+    parser.add_argument(
+        '--misjudging',
+        type=_length,
+        default=0.0,
+        metavar='MM',
+        help='with --dry-run: everything is this far [mm] from where the one plan takes it to be, '
+        'a standard deviation either way: in how many scenes that is forgiven (default: 0)',
+    )
     variants = sorted({name for task in tasks for name in load_task(task).variants})
     parser.add_argument(
         '--variant',
@@ -272,6 +283,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             '--from-anywhere records nothing and strays from no plan: expected it without '
             '--cameras and --straying'
         )
+    if arguments.misjudging and not arguments.dry_run:
+        parser.error('--misjudging shows nothing worth recording: expected it with --dry-run')
     if arguments.out and arguments.out.exists():
         parser.error(
             f'--out: {arguments.out} exists; the dataset is written to a new folder, choose another'
@@ -283,6 +296,13 @@ def _share(text: str) -> float:
     number = float(text)
     if not 0.0 <= number <= 3.0:
         raise argparse.ArgumentTypeError(f'expected 0 to 3, got {text}')
+    return number
+
+
+def _length(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number <= 100.0:
+        raise argparse.ArgumentTypeError(f'expected 0 to 100 mm, got {text}')
     return number
 
 

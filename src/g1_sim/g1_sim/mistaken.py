@@ -50,21 +50,28 @@ class Mistaken:
 
 
 @contextmanager
-def astray(simulation: Simulation, rng: np.random.Generator) -> Iterator[None]:
-    """Within, things are elsewhere on the table: what touches each other together."""
+def astray(
+    simulation: Simulation, rng: np.random.Generator, spread: float | None = None
+) -> Iterator[None]:
+    """Within, things are elsewhere on the table: what touches each other together.
+
+    spread: standard deviation [m] of where each of them is; by default some of them are, by little
+    or much.
+    """
     model, data, scene = simulation.model, simulation.data, simulation.scene
-    spread = rng.choice(_ASTRAY, p=_HOW_OFTEN)
+    share = _OF_THINGS if spread is None else 1.0
+    spread = rng.choice(_ASTRAY, p=_HOW_OFTEN) if spread is None else spread
     kept = data.qpos.copy(), data.qvel.copy(), model.body_pos.copy()
     offsets: dict[str, Array] = {}
     for thing in scene.things:
-        offset = rng.normal(0.0, spread, 2) * (rng.uniform() < _OF_THINGS)
+        offset = rng.normal(0.0, spread, 2) * (rng.uniform() < share)
         neighbour = next((other for other in offsets if scene.touching(thing, other)), None)
         offsets[thing] = offset if neighbour is None else offsets[neighbour]
     try:
         for thing, offset in offsets.items():
             data.joint(thing).qpos[:2] += offset
         for body in _furniture(model):
-            model.body_pos[body, :2] += rng.normal(0.0, spread, 2) * (rng.uniform() < _OF_THINGS)
+            model.body_pos[body, :2] += rng.normal(0.0, spread, 2) * (rng.uniform() < share)
         mujoco.mj_forward(model, data)
         yield
     finally:

@@ -13,6 +13,7 @@ from g1_ros.config import load_tasks
 from g1_sim.expert import Expert, demonstrate
 from g1_sim.expert_command import main
 from g1_sim.planner import Planner
+from g1_sim.rollout import Rollout
 from g1_sim.simulation import Simulation
 from g1_sim.trajectory import MAX_JOINT_SPEED
 
@@ -26,6 +27,30 @@ def test_the_expert_succeeds(task):
         episode = demonstrate(simulation, planner, seed, None)
         assert episode.success, episode.text
         assert 5.0 < episode.duration < simulation.task.time_limit
+
+
+@pytest.mark.parametrize('task', ['move_spoon', 'box_packing', 'drawer_interaction'])
+def test_what_the_expert_does_forgives_being_a_centimetre_wrong(task):
+    """As a policy is that sees by few pixels."""
+    simulation, planner = Simulation(task, 0), Planner()
+    seeds = range(1000, 1006)
+    done = [demonstrate(simulation, planner, s, None, misjudging=0.008).success for s in seeds]
+    assert sum(done) >= 4
+
+
+def test_the_flap_is_left_alone_until_the_eggplant_is_in():
+    simulation = Simulation('box_packing', 1000)
+    expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
+    rollout = Rollout(simulation, start=expert.start, time_limit=np.inf, linger=np.inf)
+    while not simulation.scene.held('lid') and rollout.time < expert.end:
+        rollout.step(expert(rollout.observation))
+    assert simulation.scene.held('lid') and simulation.progress() == 'inside'
+
+
+def test_once_misjudged_it_is_not_tried_again():
+    simulation, planner = Simulation('pick_and_place', 0), Planner()
+    episode = demonstrate(simulation, planner, 1000, None, misjudging=0.1)
+    assert not episode.success and episode.duration < 10.0
 
 
 class HalfWay(Planner):
@@ -138,6 +163,8 @@ def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
         (['arrange_flower', '--out', '.'], 'exists'),
         (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
         (['arrange_flower', '--dry-run', '--straying', '-1'], 'expected 0 to 3'),
+        (['arrange_flower', '--dry-run', '--misjudging', '-1'], 'expected 0 to 100 mm'),
+        (['arrange_flower', '--from-anywhere', '--misjudging', '9'], 'with --dry-run'),
     ],
 )
 def test_wrong_arguments_are_refused_with_what_is_expected(arguments, message, capsys):

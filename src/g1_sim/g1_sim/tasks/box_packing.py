@@ -45,7 +45,8 @@ _CLOSED, _GRIPPED = 0.010, 0.0  # [m a finger] around the eggplant, around the f
 _DROP = 0.045  # [m] that the eggplant falls
 _HOLD = 0.090  # from the hinge along the flap to where it is held [m]
 _HOLD_X = -_LENGTH / 2 + 0.018  # in the carton's frame: near the flap's front edge
-_WIDE = 2.05  # [rad] to which it is pulled, so that the other hand has room
+_WIDE = 2.05  # [rad] to which it is pulled where it is open less than this,
+_FREE = 1.4  # [rad], so that the other hand has room
 _RELEASE = np.radians(64)  # from here the flap falls shut by itself
 _FLAP_SHOULDER, _FLAP_REACH = (0.0, -0.07), 0.455  # how far off the carton may stand [m]
 _LEAVING = (0.045, 0.032)  # [m] back from the flap
@@ -158,7 +159,11 @@ class Task(SimTask):
             raise LostError('the flap lies shut and flush with the carton, the item outside')
         inside = self._inside(scene) and scene.holder('item') is None
         holding = scene.holder('lid') == 'left'
-        ways = product((_WIDE, angle), _FLAP_TILTS, (True, False), _LEAVING)
+        # The item first, and the flap only when it is in: a hand that misses the flap shuts it. It
+        # is held open meanwhile where it would be in the way.
+        free = angle > _FREE and not holding
+        widths = (angle,) if inside or free else (_WIDE, angle)
+        ways = product(widths, _FLAP_TILTS, (True, False), _LEAVING)
         for wide, tilt, from_left, back in ways:
             hold: list[Waypoint | Meeting] = []
             if not holding:
@@ -172,7 +177,10 @@ class Task(SimTask):
                 hold.append(Waypoint(there, _GRIPPED, 0.7, True, 'left', precise=True))
             shut = self._shut(scene, wide, tilt, back)
             for work in self._insert(scene):
-                yield [*hold, *work, Meeting(), *shut]
+                if free:
+                    yield [*grasps.park(scene, 'left'), *work, Meeting(), *hold, *shut]
+                else:
+                    yield [*hold, *work, Meeting(), *shut]
 
     def _flap(self, scene: Scene, angle: float, tilt: float) -> Array:
         """The left hand (4, 4) at the flap's front edge when that is open by `angle` [rad]."""

@@ -47,6 +47,7 @@ _CLOSED = 0.012  # [m a finger] around the block,
 _GRIPPED = 0.0  # around the handle
 _WIDTHS = (_TRAVEL, 0.068)  # [m] to which it is opened
 _OPENED = 0.062  # [m] of the drawer's way, from which a block goes in
+_NEARER, _DROP = 0.006, 0.060  # [m] than the middle of the opening; over the floor, to be let go
 
 Array = NDArray[np.float64]
 
@@ -240,7 +241,7 @@ class Task(SimTask):
         """Takes the block and, once both hands are there, puts it into the open drawer."""
         block = scene.pose('block')
         goal = scene.pose('cabinet')
-        goal[:3, 3] = (goal @ (_FRONT - opened / 2, 0.0, _FLOOR + 0.030, 1.0))[:3]
+        goal[:3, 3] = (goal @ (_FRONT - opened / 2 - _NEARER, 0.0, _FLOOR + _DROP, 1.0))[:3]
         for grasp, start in self._taken(scene, hand):
             grip = np.linalg.inv(grasp) @ block
             for off in (0.0, 0.3, -0.3, 0.6):

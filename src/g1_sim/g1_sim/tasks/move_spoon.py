@@ -31,6 +31,7 @@ _TILTS = tuple(np.radians((48, 58, 38)))
 _CLOSED = 0.0
 _DIPS = tuple(np.radians((12, 0)))  # of the bowl as it is put down
 _ABOVE = 0.05
+_BEYOND = 0.010  # [m] past the dish's middle goes the bowl: short of it, its handle tips it out
 
 Array = NDArray[np.float64]
 
@@ -192,7 +193,7 @@ class Task(SimTask):
                 goal = np.eye(4)
                 goal[:3, :3] = pinocchio.rpy.rpyToMatrix(roll, dip, yaw)
                 goal[:3, 3] = (*dish[:2], TABLE_TOP + _DISH_FLOOR + 0.018)
-                goal[:3, 3] -= _BOWL * goal[:3, 0]
+                goal[:3, 3] -= (_BOWL - _BEYOND) * goal[:3, 0]
                 over = goal @ np.linalg.inv(grip)
                 yield [
                     *start,
