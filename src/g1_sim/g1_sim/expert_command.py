@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -95,6 +96,18 @@ def _recoverer(task: str, variant: str, _number: int) -> Worker[Recovery]:
     return lambda seed: recover(simulation, planner, seed)
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within, SIGTERM interrupts, and SIGINT too where a shell's background has it ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(argv: Sequence[str]) -> int:
     """`g1 expert TASK|all --episodes N (--out DIR | --dry-run | --from-anywhere)`.
 
@@ -112,14 +125,12 @@ def main(argv: Sequence[str]) -> int:
     for task in tasks:
         out = given.out / task if given.out and len(tasks) > 1 else given.out
         try:
-            if given.from_anywhere:
-                rows.append(_recover_all(console, task, seeds, workers, given.variant))
-            else:
-                cameras = tuple(given.cameras)
-                wrong = given.misjudging / 1000
-                with closing(
-                    record(task, seeds, out, workers, cameras, given.variant, given.straying, wrong)
-                ) as attempts:
+            with _interruptible():
+                if given.from_anywhere:
+                    rows.append(_recover_all(console, task, seeds, workers, given.variant))
+                    continue
+                more = (tuple(given.cameras), given.variant, given.straying, given.misjudging / 1e3)
+                with closing(record(task, seeds, out, workers, *more)) as attempts:
                     rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
         except KeyboardInterrupt:
             kept = 'no episode'

@@ -1,6 +1,10 @@
 """The scripted expert: it succeeds, moves within bounds, and what it records can be read."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -140,6 +144,28 @@ def test_interrupted_it_keeps_what_it_has_recorded(tmp_path, capsys, monkeypatch
     assert len(Dataset(out).episodes) == 1
     assert list(tmp_path.iterdir()) == [out]
     assert '1 episode(s) until then' in ' '.join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize('ends', [signal.SIGINT, signal.SIGTERM])
+def test_in_the_background_of_a_shell_it_is_interrupted_too(tmp_path, ends):
+    """There SIGINT is ignored, as a child finds it."""
+    out = tmp_path / 'objects'
+    words = ['pick_and_place', '--episodes', '500', '--workers', '1', '--out', str(out)]
+    expert = subprocess.Popen(
+        [sys.executable, '-m', 'g1_sim.expert_command', *words],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = monotonic() + 120.0
+    while not any(len(p.read_text()) for p in tmp_path.glob('.expert-*/*/meta/episodes.jsonl')):
+        assert expert.poll() is None and monotonic() < deadline
+        sleep(0.05)
+    expert.send_signal(ends)
+    said, _ = expert.communicate(timeout=60.0)
+    assert expert.returncode == 130 and 'episode(s) until then' in ' '.join(said.split())
+    assert len(Dataset(out).episodes) >= 1
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
