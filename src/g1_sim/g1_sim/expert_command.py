@@ -8,6 +8,7 @@ g1 expert all --episodes 20 --from-anywhere                whether it takes over
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import signal
@@ -262,7 +263,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         '--straying',
-        type=_share,
+        type=partial(_up_to, 3, ''),
         default=1.0,
         metavar='X',
         help='how far the motion strays from the plan that is recorded as its target, so that the '
@@ -270,7 +271,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         '--misjudging',
-        type=_length,
+        type=partial(_up_to, 100, ' mm'),
         default=0.0,
         metavar='MM',
         help='with --dry-run: everything is this far [mm] from where the one plan takes it to be, '
@@ -303,17 +304,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0.0 <= number <= 3.0:
-        raise argparse.ArgumentTypeError(f'expected 0 to 3, got {text}')
-    return number
-
-
-def _length(text: str) -> float:
-    number = float(text)
-    if not 0.0 <= number <= 100.0:
-        raise argparse.ArgumentTypeError(f'expected 0 to 100 mm, got {text}')
+def _up_to(most: int, unit: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number <= most:
+        raise argparse.ArgumentTypeError(f'expected 0 to {most}{unit}, got {text}')
     return number
 
 

@@ -53,8 +53,8 @@ def test_the_flap_is_left_alone_until_the_eggplant_is_in():
 
 def test_once_misjudged_it_is_not_tried_again():
     simulation, planner = Simulation('pick_and_place', 0), Planner()
-    episode = demonstrate(simulation, planner, 1000, None, misjudging=0.1)
-    assert not episode.success and episode.duration < 10.0
+    episode = demonstrate(simulation, planner, 1000, None, misjudging=0.05)
+    assert not episode.success and 5.0 < episode.duration < 10.0  # it moved, as long as one plan
 
 
 class HalfWay(Planner):
@@ -190,6 +190,7 @@ def test_worlds_of_evaluation_are_recorded_into_sets_of_their_own(tmp_path):
         (['arrange_flower', '--dry-run', '--episodes', '0'], 'at least 1'),
         (['arrange_flower', '--dry-run', '--straying', '-1'], 'expected 0 to 3'),
         (['arrange_flower', '--dry-run', '--misjudging', '-1'], 'expected 0 to 100 mm'),
+        (['arrange_flower', '--dry-run', '--misjudging', 'far'], 'expected 0 to 100 mm, got far'),
         (['arrange_flower', '--from-anywhere', '--misjudging', '9'], 'with --dry-run'),
     ],
 )

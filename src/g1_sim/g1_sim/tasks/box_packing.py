@@ -45,8 +45,8 @@ _CLOSED, _GRIPPED = 0.010, 0.0  # [m a finger] around the eggplant, around the f
 _DROP = 0.045  # [m] that the eggplant falls
 _HOLD = 0.090  # from the hinge along the flap to where it is held [m]
 _HOLD_X = -_LENGTH / 2 + 0.018  # in the carton's frame: near the flap's front edge
-_WIDE = 2.05  # [rad] to which it is pulled where it is open less than this,
-_FREE = 1.4  # [rad], so that the other hand has room
+_FREE = 1.4  # [rad] open, the flap leaves the other hand room; less far, it is pulled
+_WIDE = 2.05  # [rad] to here first
 _RELEASE = np.radians(64)  # from here the flap falls shut by itself
 _FLAP_SHOULDER, _FLAP_REACH = (0.0, -0.07), 0.455  # how far off the carton may stand [m]
 _LEAVING = (0.045, 0.032)  # [m] back from the flap
@@ -161,26 +161,23 @@ class Task(SimTask):
         holding = scene.holder('lid') == 'left'
         # The item first, and the flap only when it is in: a hand that misses the flap shuts it. It
         # is held open meanwhile where it would be in the way.
-        free = angle > _FREE and not holding
+        free = angle > _FREE and not holding and not inside
         widths = (angle,) if inside or free else (_WIDE, angle)
-        ways = product(widths, _FLAP_TILTS, (True, False), _LEAVING)
-        for wide, tilt, from_left, back in ways:
-            hold: list[Waypoint | Meeting] = []
-            if not holding:
-                hold += grasps.clear(scene, 'left')
-                hold += self._take_flap(scene, angle, tilt, from_left)
-            if inside:
-                yield [*grasps.park(scene, 'right'), *hold, *self._shut(scene, angle, tilt, back)]
-                continue
+        first = [] if holding else (grasps.park if free else grasps.clear)(scene, 'left')
+        for wide, tilt, from_left, back in product(widths, _FLAP_TILTS, (True, False), _LEAVING):
+            hold = [] if holding else self._take_flap(scene, angle, tilt, from_left)
             if wide > angle:
                 there = self._flap(scene, wide, tilt)
                 hold.append(Waypoint(there, _GRIPPED, 0.7, True, 'left', precise=True))
             shut = self._shut(scene, wide, tilt, back)
+            if inside:
+                yield [*grasps.park(scene, 'right'), *first, *hold, *shut]
+                continue
             for work in self._insert(scene):
                 if free:
-                    yield [*grasps.park(scene, 'left'), *work, Meeting(), *hold, *shut]
+                    yield [*first, *work, Meeting(), *hold, *shut]
                 else:
-                    yield [*hold, *work, Meeting(), *shut]
+                    yield [*first, *hold, *work, Meeting(), *shut]
 
     def _flap(self, scene: Scene, angle: float, tilt: float) -> Array:
         """The left hand (4, 4) at the flap's front edge when that is open by `angle` [rad]."""
