@@ -121,6 +121,8 @@ def test_a_finished_run_says_so_and_takes_nothing_else(settings, tmp_path, capsy
         ({'datasets': {'nowhere': 1.0}}, 'nowhere'),
         ({'init_from': 'nobody'}, 'nobody'),
         ({'tasks': 'no.yaml'}, 'no.yaml'),
+        ({'crops': {'wrist': (0, 0, 8, 8)}}, r"crops: expected of head, got \['wrist'\]"),
+        ({'crops': {'head': (0, 0, 99, 8)}}, r'crop of camera head: .* within .*, got \(0, 0, 99'),
     ],
 )
 def test_a_start_that_fails_leaves_no_folder(settings, tmp_path, monkeypatch, change, said):
@@ -158,6 +160,20 @@ def test_a_run_can_start_from_a_checkpoint(settings, tmp_path):
     assert DiT4DiTPolicy.load(second).training['before']['steps'] == 4
     used = Processor.load(second / 'processor.json')  # as the first where nothing else is said
     assert (used.action_shift, used.initial_noise_std, used.follow) == (1, 0.3, 3)
+
+
+def test_a_checkpoint_goes_on_seeing_what_it_was_shown_of_a_picture(settings, tmp_path):
+    first = train(replace(settings, steps=1, crops={'head': (8, 12, 20, 30)}))
+    file = toy.embodiment_file(tmp_path / 'smaller.yaml')
+    smaller = yaml.safe_load(file.read_text())
+    smaller['cameras']['head'] |= {'width': 64, 'height': 48}
+    file.write_text(yaml.safe_dump(smaller))
+    again = replace(settings, steps=1, init_from=str(first), embodiment=str(file))
+    kept = train(replace(again, output=str(tmp_path / 'kept')))
+    all_of_it = {'head': (0, 0, 48, 64)}
+    told = train(replace(again, output=str(tmp_path / 'told'), crops=all_of_it))
+    seen = [Processor.load(f / 'processor.json').embodiment.cameras for f in (first, kept, told)]
+    assert [c['head'].crop for c in seen] == [(8, 12, 20, 30), (4, 6, 10, 15), (0, 0, 48, 64)]
 
 
 def test_bounds_of_the_checkpoint_are_kept_unless_asked_for_new_ones(

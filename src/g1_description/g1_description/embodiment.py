@@ -69,8 +69,9 @@ class Camera:
 
     key: its feature in a dataset, as observation.images.ego_view. width, height [px] of its images.
     topic: before /image_raw and /camera_info. frame: its optical frame. crop: (top, left, height,
-    width) [px] of what the model is shown, None for all. model: whether the model sees it where
-    nothing else is asked for. intrinsics and mount: None where nobody renders it or looks along it.
+    width) [px] of what the model is shown, within its images, None for all. model: whether the
+    model sees it where nothing else is asked for. intrinsics and mount: None where nobody renders
+    it or looks along it.
     """
 
     name: str
@@ -83,6 +84,19 @@ class Camera:
     model: bool = True
     intrinsics: Intrinsics | None = None
     mount: Mount | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and not self._within(*self.crop):
+            raise ValueError(
+                f'crop of camera {self.name}: expected (top, left, height, width) within '
+                f'{self.height} x {self.width}, got {self.crop}'
+            )
+
+    def _within(self, *crop: int) -> bool:
+        if len(crop) != 4 or min(crop) < 0 or 0 in crop[2:]:
+            return False
+        top, left, height, width = crop
+        return top + height <= self.height and left + width <= self.width
 
     @property
     def fovy(self) -> float:

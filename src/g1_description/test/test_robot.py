@@ -74,6 +74,11 @@ def test_chunk_is_left_arm_right_arm_left_gripper_right_gripper():
         ),
         (lambda c: c['cameras']['head'].update(zoom=2), 'head.*unknown: zoom'),
         (
+            lambda c: c['cameras']['head'].update(crop=[140, 0, 344, 640]),
+            r'crop of camera head.*within 480 x 640, got \(140',
+        ),
+        (lambda c: c['cameras']['head'].update(crop=[0, 0, 640]), r'head: expected \(top, left'),
+        (
             lambda c: elbow(c).update(motor=3),
             'expected motor 18.*got 3',
         ),

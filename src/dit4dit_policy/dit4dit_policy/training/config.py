@@ -47,18 +47,20 @@ class TrainConfig:
     `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from.
     embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the model
     sees, side by side in this order; by default those of the checkpoint it starts from, where the
-    embodiment has them, else the embodiment's. tasks: name to instruction of those that may be in
-    the datasets, or a YAML file of these; by default the datasets name them. init_from: where to
-    start: a checkpoint (its folder, or the name of a shipped one), whose model is kept but for what
-    `preset`, embodiment and cameras give other dimensions (the paper's second stage); a folder of
-    Cosmos-Predict2.5-2B (its first); or '', new weights behind an autoencoder trained on the
-    datasets, or that of the checkpoint `autoencoder_from`. recompute_bounds: normalise by the
-    datasets' bounds also where the checkpoint has some. mode: which losses train. augment:
-    'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a GPU's
-    memory or on disk, and changes and encodes them anew for each example, which asks for a small
-    autoencoder. action_shift, initial_noise_std, imagined_noise_std, follow: None keeps what the
-    checkpoint says that it starts from, else it is as in `Processor`. rounds: of corrections, after
-    the training.
+    embodiment has them, else the embodiment's. crops: by camera, (top, left, height, width) [px] of
+    its picture that the model is shown, at the size the embodiment states; by default as the
+    embodiment says, else as the checkpoint that it starts from was shown it. tasks: name to
+    instruction of those that may be in the datasets, or a YAML file of these; by default the
+    datasets name them. init_from: where to start: a checkpoint (its folder, or the name of a
+    shipped one), whose model is kept but for what `preset`, embodiment and cameras give other
+    dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its first); or '', new
+    weights behind an autoencoder trained on the datasets, or that of the checkpoint
+    `autoencoder_from`. recompute_bounds: normalise by the datasets' bounds also where the
+    checkpoint has some. mode: which losses train. augment: 'episode' encodes `variants` of every
+    episode once; 'example' keeps all pictures, in a GPU's memory or on disk, and changes and
+    encodes them anew for each example, which asks for a small autoencoder. action_shift,
+    initial_noise_std, imagined_noise_std, follow: None keeps what the checkpoint says that it
+    starts from, else it is as in `Processor`. rounds: of corrections, after the training.
     """
 
     preset: str
@@ -67,6 +69,7 @@ class TrainConfig:
     model: dict[str, Any] = field(default_factory=dict)
     embodiment: str = 'g1_aloha'
     cameras: tuple[str, ...] = ()
+    crops: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     tasks: dict[str, str] | str = field(default_factory=dict)
     init_from: str = ''
     autoencoder_from: str = ''
@@ -147,6 +150,8 @@ class TrainConfig:
         entries: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         if 'rounds' in entries:
             entries['rounds'] = Rounds(**entries['rounds'])
+        if 'crops' in entries:
+            entries['crops'] = {name: tuple(crop) for name, crop in dict(entries['crops']).items()}
         return cls(**entries)
 
     def task_table(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.row_file import mapped_rows, write_rows
-from g1_description import Embodiment, load_embodiment
+from g1_description import Camera, Embodiment, load_embodiment
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,37 @@ def _robot(config: TrainConfig, earlier: Processor | None) -> Embodiment:
     """The embodiment with the cameras that are used; its groups as the checkpoint has them."""
     robot = load_embodiment(config.embodiment)
     kept = earlier.cameras if earlier and set(earlier.cameras) <= set(robot.cameras) else ()
-    robot = seen_by(robot, config.cameras or kept or robot.model_cameras)
+    robot = _cropped(seen_by(robot, config.cameras or kept or robot.model_cameras), config, earlier)
     if earlier is None:
         return encoded_for(changed(preset(config.preset), config.model), robot)
     same = (earlier.state_names, earlier.action_names) == (robot.state_names, robot.action_names)
     return replace(robot, groups=earlier.embodiment.groups) if same else robot
+
+
+def _cropped(robot: Embodiment, config: TrainConfig, earlier: Processor | None) -> Embodiment:
+    """Its cameras cropped as told, else as it says, else as the checkpoint was shown pictures.
+
+    ValueError where a crop is of no camera that is used, or not of its picture.
+    """
+    if unknown := sorted(config.crops.keys() - robot.cameras.keys()):
+        raise ValueError(f'crops: expected of {", ".join(robot.cameras)}, got {unknown}')
+    known = earlier.embodiment.cameras if earlier else {}
+    cameras = dict(robot.cameras)
+    for name, camera in robot.cameras.items():
+        if name in config.crops:
+            cameras[name] = replace(camera, crop=config.crops[name])
+        elif camera.crop is None and name in known:
+            cameras[name] = replace(camera, crop=_crop_at(known[name], camera))
+    return replace(robot, cameras=cameras)
+
+
+def _crop_at(camera: Camera, other: Camera) -> tuple[int, int, int, int] | None:
+    """The crop of a camera at the size of another one's pictures."""
+    if camera.crop is None:
+        return None
+    down, across = other.height / camera.height, other.width / camera.width
+    top, left, height, width = camera.crop
+    return int(top * down), int(left * across), int(height * down), int(width * across)
 
 
 def _wanted(config: TrainConfig, views: int) -> ModelConfig:
