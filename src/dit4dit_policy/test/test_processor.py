@@ -138,6 +138,11 @@ def test_pictures_of_several_cameras_are_cropped_and_stand_side_by_side(processo
     assert encoded.shape == (3, 32, 96)
     assert encoded[:, :, :48].max() < 0.2
     assert encoded[:, :, 48:].min() == 1
+    whole = two.uncropped(np.full((32, 96, 3), 99, np.uint8), {'wrist': hand, 'head': head})
+    assert (whole[:, :48] == 99).all()
+    assert (whole[:16, 48:72] == 99).all()
+    assert (whole[16:, 48:] == 0).all()
+    assert (whole[:, 72:] == 0).all()
     with pytest.raises(ValueError, match='expected those of head, wrist, got head; missing: wrist'):
         two.encode_images({'head': head})
 

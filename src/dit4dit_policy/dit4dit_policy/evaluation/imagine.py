@@ -112,10 +112,15 @@ def main(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             on_step=lambda: progress.advance(bar),
         )
-    real = [clip.frame(time) for time in imagined.times] if clip else None
+    real = [_as_seen(policy, clip.frame(time)) for time in imagined.times] if clip else None
     _write(out, f'{policy.model_id}: {arguments.task}', imagined, real)
     print(f'{out}: {imagined.times[-1]:.1f} s ahead')
     return 0
+
+
+def _as_seen(policy: DiT4DiTPolicy, image: Frame | None) -> Frame | None:
+    """As the policy is shown it, (H, V W, 3), by each of its cameras."""
+    return None if image is None else policy.processor.frame(dict.fromkeys(policy.cameras, image))
 
 
 def _in_runs(name: str) -> Path:

@@ -242,7 +242,8 @@ class DiT4DiTPolicy:
         expected = latents[:, :, -1:] if alone else self._path.condition(picture)
         pixels = (_on_cpu(picture[0]).transpose(1, 2, 0) * 255).round().astype(np.uint8)
         ahead = video.config.clip_offsets[-1] * self.step
-        yield Future(ahead, pixels, _on_cpu(expected[0]))
+        whole = self.processor.uncropped(pixels, observation.images)
+        yield Future(ahead, whole, _on_cpu(expected[0]))
 
     @torch.no_grad()
     def clip_after(

@@ -142,6 +142,13 @@ class Processor:
         cameras = self.embodiment.cameras.values()
         return side_by_side([view(images[camera.name], camera, self.image) for camera in cameras])
 
+    def uncropped(self, frame: Picture, images: Mapping[str, Picture]) -> Picture:
+        """(H, V W, 3): a frame as the model takes it in its place in the whole of `images`."""
+        cameras = self.embodiment.cameras.values()
+        views = np.split(frame, len(cameras), axis=1)
+        pairs = zip(cameras, views, strict=True)
+        return side_by_side([_in_its_place(part, images[c.name], c) for c, part in pairs])
+
     def encode_state(self, state: Array) -> Tensor:
         """(..., state_dim) of a state (..., S) [rad, m], zero-padded."""
         state = _checked('state', state, self.state_names)
@@ -330,12 +337,27 @@ def view(image: Picture, camera: Camera, size: tuple[int, int]) -> Picture:
             f'image of {camera.name}: expected (height, width, 3) uint8 RGB, got {image.shape} '
             f'{image.dtype}'
         )
-    if camera.crop is not None:
-        scale = np.array(image.shape[:2]) / (camera.height, camera.width)
-        top, left = np.rint(camera.crop[:2] * scale).astype(int)
-        height, width = np.rint(camera.crop[2:] * scale).astype(int)
-        image = image[top : top + height, left : left + width]
-    return resize(image, size)
+    return resize(image[_shown(camera, image)], size)
+
+
+def _in_its_place(part: Picture, image: Picture, camera: Camera) -> Picture:
+    """`image` at the size of `part`, and that, smaller, where it is of it."""
+    if camera.crop is None:
+        return part
+    whole = resize(image, part.shape[:2]).copy()
+    place = _shown(camera, whole)
+    whole[place] = resize(part, whole[place].shape[:2])
+    return whole
+
+
+def _shown(camera: Camera, image: Picture) -> tuple[slice, slice]:
+    """Rows and columns of it that the model is shown."""
+    if camera.crop is None:
+        return slice(None), slice(None)
+    scale = np.array(image.shape[:2]) / (camera.height, camera.width)
+    top, left = np.rint(camera.crop[:2] * scale).astype(int)
+    height, width = np.rint(camera.crop[2:] * scale).astype(int)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def side_by_side(views: list[Picture]) -> Picture:
