@@ -15,8 +15,8 @@ from dit4dit_policy.cli import main
 from dit4dit_policy.evaluation.imagination import Moment, likeness, standing_still
 from dit4dit_policy.evaluation.imagine import imagine
 from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.pictures import resize
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
-from dit4dit_policy.inference.processor import resize
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from g1_data.video import VideoEncoder

@@ -6,7 +6,8 @@ import pytest
 import torch
 import toy_models as toy
 
-from dit4dit_policy.inference.processor import Processor, resize
+from dit4dit_policy.inference.pictures import resize
+from dit4dit_policy.inference.processor import Processor
 from g1_description import Camera, Group
 
 

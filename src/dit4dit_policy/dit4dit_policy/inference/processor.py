@@ -9,23 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from dit4dit_policy.inference.pictures import (
+    Picture,
+    as_tensor,
+    in_its_place,
+    side_by_side,
+    view,
+)
 from dit4dit_policy.inference.robot_match import FORMAT, check_format, check_robot
 from dit4dit_policy.model.config import ModelConfig
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
 Array = NDArray[np.float64]
-Picture = NDArray[np.uint8]
 
 #: States of a 'min_max' group may leave the range of the data by this share of it, no further.
 _LARGEST_STATE = 1.5
@@ -147,7 +152,7 @@ class Processor:
         cameras = self.embodiment.cameras.values()
         views = np.split(frame, len(cameras), axis=1)
         pairs = zip(cameras, views, strict=True)
-        return side_by_side([_in_its_place(part, images[c.name], c) for c, part in pairs])
+        return side_by_side([in_its_place(part, images[c.name], c) for c, part in pairs])
 
     def encode_state(self, state: Array) -> Tensor:
         """(..., state_dim) of a state (..., S) [rad, m], zero-padded."""
@@ -325,74 +330,6 @@ def encoded_for(config: ModelConfig, embodiment: Embodiment) -> Embodiment:
         for group in embodiment.groups
     )
     return replace(embodiment, groups=groups)
-
-
-def view(image: Picture, camera: Camera, size: tuple[int, int]) -> Picture:
-    """A camera's picture (any height, any width, 3) as the model takes it: cropped, at `size`.
-
-    The crop is stated at the camera's own resolution; on another it is scaled.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f'image of {camera.name}: expected (height, width, 3) uint8 RGB, got {image.shape} '
-            f'{image.dtype}'
-        )
-    return resize(image[_shown(camera, image)], size)
-
-
-def _in_its_place(part: Picture, image: Picture, camera: Camera) -> Picture:
-    """`image` at the size of `part`, and that, smaller, where it is of it."""
-    if camera.crop is None:
-        return part
-    whole = resize(image, part.shape[:2]).copy()
-    place = _shown(camera, whole)
-    whole[place] = resize(part, whole[place].shape[:2])
-    return whole
-
-
-def _shown(camera: Camera, image: Picture) -> tuple[slice, slice]:
-    """Rows and columns of it that the model is shown."""
-    if camera.crop is None:
-        return slice(None), slice(None)
-    scale = np.array(image.shape[:2]) / (camera.height, camera.width)
-    top, left = np.rint(camera.crop[:2] * scale).astype(int)
-    height, width = np.rint(camera.crop[2:] * scale).astype(int)
-    return slice(top, top + height), slice(left, left + width)
-
-
-def side_by_side(views: list[Picture]) -> Picture:
-    """(..., H, V W, 3) of V pictures (..., H, W, 3)."""
-    return views[0] if len(views) == 1 else np.concatenate(views, axis=-2)
-
-
-def as_tensor(image: Picture) -> Tensor:
-    """(3, H, W) in [0, 1] of (H, W, 3) uint8."""
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
-
-
-def resize(image: Picture, size: tuple[int, int]) -> Picture:
-    """`image` (H, W, 3) at `size` (height, width), every pixel the mean of the area it covers.
-
-    As OpenCV's INTER_AREA. Pillow's box filter is that for whole ratios only.
-    """
-    if image.shape[:2] == size:
-        return image
-    (rows, columns), (height, width) = image.shape[:2], size
-    if rows % height == 0 and columns % width == 0:
-        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
-    lines = _shares(rows, height) @ image.reshape(rows, -1).astype(np.float32)
-    pixels = _shares(columns, width) @ lines.reshape(height, columns, 3)
-    return np.rint(pixels).astype(np.uint8)
-
-
-@cache
-def _shares(pixels: int, size: int) -> NDArray[np.float32]:
-    """(size, pixels): how much of each pixel lies in each of `size` equal parts of a line."""
-    edges = np.arange(size + 1) * (pixels / size)
-    starts = np.arange(pixels)
-    upper = np.minimum(edges[1:, None], starts + 1)
-    lower = np.maximum(edges[:-1, None], starts)
-    return ((upper - lower).clip(0) * (size / pixels)).astype(np.float32)
 
 
 def _record(embodiment: Embodiment) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.processor import Processor, encoded_for, side_by_side, view
+from dit4dit_policy.inference.pictures import side_by_side, view
+from dit4dit_policy.inference.processor import Processor, encoded_for
 from dit4dit_policy.model.config import ModelConfig
 from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
