@@ -86,17 +86,19 @@ class Camera:
     mount: Mount | None = None
 
     def __post_init__(self) -> None:
-        if self.crop is not None and not self._within(*self.crop):
+        if self.crop is not None and not self._crop_fits():
             raise ValueError(
                 f'crop of camera {self.name}: expected (top, left, height, width) within '
                 f'{self.height} x {self.width}, got {self.crop}'
             )
 
-    def _within(self, *crop: int) -> bool:
-        if len(crop) != 4 or min(crop) < 0 or 0 in crop[2:]:
+    def _crop_fits(self) -> bool:
+        crop: Any = self.crop
+        if not isinstance(crop, tuple) or [type(n) for n in crop] != [int] * 4:
             return False
         top, left, height, width = crop
-        return top + height <= self.height and left + width <= self.width
+        inside = top + height <= self.height and left + width <= self.width
+        return inside and min(top, left) >= 0 and min(height, width) > 0
 
     @property
     def fovy(self) -> float:

@@ -78,6 +78,7 @@ def test_chunk_is_left_arm_right_arm_left_gripper_right_gripper():
             r'crop of camera head.*within 480 x 640, got \(140',
         ),
         (lambda c: c['cameras']['head'].update(crop=[0, 0, 640]), r'head: expected \(top, left'),
+        (lambda c: c['cameras']['head'].update(crop=5), r'head: expected \(top, left.*got 5'),
         (
             lambda c: elbow(c).update(motor=3),
             'expected motor 18.*got 3',

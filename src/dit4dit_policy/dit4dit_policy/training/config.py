@@ -151,7 +151,7 @@ class TrainConfig:
         if 'rounds' in entries:
             entries['rounds'] = Rounds(**entries['rounds'])
         if 'crops' in entries:
-            entries['crops'] = {name: tuple(crop) for name, crop in dict(entries['crops']).items()}
+            entries['crops'] = _crops(entries['crops'])
         return cls(**entries)
 
     def task_table(self) -> dict[str, str]:
@@ -165,3 +165,9 @@ class TrainConfig:
         if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
             raise ValueError(f'tasks: expected names and their instructions, got {table!r}')
         return table
+
+
+def _crops(given: Any) -> dict[str, tuple[int, ...]]:
+    if not isinstance(given, dict) or not all(isinstance(c, list | tuple) for c in given.values()):
+        raise ValueError(f'crops: expected by camera (top, left, height, width), got {given!r}')
+    return {name: tuple(crop) for name, crop in given.items()}
