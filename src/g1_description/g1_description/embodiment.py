@@ -100,6 +100,15 @@ class Camera:
         inside = top + height <= self.height and left + width <= self.width
         return inside and min(top, left) >= 0 and min(height, width) > 0
 
+    def crop_at(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Of its picture at that size what the model is shown: the crop, scaled, or all."""
+        if self.crop is None:
+            return 0, 0, height, width
+        down, across = height / self.height, width / self.width
+        top, left = round(self.crop[0] * down), round(self.crop[1] * across)
+        rows, columns = round(self.crop[2] * down), round(self.crop[3] * across)
+        return top, left, min(rows, height - top), min(columns, width - left)
+
     @property
     def fovy(self) -> float:
         """Vertical field of view in degrees; of a camera with intrinsics."""

@@ -40,11 +40,7 @@ def in_its_place(part: Picture, image: Picture, camera: Camera) -> Picture:
 
 def _shown(camera: Camera, image: Picture) -> tuple[slice, slice]:
     """Rows and columns of it that the model is shown."""
-    if camera.crop is None:
-        return slice(None), slice(None)
-    scale = np.array(image.shape[:2]) / (camera.height, camera.width)
-    top, left = np.rint(camera.crop[:2] * scale).astype(int)
-    height, width = np.rint(camera.crop[2:] * scale).astype(int)
+    top, left, height, width = camera.crop_at(*image.shape[:2])
     return slice(top, top + height), slice(left, left + width)
 
 

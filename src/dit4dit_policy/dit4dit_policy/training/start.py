@@ -26,7 +26,7 @@ from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.row_file import mapped_rows, write_rows
-from g1_description import Camera, Embodiment, load_embodiment
+from g1_description import Embodiment, load_embodiment
 
 
 @dataclass(frozen=True)
@@ -165,20 +165,12 @@ def _cropped(robot: Embodiment, config: TrainConfig, earlier: Processor | None) 
     known = earlier.embodiment.cameras if earlier else {}
     cameras = dict(robot.cameras)
     for name, camera in robot.cameras.items():
+        before = known.get(name)
         if name in config.crops:
             cameras[name] = replace(camera, crop=config.crops[name])
-        elif camera.crop is None and name in known:
-            cameras[name] = replace(camera, crop=_crop_at(known[name], camera))
+        elif camera.crop is None and before is not None and before.crop is not None:
+            cameras[name] = replace(camera, crop=before.crop_at(camera.height, camera.width))
     return replace(robot, cameras=cameras)
-
-
-def _crop_at(camera: Camera, other: Camera) -> tuple[int, int, int, int] | None:
-    """The crop of a camera at the size of another one's pictures."""
-    if camera.crop is None:
-        return None
-    down, across = other.height / camera.height, other.width / camera.width
-    top, left, height, width = camera.crop
-    return int(top * down), int(left * across), int(height * down), int(width * across)
 
 
 def _wanted(config: TrainConfig, views: int) -> ModelConfig:
