@@ -108,6 +108,7 @@ def test_the_feature_layer_says_how_many_blocks_run():
         (VIDEO, {'condition_time': 0.999}, 'condition_time: .* got 0.999'),
         (VIDEO, {'time_distribution': 'beta'}, "expected 'uniform' or 'logit_normal', got 'beta'"),
         (VIDEO, {'latent_scaling': 'none'}, "latent_scaling: expected .*, got 'none'"),
+        (ACTION, {'keyframe_weight': -0.1}, 'keyframe_weight: expected 0 or more, got -0.1'),
         (ACTION, {'heads': 7}, 'action width 768 does not divide into 7 heads'),
         (ACTION, {'layers': 5}, 'cross- and self-attention alternate, expected an even number'),
         (ACTION, {'horizon': 2000}, r'horizon: 2000 actions .* there are 1024 \(max_positions\)'),

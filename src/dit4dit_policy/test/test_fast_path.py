@@ -46,6 +46,7 @@ CONFIGS = {
     'released': _as_released(),
     'future tokens, mean of all blocks': _as_released(future_tokens=3, feature_layer='mean'),
     'three denoising steps': _as_released(feature_steps=3),
+    'keyframe': toy.with_keyframe(),
 }
 
 

@@ -144,7 +144,7 @@ def _reached(module):
 
 def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_feature_layer(model, batch):
     model.zero_grad()
-    model.action_loss(batch).backward()
+    model.action_losses(batch)['action'].backward()
     video = _reached(model.backbone)
     assert any('transformer_blocks.1.' in n for n in video)  # the feature layer
     assert not any('transformer_blocks.2.' in n or 'proj_out' in n for n in video)
@@ -154,9 +154,38 @@ def test_action_loss_trains_the_action_dit_and_the_video_dit_up_to_the_feature_l
 
 def test_action_loss_leaves_the_video_dit_alone_where_features_are_detached(batch):
     model = DiT4DiT(toy.tiny(feature_gradient=False))
-    model.action_loss(batch).backward()
+    model.action_losses(batch)['action'].backward()
     assert not _reached(model.backbone)
     assert _reached(model.action)
+
+
+def test_the_keyframe_is_told_from_features_and_shown_to_the_action_dit(batch):
+    torch.manual_seed(0)
+    model = DiT4DiT(toy.with_keyframe())
+    losses = model.action_losses(batch)
+    losses['keyframe'].backward(retain_graph=True)
+    assert {n for n in _reached(model.action) if not n.startswith('keyframe_head.')} == set()
+    assert any('transformer_blocks.1.' in n for n in _reached(model.backbone))
+    model.zero_grad()
+    losses['action'].backward()
+    reached = _reached(model.action)
+    assert any(n.startswith('keyframe_encoder.') for n in reached)
+    assert not any(n.startswith('keyframe_head.') for n in reached)
+
+
+def test_another_keyframe_another_chunk_and_masked_tokens_tell_nothing(batch):
+    torch.manual_seed(0)
+    action = DiT4DiT(toy.with_keyframe()).action.eval()
+    features, mask = torch.randn(4, 10, 32), torch.ones(4, 10, dtype=torch.bool)
+    mask[:, 7:] = False
+    spoilt = features.clone()
+    spoilt[:, 7:] = 9.0
+    told = action.keyframe(features, mask)
+    assert torch.equal(told, action.keyframe(spoilt, mask))
+    assert (told - action.keyframe(spoilt)).abs().max() > 1e-3
+    tokens = action.tokens(batch.state, told)
+    assert tokens.shape == (4, 1 + 1 + 2, 32)
+    assert (tokens[:, 1] - action.tokens(batch.state, told + 1)[:, 1]).abs().max() > 1e-3
 
 
 def test_video_loss_trains_the_whole_video_dit_only(model, batch):
@@ -175,7 +204,8 @@ def test_what_is_predicted_for_masked_dimensions_does_not_matter(batch):
     batch = replace(batch, mask=mask)
 
     def loss():
-        return model.action_loss(batch, 1, torch.Generator().manual_seed(0)).item()
+        g = torch.Generator().manual_seed(0)
+        return model.action_losses(batch, 1, g)['action'].item()
 
     before = loss()
     with torch.no_grad():
@@ -189,7 +219,8 @@ def test_what_is_predicted_for_masked_dimensions_does_not_matter(batch):
 def test_same_seed_same_loss_and_same_actions(model, batch):
     def run(seed):
         g = torch.Generator().manual_seed(seed)
-        return model.action_loss(batch, 2, g).item(), model.backbone_loss(batch, g).item()
+        action = model.action_losses(batch, 2, g)['action']
+        return action.item(), model.backbone_loss(batch, g).item()
 
     assert run(1) == run(1)
     assert run(1) != run(2)
@@ -206,7 +237,7 @@ def test_overfits_one_batch():
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     losses = []
     for _ in range(100):
-        loss = model.action_loss(batch, 8, g) + 0.1 * model.backbone_loss(batch, g)
+        loss = model.action_losses(batch, 8, g)['action'] + 0.1 * model.backbone_loss(batch, g)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

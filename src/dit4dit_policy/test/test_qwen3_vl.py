@@ -94,9 +94,10 @@ def test_the_action_loss_trains_all_of_it(model):
         state=torch.ones(count, 1, 16),
         actions=torch.rand(count, 16, 16),
         mask=torch.ones(count, 16, 16),
+        keyframe=torch.zeros(count, 16),
     )
     model.zero_grad()
-    model.action_loss(batch, 2).backward()
+    model.action_losses(batch, 2)['action'].backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
     assert without == set()
     with pytest.raises(ValueError, match='a qwen3_vl backbone has no loss of its own'):

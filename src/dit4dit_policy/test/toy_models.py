@@ -46,6 +46,12 @@ def tiny(**changes: Any) -> ModelConfig:
     return replace(nano, backbone=video, action=action, **changes)
 
 
+def with_keyframe() -> ModelConfig:
+    """`tiny` that is shown where a gripper will next move."""
+    config = tiny()
+    return replace(config, action=replace(config.action, keyframe_weight=0.5))
+
+
 def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
     g = torch.Generator().manual_seed(seed)
     backbone: Any = config.backbone
@@ -56,6 +62,7 @@ def batch(config: ModelConfig, size: int = 4, seed: int = 0) -> Batch:
         state=torch.randn(size, 1, action.state_dim, generator=g),
         actions=torch.rand(size, action.horizon, action.action_dim, generator=g) * 2 - 1,
         mask=torch.ones(size, action.horizon, action.action_dim),
+        keyframe=torch.rand(size, action.state_dim, generator=g) * 2 - 1,
     )
 
 

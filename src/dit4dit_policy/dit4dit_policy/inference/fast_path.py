@@ -53,7 +53,10 @@ class FastPath:
     """Algorithm 2 for one robot: `condition`, then `features`, then the `velocity` to sample along.
 
     Everything is on the model's device and in its precision, but for the actions: they are float32.
+    keyframe (B, S): that of the features that `velocity` was given last; None: the model has none.
     """
+
+    keyframe: Tensor | None = None
 
     def __init__(
         self, model: DiT4DiT, prompts: PromptCache, noise: Tensor, shortcuts: Shortcuts
@@ -95,7 +98,8 @@ class FastPath:
         """
         action, state_B1S = self._model.action, self._moved(state_B1S)
         mask = None if self._task is None else self._task[2]
-        tokens = action.tokens(state_B1S)
+        self.keyframe = action.keyframe(features_BND, mask)
+        tokens = action.tokens(state_B1S, self.keyframe)
         kept = action.context(features_BND, mask) if self._shortcuts.image_once else None
 
         def velocity(actions_BKA: Tensor, tau: float) -> Tensor:

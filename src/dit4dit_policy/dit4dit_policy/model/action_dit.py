@@ -26,6 +26,9 @@ from dit4dit_policy.model.config import ActionConfig
 Velocity = Callable[[Tensor, float], Tensor]
 
 
+_PLACES = 8  # that a keyframe is told from
+
+
 @dataclass(frozen=True)
 class Context:
     """What the cross-attention blocks need of the features, once for every Euler step.
@@ -62,6 +65,9 @@ class ActionDiT(nn.Module):
             self.future_tokens = nn.Embedding(config.future_tokens, config.width)
             nn.init.normal_(self.future_tokens.weight, std=0.02)
         self.model = _Transformer(config)
+        if config.keyframe_weight:
+            self.keyframe_head = _KeyframeHead(config)
+            self.keyframe_encoder = _Mlp(config.state_dim, config.hidden_dim, config.width)
 
     def context(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Context:
         """What the cross-attention blocks need of features (B, N, D); `mask_BN`: which count."""
@@ -71,9 +77,22 @@ class ActionDiT(nn.Module):
             None if mask_BN is None else mask_BN[:, None, None],
         )
 
-    def tokens(self, state_B1S: Tensor) -> Tensor:
-        """The tokens in front of the actions (B, 1 + future, W); they don't change with tau."""
+    def keyframe(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor | None:
+        """(B, S) the keyframe that features tell; None where the configuration has none."""
+        if not self.config.keyframe_weight:
+            return None
+        keyframe_BS: Tensor = self.keyframe_head(features_BND, mask_BN)
+        return keyframe_BS
+
+    def tokens(self, state_B1S: Tensor, keyframe_BS: Tensor | None = None) -> Tensor:
+        """The tokens in front of the actions (B, 1 + future, W); they don't change with tau.
+
+        One more with a keyframe, which the action loss does not teach.
+        """
         tokens_BNW: Tensor = self.state_encoder(state_B1S)
+        if keyframe_BS is not None:
+            shown_B1W = self.keyframe_encoder(keyframe_BS.detach()[:, None])
+            tokens_BNW = torch.cat([tokens_BNW, shown_B1W], dim=1)
         if self.config.future_tokens:
             future_BNW = self.future_tokens.weight.expand(len(tokens_BNW), -1, -1)
             tokens_BNW = torch.cat([tokens_BNW, future_BNW.to(tokens_BNW)], dim=1)
@@ -102,7 +121,8 @@ class ActionDiT(nn.Module):
         self, features_BND: Tensor, state_B1S: Tensor, mask_BN: Tensor | None = None
     ) -> Velocity:
         """The field that actions follow, given features (B, N, D) and a state (B, 1, S)."""
-        context, tokens = self.context(features_BND, mask_BN), self.tokens(state_B1S)
+        context = self.context(features_BND, mask_BN)
+        tokens = self.tokens(state_B1S, self.keyframe(features_BND, mask_BN))
 
         def velocity(actions_BKA: Tensor, tau: float) -> Tensor:
             tau_B = torch.full((len(actions_BKA),), tau, device=actions_BKA.device)
@@ -217,6 +237,25 @@ class _TimestepEncoder(nn.Module):
     def forward(self, timestep_B: Tensor) -> Tensor:
         weight = self.timestep_embedder.linear_1.weight
         return self.timestep_embedder(self.time_proj(timestep_B).to(weight.dtype))
+
+
+class _KeyframeHead(nn.Module):
+    """Looks at a few places of the picture, each found by a softmax over the feature tokens."""
+
+    def __init__(self, config: ActionConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.feature_dim)
+        self.places = nn.Linear(config.feature_dim, _PLACES)
+        self.mlp = _Mlp(_PLACES * config.feature_dim, config.hidden_dim, config.state_dim)
+
+    def forward(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
+        features_BND = self.norm(features_BND)
+        scores_BNP = self.places(features_BND)
+        if mask_BN is not None:
+            scores_BNP = scores_BNP.masked_fill(~mask_BN[..., None], float('-inf'))
+        seen_BPD = scores_BNP.softmax(1).transpose(1, 2) @ features_BND
+        keyframe_BS: Tensor = self.mlp(seen_BPD.flatten(1))
+        return keyframe_BS
 
 
 class _Mlp(nn.Module):

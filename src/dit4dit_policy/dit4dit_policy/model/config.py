@@ -16,7 +16,9 @@ class ActionConfig:
     `width` is that of its tokens, `hidden_dim` of its MLPs, `feature_dim` of the backbone's tokens;
     states and actions are padded to `state_dim` and `action_dim`. `max_positions` is the length of
     its table of positions in a chunk. `time_convention` turns a draw s of Beta(*beta) into tau:
-    'paper' 1 - s, 'released' s / 0.999 up to 1.
+    'paper' 1 - s, 'released' s / 0.999 up to 1. With a `keyframe_weight` above 0, the weight of its
+    loss, it is also shown the keyframe: the state in which a gripper will next begin to open or
+    close, as a head tells it from the features alone (not of the paper).
     """
 
     width: int
@@ -33,6 +35,7 @@ class ActionConfig:
     euler_steps: int = 4
     beta: tuple[float, float] = (1.5, 1.0)
     time_convention: Literal['paper', 'released'] = 'paper'
+    keyframe_weight: float = 0.0
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -45,6 +48,8 @@ class ActionConfig:
                 f'horizon: {self.horizon} actions need as many position embeddings, there are '
                 f'{self.max_positions} (max_positions)'
             )
+        if self.keyframe_weight < 0:
+            raise ValueError(f'keyframe_weight: expected 0 or more, got {self.keyframe_weight}')
         if not 0 <= self.dropout < 1:
             raise ValueError(f'dropout: expected 0 to below 1, got {self.dropout}')
         if len(self.beta) != 2 or min(self.beta) <= 0:

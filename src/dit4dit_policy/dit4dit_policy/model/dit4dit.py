@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dit4dit_policy.model import flow
@@ -13,13 +14,15 @@ from dit4dit_policy.model.action_dit import ActionDiT, Velocity
 from dit4dit_policy.model.backbone import Backbone, backbone_class
 from dit4dit_policy.model.config import ModelConfig
 
+_KEYFRAME_ERROR = 0.05  # of values in [-1, 1]; larger ones count by their size, not its square
+
 
 @dataclass(frozen=True)
 class Batch:
     """Training examples. Everything is normalised; masks are 1 where a value counts.
 
     latents (B, C, T, h, w): clips as the backbone encodes them, current frame first. prompt (B, L,
-    ...) as it embeds them. state (B, 1, S). actions, mask (B, K, A).
+    ...) as it embeds them. state (B, 1, S). actions, mask (B, K, A). keyframe (B, S).
     """
 
     latents: Tensor
@@ -27,6 +30,7 @@ class Batch:
     state: Tensor
     actions: Tensor
     mask: Tensor
+    keyframe: Tensor
 
     def first(self, count: int) -> Batch:
         """The first `count` examples."""
@@ -53,20 +57,21 @@ class DiT4DiT(nn.Module):
         self.backbone = backbone_class(config.backbone.kind)(config.backbone)
         self.action = ActionDiT(config.action)
 
-    def action_loss(
+    def action_losses(
         self, batch: Batch, noise_samples: int = 1, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Masked flow-matching loss of the actions, the features taken at a flow time of their own.
+    ) -> dict[str, Tensor]:
+        """`action`: the masked flow-matching loss, the features taken at a flow time of their own.
 
         `noise_samples` independent noises and times are averaged for every example: they share the
-        costly features.
+        costly features. `keyframe`: that of the keyframe, where there is one.
         """
         features = self._features(batch, generator)
         if not self.config.feature_gradient:
             features = features.detach()
         mask = self.backbone.mask(batch.prompt)
         context = self.action.context(features, mask)
-        tokens = self.action.tokens(batch.state).repeat_interleave(noise_samples, 0)
+        keyframe = self.action.keyframe(features, mask)
+        tokens = self.action.tokens(batch.state, keyframe).repeat_interleave(noise_samples, 0)
         actions, counts = (
             x.repeat_interleave(noise_samples, 0) for x in (batch.actions, batch.mask)
         )
@@ -74,7 +79,11 @@ class DiT4DiT(nn.Module):
         noise = torch.randn(actions.shape, generator=generator, device=actions.device)
         noisy, modulation = flow.interpolate(actions, noise, tau), self.action.modulation(tau)
         predicted = self.action(noisy, modulation, tokens, context)
-        return flow.masked_mean_square(predicted - flow.velocity_target(actions, noise), counts)
+        error = predicted - flow.velocity_target(actions, noise)
+        losses = {'action': flow.masked_mean_square(error, counts)}
+        if keyframe is not None:
+            losses['keyframe'] = F.smooth_l1_loss(keyframe, batch.keyframe, beta=_KEYFRAME_ERROR)
+        return losses
 
     def backbone_loss(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """The backbone's own loss, of the video; ValueError where it has none."""

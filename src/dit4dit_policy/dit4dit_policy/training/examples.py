@@ -14,6 +14,7 @@ from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.training.clips import Clips
 from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.keyframes import keyframes
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Examples:
     """The n-th example starts at the n-th frame of the demonstrations.
 
     state (N, S), action (N, A) [rad, m] without gaps; known (N, A') 1 where a target counts.
+    keyframe (N,): as of `keyframes`.
     """
 
     config: ModelConfig
@@ -32,6 +34,7 @@ class Examples:
     known: Tensor
     task: Tensor
     last: Tensor
+    keyframe: Tensor
 
     @classmethod
     def make(
@@ -60,6 +63,7 @@ class Examples:
             known=torch.from_numpy(known),
             task=torch.from_numpy(data.task),
             last=torch.from_numpy(data.last),
+            keyframe=torch.from_numpy(keyframes(data)),
         )
 
     def batch(self, start_B: Tensor, augmented: bool = False, whole: int | None = None) -> Batch:
@@ -79,6 +83,7 @@ class Examples:
             state=self.processor.encode_state(state_B1S),
             actions=actions,
             mask=self.known[start_B, None].expand_as(actions),
+            keyframe=self.processor.encode_state(self.state[self.keyframe[start_B]]),
         )
 
     def decoded(self, actions: Tensor, start_B: Tensor) -> NDArray[np.float64]:

@@ -79,7 +79,12 @@ class Run:
             share = learning_rate(self.step, config.warmup_steps, config.steps)
             group['lr'] = group['full_lr'] * share
         losses = self._objective.train()(self._batch())
-        weights = {'action': 1.0, 'video': self._model_config.backbone_loss_weight}
+        model = self._model_config
+        weights = {
+            'action': 1.0,
+            'keyframe': model.action.keyframe_weight,
+            'video': model.backbone_loss_weight,
+        }
         if config.mode == 'video':
             weights['video'] = 1.0
         accelerator.backward(torch.stack([weights[k] * v for k, v in losses.items()]).sum())

@@ -41,14 +41,14 @@ class Objective(nn.Module):
                 block.forward = partial(recompute, block.forward, use_reentrant=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Algorithm 1: `action`, the masked action loss, and `video`; `actions` (B, K, A)."""
+        """Algorithm 1: losses of actions and `video`; `actions` (B, K, A)."""
         model, has_loss = self.model, self.model.backbone.has_loss
         if not self.training:
             with torch.compiler.set_stance('force_eager'):  # its batches are of many sizes
                 return self._evaluated(batch)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         if self._mode != 'video':
-            losses['action'] = model.action_loss(batch, self._samples)
+            losses |= model.action_losses(batch, self._samples)
         if self._mode != 'action' and has_loss:
             losses['video'] = model.backbone_loss(batch.first(self.video_batch))
         return losses

@@ -17,7 +17,7 @@ def plot_losses(history: list[dict[str, float]], path: Path) -> None:
     losses, errors = figure.subplots(1, 2)
     steps = [record['step'] for record in history]
     for axis, names in (
-        (losses, ('action', 'video', 'held_out_video')),
+        (losses, ('action', 'keyframe', 'video', 'held_out_video')),
         (errors, ('error', 'error_wrong_image', 'error_state_only')),
     ):
         for name in names:

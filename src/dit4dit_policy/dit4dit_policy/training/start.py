@@ -193,6 +193,7 @@ def _continued(
         earlier.config.action,
         action_dim=wanted.action.action_dim,
         state_dim=wanted.action.state_dim,
+        keyframe_weight=wanted.action.keyframe_weight,
     )
     backbone = earlier.config.backbone
     if backbone.views != wanted.backbone.views:
@@ -207,7 +208,7 @@ def _continued(
     )
     model.backbone.frozen_folder = earlier.backbone.frozen_folder
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    kept = {k: v for k, v in earlier.state_dict().items() if v.shape == shapes[k]}
+    kept = {k: v for k, v in earlier.state_dict().items() if v.shape == shapes.get(k)}
     if new := sorted(shapes.keys() - kept.keys()):
         text = f'{folder}: of other dimensions, begun anew: {", ".join(new)}'
         log.print(text, soft_wrap=True)
