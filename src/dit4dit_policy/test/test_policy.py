@@ -7,7 +7,7 @@ import torch
 import toy_models as toy
 
 from dit4dit_policy import cli
-from dit4dit_policy.inference.chunk_policy import Observation
+from dit4dit_policy.inference.chunk_policy import Observation, keyframe_of
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.inference.shipped import default_for, described
@@ -55,6 +55,22 @@ def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folde
     assert np.array_equal(policy.infer(_observation()), first)
     assert np.array_equal(again.infer(_observation()), first)
     assert not np.array_equal(policy.infer(_observation(1)), first)
+
+
+def test_a_policy_says_where_a_gripper_will_move_if_it_was_taught_to(folder):
+    policy = DiT4DiTPolicy.load(folder)
+    policy.infer(_observation())
+    assert keyframe_of(policy) is None
+    torch.manual_seed(0)
+    config = toy.with_keyframe()
+    checkpoint.save(DiT4DiT(config), folder, {'trained': True})
+    policy = DiT4DiTPolicy.load(folder)
+    policy.infer(_observation())
+    first, told = keyframe_of(policy), policy.processor.encode_state(keyframe_of(policy))
+    assert first.shape == (16,)
+    policy.infer(_observation(1))
+    other = policy.processor.encode_state(keyframe_of(policy))
+    assert 0 < (told - other).abs().max() < 2
 
 
 def test_an_instruction_is_embedded_once(folder, monkeypatch):

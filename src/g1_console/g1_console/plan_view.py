@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g1_control.safety import Mode
-from g1_description import load_robot
+from g1_description import SIDES, Side, load_robot
 from g1_description.kinematics import ArmKinematics
 
 Colour = tuple[float, float, float]
@@ -30,7 +30,7 @@ def mode_colour(mode: int) -> Colour:
 
 def hand_paths(
     names: Sequence[str], positions: ArrayLike, kinematics: ArmKinematics
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[Side, NDArray[np.float64]]:
     """Where a chunk takes the hands: (K, 3) of 'left' and 'right' grasp frame in the pelvis [m].
 
     names: (J,) joints in any order, positions: (K, J) [rad, m]. Raises ValueError saying what is
@@ -46,7 +46,4 @@ def hand_paths(
     if not np.isfinite(values).all():
         raise ValueError('a chunk with positions that are not finite')
     poses = [kinematics.forward(q) for q in values[:, [list(names).index(name) for name in arms]]]
-    return {
-        side: np.array([pose[side][:3, 3] for pose in poses]).reshape(-1, 3)
-        for side in ('left', 'right')
-    }
+    return {side: np.array([pose[side][:3, 3] for pose in poses]).reshape(-1, 3) for side in SIDES}

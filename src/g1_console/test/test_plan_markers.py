@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dit4dit_msgs.msg import ActionChunk, SafetyStatus
+from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -63,10 +64,17 @@ def test_markers_of_a_chunk_and_of_the_mode_arrive(ros_domain):
         chunks = publish(ActionChunk, 'policy/action_chunk', qos.COMMAND)
         statuses = publish(SafetyStatus, 'control/safety_status', qos.STATUS)
         statuses.publish(SafetyStatus(mode=SafetyStatus.ACTIVE, text='active'))
+        keyframes = publish(JointState, 'policy/keyframe', qos.COMMAND)
+        keyframe = JointState(name=ROBOT.action_joints, position=ROBOT.home)
         operator.node.create_timer(0.1, lambda: chunks.publish(chunk))
-        operator.wait_for(lambda: len(seen) == 3, 'three markers')
+        operator.node.create_timer(0.1, lambda: keyframes.publish(keyframe))
+        operator.wait_for(lambda: len(seen) == 5, 'five markers')
         assert plan_markers.interrupt() == 0
-    assert set(seen) == {'left_hand', 'right_hand', 'safety'}
+    balls = {'left_keyframe', 'right_keyframe'}
+    assert set(seen) == {'left_hand', 'right_hand', 'safety'} | balls
+    hand = ArmKinematics().forward(ROBOT.home[:14])['left'][:3, 3]
+    place = seen['left_keyframe'].pose.position
+    np.testing.assert_allclose((place.x, place.y, place.z), hand)
     assert seen['safety'].text == 'active'
     assert len(seen['left_hand'].points) == 16
     assert seen['left_hand'].header.frame_id == 'pelvis'

@@ -89,6 +89,14 @@ def follow_of(policy: ChunkPolicy) -> int:
     return min(getattr(policy, 'follow', 0), policy.horizon)
 
 
+def keyframe_of(policy: ChunkPolicy) -> NDArray[np.float64] | None:
+    """The state (S,) in which the policy expects a gripper to move next [rad, m].
+
+    As of the last `infer`, from a property `keyframe`; None where it does not say.
+    """
+    return getattr(policy, 'keyframe', None)
+
+
 #: Of denoising, in which a robot's policy imagines, and in which limits of it are set.
 IMAGINATION_STEPS = 4
 

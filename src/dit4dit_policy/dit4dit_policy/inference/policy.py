@@ -215,6 +215,12 @@ class DiT4DiTPolicy:
         return self.model.backbone.generates_video
 
     @property
+    def keyframe(self) -> NDArray[np.float64] | None:
+        """Where it expects a gripper to move next, as of the last `infer`; see `keyframe_of`."""
+        told = self._path.keyframe
+        return None if told is None else self.processor.decode_state(_on_cpu(told[0]).astype(float))
+
+    @property
     def encoding(self) -> NDArray[np.float32]:
         """(C, 1, h, w) of the images that `infer` was shown last."""
         return _on_cpu(self._observed[0])

@@ -14,11 +14,11 @@ import numpy as np
 from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import ActionChunk, PolicyStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
-from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future, imagining
+from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Future, imagining, keyframe_of
 from dit4dit_policy.inference.shipped import described
 from dit4dit_policy.inference.surprise import Instant
 from dit4dit_policy.nodes.idle_imagination import IdleImagination
@@ -61,6 +61,7 @@ class PolicyNode(LifecycleNode):
         self._chunk_id = 0
 
         self._chunks = self.create_lifecycle_publisher(ActionChunk, 'policy/action_chunk', COMMAND)
+        self._keyframes = self.create_lifecycle_publisher(JointState, 'policy/keyframe', COMMAND)
         self._imagined = self.create_lifecycle_publisher(
             CompressedImage, 'policy/imagined', SENSOR_DATA
         )
@@ -230,6 +231,14 @@ class PolicyNode(LifecycleNode):
                 inference_time=duration_message(chunk.duration),
             )
         )
+        if (keyframe := keyframe_of(policy)) is not None:
+            self._keyframes.publish(
+                JointState(
+                    header=Header(stamp=time_message(stamp)),
+                    name=self._embodiment.state_names,
+                    position=keyframe,
+                )
+            )
         latency = (self.get_clock().now().nanoseconds - stamp) * 1e-9
         if task_run.continuation is not None:
             task_run.continuation.sent(stamp * 1e-9, targets, latency)
