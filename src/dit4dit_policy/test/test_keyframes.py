@@ -76,5 +76,7 @@ def test_a_checkpoint_learns_keyframes_where_a_training_asks_for_them(
     assert second.model.config.action.keyframe_weight == 0.5
     losses = json.loads((tmp_path / 'second' / 'metrics.jsonl').read_text())
     assert 0 < losses['keyframe'] < 1
-    third = trained('third', init_from=str(tmp_path / 'second' / 'checkpoint'))
-    assert third.model.config == first.model.config
+    start = str(tmp_path / 'second' / 'checkpoint')
+    assert trained('third', init_from=start).model.config == second.model.config
+    without = trained('fourth', init_from=start, model={'action.keyframe_weight': 0.0})
+    assert without.model.config == first.model.config

@@ -53,14 +53,15 @@ class TrainConfig:
     instruction of those that may be in the datasets, or a YAML file of these; by default the
     datasets name them. init_from: where to start: a checkpoint (its folder, or the name of a
     shipped one), whose model is kept but for what `preset`, embodiment and cameras give other
-    dimensions (the paper's second stage); a folder of Cosmos-Predict2.5-2B (its first); or '', new
-    weights behind an autoencoder trained on the datasets, or that of the checkpoint
-    `autoencoder_from`. recompute_bounds: normalise by the datasets' bounds also where the
-    checkpoint has some. mode: which losses train. augment: 'episode' encodes `variants` of every
-    episode once; 'example' keeps all pictures, in a GPU's memory or on disk, and changes and
-    encodes them anew for each example, which asks for a small autoencoder. action_shift,
-    initial_noise_std, imagined_noise_std, follow: None keeps what the checkpoint says that it
-    starts from, else it is as in `Processor`. rounds: of corrections, after the training.
+    dimensions (the paper's second stage) and for a keyframe weight told in `model`; a folder of
+    Cosmos-Predict2.5-2B (its first); or '', new weights behind an autoencoder trained on the
+    datasets, or that of the checkpoint `autoencoder_from`. recompute_bounds: normalise by the
+    datasets' bounds also where the checkpoint has some. mode: which losses train. augment:
+    'episode' encodes `variants` of every episode once; 'example' keeps all pictures, in a GPU's
+    memory or on disk, and changes and encodes them anew for each example, which asks for a small
+    autoencoder. action_shift, initial_noise_std, imagined_noise_std, follow: None keeps what the
+    checkpoint says that it starts from, else it is as in `Processor`. rounds: of corrections, after
+    the training.
     """
 
     preset: str

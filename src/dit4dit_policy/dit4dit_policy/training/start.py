@@ -72,7 +72,8 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
     elif earlier is None:
         model = checkpoint.from_pretrained(folder, wanted)
     else:
-        model, before = _continued(folder, wanted, log)
+        told = config.model.get('action.keyframe_weight')
+        model, before = _continued(folder, wanted, told, log)
     processor = data.processor(model.config, tasks)
     if earlier is not None:
         processor = replace(processor, embodiment=robot)
@@ -185,15 +186,20 @@ def _wanted(config: TrainConfig, views: int) -> ModelConfig:
 
 
 def _continued(
-    folder: Path, wanted: ModelConfig, log: Console
+    folder: Path, wanted: ModelConfig, keyframe_weight: float | None, log: Console
 ) -> tuple[DiT4DiT, dict[str, Any] | None]:
-    """The checkpoint's model with the dimensions and views wanted, and its training record."""
+    """The checkpoint's model with the dimensions and views wanted, and its training record.
+
+    keyframe_weight: None keeps the checkpoint's.
+    """
     earlier, record = checkpoint.load(folder)
     action = replace(
         earlier.config.action,
         action_dim=wanted.action.action_dim,
         state_dim=wanted.action.state_dim,
-        keyframe_weight=wanted.action.keyframe_weight,
+        keyframe_weight=(
+            earlier.config.action.keyframe_weight if keyframe_weight is None else keyframe_weight
+        ),
     )
     backbone = earlier.config.backbone
     if backbone.views != wanted.backbone.views:
