@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from dit4dit_msgs.action import RunTask
 from dit4dit_msgs.msg import PolicyStatus
-from policy_client import start
+from policy_client import ROBOT, start
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from g1_ros.qos import COMMAND
 from g1_ros.stamps import seconds
 from g1_test_support.waiting import wait_until
 
@@ -28,14 +30,20 @@ def test_a_policy_of_ones_own_sees_the_cameras_it_looks_at(outside):
         wait_until(lambda: outside.status().text == missing, 'the missing camera to be named')
         assert outside.status().state == PolicyStatus.WAITING
         outside.chunks.clear()
+        keyframes: list[JointState] = []
+        outside.create_subscription(JointState, 'policy/keyframe', keyframes.append, COMMAND)
         outside.wrist_on = True
-        wait_until(lambda: outside.chunks, 'a chunk')
+        wait_until(lambda: outside.chunks and keyframes, 'a chunk, and where a gripper moves next')
         chunk = outside.chunks[-1]
         times = [seconds(point.time_from_start) for point in chunk.trajectory.points]
         assert times == pytest.approx([0.0, 0.05, 0.1])
         head, wrist = _positions(chunk)[0, :2]
         assert head == pytest.approx(np.frombuffer(outside.pixels, np.uint8).mean())
         assert wrist == 200
+        keyframe = keyframes[-1]
+        assert list(keyframe.name) == list(ROBOT.action_joints)
+        assert keyframe.position[2:] == pytest.approx(2 * _positions(chunk)[0, 2:])
+        assert keyframe.header.stamp in [chunk.header.stamp for chunk in outside.chunks]
     finally:
         process.kill()
         process.wait()

@@ -10,6 +10,8 @@ from dit4dit_policy.inference.surprise import SurpriseCalibration, SurpriseLimit
 class Looker:
     """Shows in its targets what it saw: the mean of each camera's image, then the state.
 
+    Expects a gripper to move when all joints have doubled.
+
     Two wrong ways to load it are named by the checkpoint.
     """
 
@@ -28,6 +30,7 @@ class Looker:
         if observation.instruction == 'nobody answers':
             raise ConnectionError('the server does not answer')
         means = [observation.images[name].mean() for name in self.cameras]
+        self.keyframe = 2 * observation.state
         row = np.concatenate([means, observation.state[2:]])
         return np.tile(row, (self.horizon, 1))
 
