@@ -140,6 +140,7 @@ def _processor(source: released.Released, path: Path, step: float, robot: Embodi
         embodiment=encoded_for(config, robot),
         **bounds,
         image=config.backbone.image,
+        further_views=config.backbone.further_views,
         state_dim=config.action.state_dim,
         action_dim=config.action.action_dim,
         tasks={},

@@ -154,6 +154,28 @@ def test_several_cameras_are_seen_side_by_side(config):
         replace(config.backbone, image=(0, 48))
 
 
+def test_further_views_may_be_of_half_the_size():
+    small: Any = presets.preset('small')
+    half = replace(small, backbone=replace(small.backbone, further_views='half'))
+    three = half.with_views(3).backbone
+    assert three.frame == (128, 240)
+    assert three.transformer == small.backbone.transformer  # no wider tables are needed
+    assert three.tokens == 1.5 * small.backbone.tokens
+    assert three.places == [
+        (slice(0, 128), slice(0, 160)),
+        (slice(0, 64), slice(160, 240)),
+        (slice(64, 128), slice(160, 240)),
+    ]
+    assert half.with_views(4).backbone.frame == (128, 320)
+    assert half.with_views(1).backbone.frame == (128, 160)
+    with pytest.raises(ValueError, match="further_views: expected full or half, got 'tiny'"):
+        replace(small.backbone, further_views='tiny')
+    with pytest.raises(
+        ValueError, match=r'image: expected even sizes with half further_views, got'
+    ):
+        replace(half.backbone, image=(129, 160))
+
+
 def test_the_second_camera_counts(config):
     model = DiT4DiT(toy.tiny().with_views(2)).eval()
     video = model.backbone

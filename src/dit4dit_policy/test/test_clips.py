@@ -112,6 +112,9 @@ def test_a_frame_that_is_left_over_is_encoded_as_the_others(recorded, cache, mon
     )
 
 
+_PLACE = [(slice(0, 32), slice(0, 48))]
+
+
 def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
     tiny: Any = toy.tiny()
     vae = replace(tiny.backbone.vae, dim_mult=(1, 2, 2), temperal_downsample=(True, True))
@@ -119,14 +122,14 @@ def test_clips_of_a_vae_that_compresses_time_are_encoded_whole(recorded, cache):
     config: Any = replace(tiny, backbone=small)
     video = CosmosBackbone(config.backbone).eval()
     examples, data, _ = _examples(config, {str(recorded): 1.0}, cache, video)
-    frames = next(data.videos(0, config.backbone.image))
+    frames = next(data.videos(0, config.backbone.places))
     clip = torch.from_numpy(frames[[20, 21, 22, 23, 23]]).permute(3, 0, 1, 2).float()[None] / 255
     got = examples.batch(torch.tensor([20])).latents
     torch.testing.assert_close(got, video.encode(clip), rtol=0.05, atol=0.05)
 
 
 def test_augmentation_changes_the_light_of_a_whole_episode_alike(recorded):
-    frames = next(Demonstrations.read({str(recorded): 1.0}, toy.embodiment()).videos(0, (32, 48)))
+    frames = next(Demonstrations.read({str(recorded): 1.0}, toy.embodiment()).videos(0, _PLACE))
     plain, lit, other = augmented(frames, 0, 0), augmented(frames, 0, 1), augmented(frames, 1, 1)
     assert torch.equal(lit, augmented(frames, 0, 1))
     corner = (lit / plain)[:, :, 3, 3]
@@ -136,7 +139,7 @@ def test_augmentation_changes_the_light_of_a_whole_episode_alike(recorded):
 
 def test_every_example_is_augmented_in_its_own_way_and_its_frames_alike(recorded):
     data = Demonstrations.read({str(recorded): 1.0}, toy.embodiment())
-    frames = torch.from_numpy(next(data.videos(0, (32, 48)))[[0, 0]])
+    frames = torch.from_numpy(next(data.videos(0, _PLACE))[[0, 0]])
     clips = frames.permute(0, 3, 1, 2).float().expand(8, -1, -1, -1, -1) / 255
     torch.manual_seed(0)
     seen = augmented_anew(clips)
@@ -150,7 +153,7 @@ def test_fresh_clips_are_as_the_robot_sees_them_unless_augmented(recorded):
     config: Any = toy.tiny()
     data = Demonstrations.read({str(recorded): 1.0}, toy.embodiment())
     backbone = CosmosBackbone(config.backbone).eval()
-    pictures = np.concatenate(list(data.videos(0, config.backbone.image)))
+    pictures = np.concatenate(list(data.videos(0, config.backbone.places)))
     clips, rows = FreshClips(backbone, pictures, data.last), torch.tensor([0, 20])
     plain = clips.encoded(rows, augmented=False)
     shown = torch.from_numpy(pictures[[20, 23]]).permute(3, 0, 1, 2).float()[None] / 255

@@ -148,6 +148,24 @@ def test_pictures_of_several_cameras_are_cropped_and_stand_side_by_side(processo
         two.encode_images({'head': head})
 
 
+def test_further_pictures_of_half_the_size_stand_above_each_other(processor):
+    cameras = {
+        name: Camera(name, f'observation.images.{name}', width=128, height=96)
+        for name in ('head', 'left', 'right')
+    }
+    robot = replace(processor.embodiment, cameras=cameras)
+    three = replace(processor, embodiment=robot, further_views='half')
+    images = {n: np.full((96, 128, 3), 50 * i, np.uint8) for i, n in enumerate(cameras, 1)}
+    frame = three.frame(images)
+    assert frame.shape == (32, 72, 3)
+    assert (frame[:, :48] == 50).all()
+    assert (frame[:16, 48:] == 100).all()
+    assert (frame[16:, 48:] == 150).all()
+    assert (three.uncropped(frame, images) == frame).all()
+    two = replace(three, embodiment=replace(robot, cameras=dict(list(cameras.items())[:2])))
+    assert (two.frame(images)[16:, 48:] == 0).all()
+
+
 @pytest.mark.parametrize(
     'image', [np.zeros((480, 640), np.uint8), np.zeros((480, 640, 3), np.float32)]
 )

@@ -225,6 +225,29 @@ def test_several_cameras_are_trained_on_side_by_side(settings, tmp_path):
         train(settings)
 
 
+def test_cameras_are_added_at_half_the_size(settings, tmp_path):
+    first = train(replace(settings, steps=1))
+    names = ('head', 'left', 'right', 'above')
+    seen = toy.record(tmp_path / 'seen', 4, cameras=names)
+    file = toy.embodiment_file(tmp_path / 'seen.yaml', cameras=names)
+    added = replace(
+        settings, embodiment=str(file), datasets={str(seen): 1.0}, cameras=names, steps=1,
+        init_from=str(first), model={'backbone.further_views': 'half'},
+        output=str(tmp_path / 'added'),
+    )  # fmt: skip
+    policy = DiT4DiTPolicy.load(train(added), toy.embodiment(cameras=names))
+    assert policy.model.config.backbone.frame == (32, 96)
+    images = {name: toy.scene(np.zeros(2), 0.5) for name in names}
+    chunk = policy.infer(Observation(images, np.zeros(16), toy.INSTRUCTION))
+    images['above'] = toy.scene(np.ones(2), 0.1)
+    assert not np.array_equal(
+        policy.infer(Observation(images, np.zeros(16), toy.INSTRUCTION)), chunk
+    )
+    alone = replace(added, cameras=names[:2], output=str(tmp_path / 'alone'))
+    with pytest.raises(ValueError, match='image: expected multiples of 16 pixels'):
+        train(alone)
+
+
 def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(
     settings, tmp_path, monkeypatch, capsys
 ):

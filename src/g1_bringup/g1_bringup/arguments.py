@@ -29,10 +29,14 @@ def check(system: System, given: Mapping[str, str]) -> dict[str, Value]:
         if name not in names:
             takes = f'the arguments are: {", ".join(names)}' if names else 'it takes no arguments'
             raise ArgumentError(f'{system.name}.launch.py has no argument {name!r}; {takes}')
-    values = {
-        argument.name: _value(argument, given.get(argument.name, argument.default_text))
-        for argument in system.arguments
-    }
+    values = dict(
+        system.completed(
+            {
+                argument.name: _value(argument, given.get(argument.name, argument.default_text))
+                for argument in system.arguments
+            }
+        )
+    )
     for fits in system.checks:
         fits(values)
     return values
@@ -65,7 +69,7 @@ def _value(argument: Argument, text: str) -> Value:
 
 
 def _several(argument: Argument, text: str) -> tuple[str, ...]:
-    words = tuple(text.split(','))
+    words = tuple(text.split(',')) if text or argument.default else ()
     if not set(words) <= set(argument.choices) or len(set(words)) != len(words):
         raise ArgumentError(
             f'{argument.name}:={text} is not valid; expected some of '

@@ -143,6 +143,8 @@ class System:
     includes: tuple[Include, ...] = ()
     #: What has to be there or fit together before anything starts; each raises ArgumentError.
     checks: tuple[Callable[[Mapping[str, Value]], None], ...] = ()
+    #: The values, those that were left empty as the others ask for.
+    completed: Callable[[Mapping[str, Value]], Mapping[str, Value]] = lambda values: values
     #: Nodes that the values of the arguments name themselves.
     chosen: Callable[[Mapping[str, Value]], tuple[Node, ...]] = lambda values: ()
 

@@ -1,5 +1,7 @@
 """What each system takes and refuses, the same with and without `ros2 launch`."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -251,6 +253,22 @@ def test_the_cameras_reach_whoever_renders_records_or_looks():
         for node in set(nodes) & {'sim_node', 'recorder_node', 'policy_node'}:
             assert parameters(nodes[node], values)['cameras'] == ('head', 'left_wrist')
             assert 'cameras:=["head", "left_wrist"]' in launcher.command(nodes[node], values)
+
+
+def test_a_checkpoint_has_the_cameras_that_it_looks_at(tmp_path):
+    shutil.copytree(checkpoint_folder(), tmp_path / 'wrists')
+    path = tmp_path / 'wrists/processor.json'
+    content = json.loads(path.read_text())
+    seen = content['embodiment']['cameras']
+    seen['right_wrist'] = seen['head'] | {'key': 'observation.images.right_wrist'}
+    path.write_text(json.dumps(content))
+    nodes, _, values = started('policy', checkpoint=str(path.parent))
+    for node in ('sim_node', 'policy_node'):
+        assert parameters(nodes[node], values)['cameras'] == ('head', 'right_wrist')
+    with pytest.raises(ArgumentError, match=r'g1_aloha has no right_wrist'):
+        started('policy', checkpoint=str(path.parent), cameras='head')
+    nodes, _, values = started('policy', policy='remote', server='ws://192.168.1.20:10093')
+    assert parameters(nodes['policy_node'], values)['cameras'] == ('head',)
 
 
 @pytest.mark.parametrize('robot', ['sim', 'g1'])

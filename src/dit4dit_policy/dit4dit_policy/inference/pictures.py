@@ -1,7 +1,8 @@
-"""Pictures of cameras as a model takes them: cropped, resized, side by side."""
+"""Pictures of cameras as a model takes them: cropped, resized, in one frame."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dit4dit_policy.model.views import Place
 from g1_description import Camera
 
 Picture = NDArray[np.uint8]
@@ -44,9 +46,21 @@ def _shown(camera: Camera, image: Picture) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def side_by_side(views: list[Picture]) -> Picture:
-    """(..., H, V W, 3) of V pictures (..., H, W, 3)."""
-    return views[0] if len(views) == 1 else np.concatenate(views, axis=-2)
+def in_one_frame(views: Sequence[Picture], places: Sequence[Place]) -> Picture:
+    """(..., H, W, 3) of pictures (..., h, w, 3), each at its rows and columns; black elsewhere."""
+    if len(views) == 1:
+        return views[0]
+    height, width = (max(place[axis].stop for place in places) for axis in range(2))
+    frame = np.zeros((*views[0].shape[:-3], height, width, 3), np.uint8)
+    for picture, (rows, columns) in zip(views, places, strict=True):
+        frame[..., rows, columns, :] = picture
+    return frame
+
+
+def size_of(place: Place) -> tuple[int, int]:
+    """(height, width) of a picture there."""
+    rows, columns = place
+    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def as_tensor(image: Picture) -> Tensor:

@@ -338,6 +338,7 @@ def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
         action_lower=tuple(np.maximum(home - near, lower)),
         action_upper=tuple(np.minimum(home + near, upper)),
         image=config.backbone.image,
+        further_views=config.backbone.further_views,
         state_dim=config.action.state_dim,
         action_dim=config.action.action_dim,
         tasks={},
@@ -346,11 +347,10 @@ def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:
     backbone, action = config.backbone, config.action
-    expected = (backbone.views, backbone.image, action.state_dim, action.action_dim)
-    views = len(processor.embodiment.cameras)
-    got = (views, processor.image, processor.state_dim, processor.action_dim)
+    expected = (backbone.places, action.state_dim, action.action_dim)
+    got = (processor.places, processor.state_dim, processor.action_dim)
     if expected != got:
         raise ValueError(
-            'processor.json does not belong to config.json: cameras, image, state and action are '
-            f'{got} there and {expected} here'
+            'processor.json does not belong to config.json: places of pictures, state and action '
+            f'are {got} there and {expected} here'
         )

@@ -1,7 +1,7 @@
 """Images, states and actions: from the robot's units to the model's, and back.
 
-Shapes: S numbers of a state and A of an action, as the embodiment names them; H, W of one camera's
-picture as the model takes it, V cameras side by side.
+Shapes: S numbers of a state and A of an action, as the embodiment names them; H, W of the
+frame as the model takes it, in which all its cameras are.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from dit4dit_policy.inference.pictures import (
     Picture,
     as_tensor,
     in_its_place,
-    side_by_side,
+    in_one_frame,
+    size_of,
     view,
 )
 from dit4dit_policy.inference.robot_match import FORMAT, check_format, check_robot
 from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.views import FurtherViews, Place, view_places
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
@@ -42,17 +44,17 @@ _VALUES = {'min_max': 1, 'none': 1, 'sin_cos': 2, 'sin_cos_interleaved': 2}
 class Processor:
     """All that a checkpoint has to know about its robot and its data; `processor.json`.
 
-    embodiment: groups of numbers with their encodings, the cameras that the model sees side by
-    side, in this order, and the rate; see `seen_by`. state_*, action_*: bounds that 'min_max'
+    embodiment: groups of numbers with their encodings, the cameras that the model sees in one
+    frame, in this order, and the rate; see `seen_by`. state_*, action_*: bounds that 'min_max'
     groups map to [-1, 1], one a number; those of relative actions are of target less state. image:
-    (H, W) of one camera's picture. state_dim, action_dim: of the model, the rest is padded with 0.
-    tasks: names and the instructions trained on. action_shift: targets are given so many steps
-    early: a policy that sees a pause as it was demonstrated would otherwise stay in it.
-    initial_noise_std: of the noise that sampling starts from; at 0 it gives the middle of the
-    chunks there are. imagined_noise_std: likewise, of the video that is imagined. follow: targets
-    of a chunk that are followed before the next one is made, at least; 0: it is made as soon as can
-    be. dataset: where the bounds come from: names, episodes and a hash, or nothing for an untrained
-    model.
+    (H, W) of the first camera's picture. further_views: size of the others, `model.views`.
+    state_dim, action_dim: of the model, the rest is padded with 0. tasks: names and the
+    instructions trained on. action_shift: targets are given so many steps early: a policy that sees
+    a pause as it was demonstrated would otherwise stay in it. initial_noise_std: of the noise that
+    sampling starts from; at 0 it gives the middle of the chunks there are. imagined_noise_std:
+    likewise, of the video that is imagined. follow: targets of a chunk that are followed before the
+    next one is made, at least; 0: it is made as soon as can be. dataset: where the bounds come
+    from: names, episodes and a hash, or nothing for an untrained model.
     """
 
     embodiment: Embodiment
@@ -68,6 +70,7 @@ class Processor:
     initial_noise_std: float = 1.0
     imagined_noise_std: float = 1.0
     follow: int = 0
+    further_views: FurtherViews = 'full'
     dataset: dict[str, Any] | None = None
     format: int = FORMAT
 
@@ -118,8 +121,13 @@ class Processor:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Names of the cameras that the model sees, from left to right in its frame."""
+        """Names of the cameras that the model sees, in the order of their places in its frame."""
         return tuple(self.embodiment.cameras)
+
+    @property
+    def places(self) -> list[Place]:
+        """Rows and columns of each camera's picture in the model's frame."""
+        return view_places(self.image, len(self.cameras), self.further_views)
 
     @property
     def step(self) -> float:
@@ -134,7 +142,7 @@ class Processor:
         check_robot(self.embodiment, robot)
 
     def encode_images(self, images: Mapping[str, Picture]) -> Tensor:
-        """(3, H, V W) in [0, 1] of RGB images by camera, each (any height, any width, 3) uint8."""
+        """(3, H, W) in [0, 1] of RGB images by camera, each (any height, any width, 3) uint8."""
         if missing := [name for name in self.cameras if name not in images]:
             raise ValueError(
                 f'images: expected those of {_listed(self.cameras)}, got {_listed(images)}; '
@@ -143,16 +151,18 @@ class Processor:
         return as_tensor(self.frame({name: images[name] for name in self.cameras}))
 
     def frame(self, images: Mapping[str, Picture]) -> Picture:
-        """(H, V W, 3): the pictures of all its cameras, cropped and resized, side by side."""
-        cameras = self.embodiment.cameras.values()
-        return side_by_side([view(images[camera.name], camera, self.image) for camera in cameras])
+        """(H, W, 3): the pictures of all its cameras, cropped and resized, in one frame."""
+        cameras, places = self.embodiment.cameras.values(), self.places
+        pairs = zip(cameras, places, strict=True)
+        views = [view(images[camera.name], camera, size_of(place)) for camera, place in pairs]
+        return in_one_frame(views, places)
 
     def uncropped(self, frame: Picture, images: Mapping[str, Picture]) -> Picture:
-        """(H, V W, 3): a frame as the model takes it in its place in the whole of `images`."""
-        cameras = self.embodiment.cameras.values()
-        views = np.split(frame, len(cameras), axis=1)
-        pairs = zip(cameras, views, strict=True)
-        return side_by_side([in_its_place(part, images[c.name], c) for c, part in pairs])
+        """(H, W, 3): a frame as the model takes it in its place in the whole of `images`."""
+        cameras, places = self.embodiment.cameras.values(), self.places
+        pairs = zip(cameras, places, strict=True)
+        views = [in_its_place(frame[place], images[c.name], c) for c, place in pairs]
+        return in_one_frame(views, places)
 
     def encode_state(self, state: Array) -> Tensor:
         """(..., state_dim) of a state (..., S) [rad, m], zero-padded."""

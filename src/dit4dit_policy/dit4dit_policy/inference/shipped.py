@@ -43,6 +43,15 @@ def check(checkpoint: str, robot: Embodiment) -> None:
     check_files(checkpoint_folder(checkpoint), robot)
 
 
+def cameras_of(checkpoint: str) -> tuple[str, ...]:
+    """Names of the cameras that it looks at; () where its files do not say; without torch."""
+    path = checkpoint_folder(checkpoint) / 'processor.json'
+    try:
+        return tuple(json.loads(path.read_text())['embodiment']['cameras'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
 def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
     """The folder of a checkpoint: of one that ships with the suite by its name, or any.
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dit4dit_policy.model.checks import check_positive
+from dit4dit_policy.model.views import FURTHER_VIEWS, FurtherViews, Place, frame_size, view_places
 from dit4dit_policy.model.weights import Stored
 from g1_description.plugins import find_plugin
 
@@ -33,22 +34,37 @@ class BackboneConfig:
     """What every backbone's configuration says.
 
     `kind` names the backbone. `image` is (height, width) of one view in pixels; `views` cameras are
-    seen side by side in one frame, in the order of the processor's cameras.
+    seen in one frame, in the order of the processor's cameras, those after the first in `full` size
+    or `half` of it: `model.views`.
     """
 
     kind: str
     image: tuple[int, int]
     views: int = 1
+    further_views: FurtherViews = 'full'
 
     def __post_init__(self) -> None:
         check_positive(self, 'views')
         if len(self.image) != 2 or min(self.image) < 1:
             raise ValueError(f'image: expected (height, width) in pixels, got {self.image}')
+        if self.further_views not in FURTHER_VIEWS:
+            raise ValueError(
+                f'further_views: expected {" or ".join(FURTHER_VIEWS)}, got {self.further_views!r}'
+            )
+        if self.further_views == 'half' and any(size % 2 for size in self.image):
+            raise ValueError(
+                f'image: expected even sizes with half further_views, got {self.image}'
+            )
 
     @property
     def frame(self) -> tuple[int, int]:
-        """(height, width) in pixels of what the backbone sees: all views side by side."""
-        return self.image[0], self.views * self.image[1]
+        """(height, width) in pixels of what the backbone sees: all views together."""
+        return frame_size(self.image, self.views, self.further_views)
+
+    @property
+    def places(self) -> list[Place]:
+        """Rows and columns of each view in the frame."""
+        return view_places(self.image, self.views, self.further_views)
 
     @property
     def width(self) -> int:
@@ -221,7 +237,7 @@ class Backbone(nn.Module):
     @property
     def encoder_label(self) -> dict[str, Any]:
         """What `encode` gives depends on this, the autoencoder's weights and nothing else."""
-        return {'kind': self.config.kind, 'frame': self.config.frame}
+        return {'kind': self.config.kind, 'image': self.config.image, 'frame': self.config.frame}
 
     @property
     def prompt_label(self) -> dict[str, Any] | None:
@@ -270,7 +286,11 @@ class Backbone(nn.Module):
 def describe_image(config: BackboneConfig) -> str:
     """Width and height of a view in pixels, and how many there are."""
     size = f'{config.image[1]} x {config.image[0]}'
-    return size if config.views == 1 else f'{config.views} views of {size}, side by side'
+    if config.views == 1:
+        return size
+    if config.further_views == 'half':
+        return f'{size}, and {config.views - 1} further view(s) of half that'
+    return f'{config.views} views of {size}, side by side'
 
 
 def count_parameters(part: nn.Module) -> str:

@@ -46,14 +46,15 @@ class TrainConfig:
     there. model: entries of the preset to change, as {'backbone.feature_layer': 2}. output: gets
     `checkpoint/`, `metrics.jsonl`, `loss.png`, `chunks.png`, and `state-*` to go on from.
     embodiment: the robot of the datasets, a name or a YAML file. cameras: whose pictures the model
-    sees, side by side in this order; by default those of the checkpoint it starts from, where the
+    sees in one frame, in this order; by default those of the checkpoint it starts from, where the
     embodiment has them, else the embodiment's. crops: by camera, (top, left, height, width) [px] of
     its picture that the model is shown, at the size the embodiment states; by default as the
     embodiment says, else as the checkpoint that it starts from was shown it. tasks: name to
     instruction of those that may be in the datasets, or a YAML file of these; by default the
     datasets name them. init_from: where to start: a checkpoint (its folder, or the name of a
     shipped one), whose model is kept but for what `preset`, embodiment and cameras give other
-    dimensions (the paper's second stage) and for a keyframe weight told in `model`; a folder of
+    dimensions (the paper's second stage), and for a keyframe weight and `further_views` told in
+    `model`; a folder of
     Cosmos-Predict2.5-2B (its first); or '', new weights behind an autoencoder trained on the
     datasets, or that of the checkpoint `autoencoder_from`. recompute_bounds: normalise by the
     datasets' bounds also where the checkpoint has some. mode: which losses train. augment:

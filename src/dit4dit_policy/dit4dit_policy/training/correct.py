@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, required=True, metavar='DIR',
         help='gets a LeRobot v2.1 dataset for each task; goes on there where it was interrupted',
     )  # fmt: skip
+    parser.add_argument(
+        '--cameras', type=lambda names: tuple(names.split(',')), default=(), metavar='NAMES',
+        help='recorded, as head,left_wrist (default: those that the policy looks at)',
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Collection:
     latency: float
     workers: int
     out: Path
+    cameras: tuple[str, ...] = ()
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -84,12 +89,14 @@ def collect(collection: Collection) -> list[Path]:
     from dit4dit_policy.progress import attempts_bar
     from dit4dit_policy.training.corrections import MISTAKEN
 
-    environment = make_environment(collection.env, (), collection.latency)
+    environment = make_environment(collection.env, collection.cameras, collection.latency)
     tasks = tasks_of(collection.task, environment)
     checkpoint = checkpoint_for(collection.checkpoint, collection.policy, tasks)
     collection = replace(collection, checkpoint=checkpoint)
     if collection.policy != MISTAKEN:  # a bad one is told here, once
-        load_policy(collection.policy, collection.checkpoint, environment)
+        policy = load_policy(collection.policy, collection.checkpoint, environment)
+        if collection.cameras and (missing := set(policy.cameras) - {*collection.cameras}):
+            raise ValueError(f'--cameras: the policy looks at {", ".join(sorted(missing))}, too')
     environment.close()
     seeds = range(collection.seed_start, collection.seed_start + collection.episodes)
     attempts = [Attempt(task, seed) for task in tasks for seed in seeds]
@@ -129,14 +136,20 @@ def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterato
         return
     parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
-    setting = (collection.env, collection.policy, collection.checkpoint, collection.latency)
+    setting = (
+        collection.env,
+        collection.policy,
+        collection.checkpoint,
+        collection.latency,
+        collection.cameras,
+    )
     yield from in_processes(partial(_Worker, setting, parts), attempts, collection.workers)
 
 
 class _Worker:
     """A corrector with a dataset for each task it is given."""
 
-    def __init__(self, setting: tuple[str, str, str, float], parts: Path) -> None:
+    def __init__(self, setting: tuple[str, str, str, float, tuple[str, ...]], parts: Path) -> None:
         from dit4dit_policy.training.corrections import Corrector
 
         self._corrector, self._parts = Corrector(*setting), parts

@@ -72,10 +72,14 @@ def schema_for(embodiment: Embodiment, cameras: tuple[str, ...]) -> Schema:
 class Corrector:
     """A policy and an expert in an environment, one after the other."""
 
-    def __init__(self, env: str, policy: str, checkpoint: str, latency: float) -> None:
+    def __init__(
+        self, env: str, policy: str, checkpoint: str, latency: float, cameras: tuple[str, ...] = ()
+    ) -> None:
+        """cameras: recorded; () for those that the policy looks at."""
         bare = make_environment(env, (), latency)
         self._policy = None if policy == MISTAKEN else load_policy(policy, checkpoint, bare)
-        self._cameras = self._policy.cameras if self._policy else bare.embodiment.model_cameras
+        seen = self._policy.cameras if self._policy else bare.embodiment.model_cameras
+        self._cameras = cameras or seen
         bare.close()
         environment: Any = make_environment(env, self._cameras, latency)
         needed = ('watch', 'expert') + (() if self._policy else ('mistaken',))

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.inference.pictures import side_by_side, view
+from dit4dit_policy.inference.pictures import in_one_frame, size_of, view
 from dit4dit_policy.inference.processor import Processor, encoded_for
 from dit4dit_policy.model.config import ModelConfig
+from dit4dit_policy.model.views import Place
 from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
 from g1_data.schema import ACTION_KEY, STATE_KEY
@@ -179,6 +180,7 @@ class Demonstrations:
             action_lower=action_lower,
             action_upper=action_upper,
             image=config.backbone.image,
+            further_views=config.backbone.further_views,
             state_dim=config.action.state_dim,
             action_dim=config.action.action_dim,
             tasks=self.tasks(tasks),
@@ -200,16 +202,18 @@ class Demonstrations:
                 reference[:, action[group.name]] = self.state[:, state[group.name]]
         return reference
 
-    def videos(self, index: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-        """Frames (T, H, V W, 3) of each episode of the dataset `index`, the cameras side by side.
+    def videos(self, index: int, places: list[Place]) -> Iterator[NDArray[np.uint8]]:
+        """Frames (T, H, W, 3) of each episode of the dataset `index`, all cameras in one.
 
-        size: (H, W) of a camera's picture. ValueError where an episode has not as many images as
-        states.
+        places: rows and columns of each camera's picture in a frame. ValueError where an episode
+        has not as many images as states.
         """
         source, cameras = self.sources[index], self.embodiment.cameras.values()
 
         def read(episode: Episode) -> NDArray[np.uint8]:
-            return side_by_side([self._video(source, episode, camera, size) for camera in cameras])
+            pairs = zip(cameras, places, strict=True)
+            views = [self._video(source, episode, c, size_of(place)) for c, place in pairs]
+            return in_one_frame(views, places)
 
         threads = os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool:

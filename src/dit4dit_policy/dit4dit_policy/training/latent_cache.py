@@ -106,7 +106,7 @@ def _encode(
     device = backbone.device
     what = f'encoding {source.root.name}'
     for episode, frames in enumerate(
-        track(data.videos(index, config.image), what, len(source.episodes))
+        track(data.videos(index, config.places), what, len(source.episodes))
     ):
         starts = torch.arange(len(frames))[:, None]
         offsets = torch.tensor(config.clip_offsets if clips else (0,))

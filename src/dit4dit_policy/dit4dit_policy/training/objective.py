@@ -12,6 +12,9 @@ from torch.utils.checkpoint import checkpoint as recompute
 from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.config import TrainConfig
 
+#: Dropout by torch's own generator: what the compiler makes of it takes ten times as long on a CPU.
+_COMPILED = {'fallback_random': True}
+
 
 class Objective(nn.Module):
     """A model with what is asked of it: the one module that many processes share.
@@ -36,7 +39,7 @@ class Objective(nn.Module):
         blocks: Any = (*model.backbone.recomputable, *model.action.model.transformer_blocks)
         for block in blocks:
             if config.compiled:  # for two batch sizes: of actions, and of video
-                block.forward = torch.compile(block.forward, dynamic=False)
+                block.forward = torch.compile(block.forward, dynamic=False, options=_COMPILED)
             if config.gradient_checkpointing:
                 block.forward = partial(recompute, block.forward, use_reentrant=False)
 

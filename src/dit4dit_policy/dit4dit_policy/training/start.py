@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.shipped import checkpoint_folder
 from dit4dit_policy.model import checkpoint
+from dit4dit_policy.model.backbone import BackboneConfig
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.cosmos.config import CosmosConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
@@ -41,7 +42,7 @@ class Start:
     data: Demonstrations
     processor: Processor
     before: dict[str, Any] | None
-    pictures: Callable[[tuple[int, int]], NDArray[np.uint8]]
+    pictures: Callable[[BackboneConfig], NDArray[np.uint8]]
 
 
 def demonstrations(config: TrainConfig) -> Demonstrations:
@@ -72,8 +73,7 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
     elif earlier is None:
         model = checkpoint.from_pretrained(folder, wanted)
     else:
-        told = config.model.get('action.keyframe_weight')
-        model, before = _continued(folder, wanted, told, log)
+        model, before = _continued(folder, wanted, config.model, log)
     processor = data.processor(model.config, tasks)
     if earlier is not None:
         processor = replace(processor, embodiment=robot)
@@ -186,22 +186,23 @@ def _wanted(config: TrainConfig, views: int) -> ModelConfig:
 
 
 def _continued(
-    folder: Path, wanted: ModelConfig, keyframe_weight: float | None, log: Console
+    folder: Path, wanted: ModelConfig, told: Mapping[str, Any], log: Console
 ) -> tuple[DiT4DiT, dict[str, Any] | None]:
     """The checkpoint's model with the dimensions and views wanted, and its training record.
 
-    keyframe_weight: None keeps the checkpoint's.
+    told: entries of the model; the keyframe weight and the size of further views are as they say,
+    else the checkpoint's.
     """
     earlier, record = checkpoint.load(folder)
     action = replace(
         earlier.config.action,
         action_dim=wanted.action.action_dim,
         state_dim=wanted.action.state_dim,
-        keyframe_weight=(
-            earlier.config.action.keyframe_weight if keyframe_weight is None else keyframe_weight
-        ),
+        keyframe_weight=told.get('action.keyframe_weight', earlier.config.action.keyframe_weight),
     )
     backbone = earlier.config.backbone
+    if 'backbone.further_views' in told:
+        backbone = replace(backbone, further_views=wanted.backbone.further_views, views=1)
     if backbone.views != wanted.backbone.views:
         backbone = backbone.with_views(wanted.backbone.views)
     model = DiT4DiT(
@@ -225,7 +226,7 @@ def _continued(
 def _new_model(
     config: TrainConfig,
     wanted: ModelConfig,
-    pictures: Callable[[tuple[int, int]], NDArray[np.uint8]],
+    pictures: Callable[[BackboneConfig], NDArray[np.uint8]],
     device: torch.device,
     log: Console,
 ) -> DiT4DiT:
@@ -239,7 +240,7 @@ def _new_model(
         saved = torch.load(path, weights_only=True)
     else:
         vae, statistics, quality = train_autoencoder(
-            wanted.backbone.vae, pictures(wanted.backbone.image), config, device, tracker(log)
+            wanted.backbone.vae, pictures(wanted.backbone), config, device, tracker(log)
         )
         log.print(f'autoencoder: PSNR {quality:.1f} dB')
         saved = {'statistics': statistics, 'weights': vae.cpu().state_dict()}
@@ -267,10 +268,10 @@ def _autoencoder_of(folder: Path, wanted: VaeConfig) -> dict[str, Any]:
 
 
 def _pictures(
-    config: TrainConfig, data: Demonstrations, log: Console, size: tuple[int, int]
+    config: TrainConfig, data: Demonstrations, log: Console, backbone: BackboneConfig
 ) -> NDArray[np.uint8]:
     """In a file of the output's folder that has no name: they may be more than fits in memory."""
-    videos = (video for i in range(len(data.sources)) for video in data.videos(i, size))
+    videos = (video for i in range(len(data.sources)) for video in data.videos(i, backbone.places))
     with TemporaryFile(dir=config.output) as file:
         write_rows(file, len(data.state), tracker(log)(videos, 'reading videos', data.episodes))
         return mapped_rows(file)

@@ -21,7 +21,7 @@ from g1_description import Camera, load_robot
 
 _ALL = tuple(load_robot().embodiment.cameras)
 
-#: Of every robot; the default is the head camera alone.
+#: Of every robot; by default the head camera alone.
 CAMERAS = Argument(
     'cameras',
     ('head',),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from dit4dit_policy.inference.shipped import check
+from dit4dit_policy.inference.shipped import cameras_of, check
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters, robot_of
 from g1_bringup.system import (
     POLICY_SIDE,
@@ -116,7 +116,11 @@ def describe() -> System:
             ),
             *DEVICE_ARGUMENTS,
             *RECORDER_ARGUMENTS,
-            CAMERAS,
+            replace(
+                CAMERAS,
+                default=(),
+                description=f'{CAMERAS.description} Empty: those that the checkpoint looks at.',
+            ),
             *HARDWARE,
             RVIZ,
             SIM_LOG,
@@ -129,6 +133,7 @@ def describe() -> System:
         ),
         chosen=lambda values: (*gripper_nodes(values), *_operator(values)),
         includes=_only(ROBOT_SIDE, REALSENSE),
+        completed=_with_cameras,
         checks=(check_task, check_hardware, _check_server, _check_takeover, _check_checkpoint),
     )
 
@@ -160,18 +165,30 @@ def _check_takeover(values: Mapping[str, Value]) -> None:
         check_device(values)
 
 
+def _parameters(values: Mapping[str, Value]) -> PolicyParameters:
+    """Of policy_node, with these values."""
+    given: dict[str, Any] = {
+        name: values[name] for name in ('task', 'policy', 'checkpoint', 'server') if values[name]
+    }
+    read = load(PolicyParameters, config_path('policy.yaml'))
+    return replace(read, **given, cameras=list(texts(values['cameras'])))
+
+
+def _with_cameras(values: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Where no cameras are named, those that the checkpoint looks at, or the head's."""
+    if values['cameras']:
+        return values
+    parameters, cameras = _parameters(values), ('head',)
+    if parameters.policy == 'dit4dit':
+        cameras = cameras_of(parameters.source) or cameras
+    return {**values, 'cameras': cameras}
+
+
 def _check_checkpoint(values: Mapping[str, Value]) -> None:
     """The policy is one that there is, and its checkpoint one for this robot and these cameras."""
     if not holds(POLICY_SIDE, values):
         return
-    given: dict[str, Any] = {
-        name: values[name] for name in ('task', 'policy', 'checkpoint', 'server') if values[name]
-    }
-    parameters = replace(
-        load(PolicyParameters, config_path('policy.yaml')),
-        **given,
-        cameras=list(texts(values['cameras'])),
-    )
+    parameters = _parameters(values)
     names = plugin_names('dit4dit.policies')
     if parameters.policy not in names and ':' not in parameters.policy:
         raise ArgumentError(

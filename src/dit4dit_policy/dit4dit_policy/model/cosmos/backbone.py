@@ -141,6 +141,7 @@ class CosmosBackbone(Backbone):
         """VAE, its scaling and the size of the frame."""
         config = self.config
         return {
+            'image': config.image,
             'frame': config.frame,
             'vae': asdict(config.vae),
             'latent_scaling': config.latent_scaling,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from dit4dit_policy.model.backbone import BackboneConfig
 from dit4dit_policy.model.checks import check_choices, check_positive
+from dit4dit_policy.model.views import frame_size
 
 # fmt: off
 _WAN_MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -225,7 +226,8 @@ class CosmosConfig(BackboneConfig):
     def with_views(self, views: int) -> CosmosConfig:
         """The same backbone for another number of cameras, its position tables wide enough."""
         depth, height, width = self.transformer.max_size
-        needed = views * self.image[1] // self.vae.spatial_compression
+        frame = frame_size(self.image, views, self.further_views)
+        needed = frame[1] // self.vae.spatial_compression
         transformer = replace(self.transformer, max_size=(depth, height, max(width, needed)))
         return replace(self, views=views, transformer=transformer)
 
@@ -253,7 +255,7 @@ class CosmosConfig(BackboneConfig):
     def _check_sizes(self) -> None:
         """The frame divides into patches, and the clip fits the position tables."""
         transformer, vae = self.transformer, self.vae
-        for pixels, patch in zip(self.image, transformer.patch_size[1:], strict=True):
+        for pixels, patch in zip(self.frame, transformer.patch_size[1:], strict=True):
             if pixels % (vae.spatial_compression * patch):
                 raise ValueError(
                     f'image: expected multiples of {vae.spatial_compression * patch} pixels, '
