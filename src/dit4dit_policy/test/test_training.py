@@ -8,7 +8,6 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import toy_models as toy
@@ -17,7 +16,6 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from dit4dit_policy import cli
-from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
 from dit4dit_policy.model import presets
@@ -201,51 +199,6 @@ def test_a_dataset_names_its_task_where_the_settings_do_not(settings, recorded, 
         'touch_it_again_slowly': 'Touch it again, slowly!',
     }
     assert data.tasks({'tap': toy.INSTRUCTION, 'rest': 'Rest.'}) == {'tap': toy.INSTRUCTION}
-
-
-def test_several_cameras_are_trained_on_side_by_side(settings, tmp_path):
-    robot = toy.embodiment(cameras=('head', 'wrist'))
-    both = toy.record(tmp_path / 'both', 4, cameras=('head', 'wrist'))
-    file = toy.embodiment_file(tmp_path / 'both.yaml', cameras=('head', 'wrist'))
-    settings = replace(settings, embodiment=str(file), datasets={str(both): 1.0}, steps=1)
-    policy = DiT4DiTPolicy.load(train(replace(settings, cameras=('wrist', 'head'))), robot)
-    assert policy.cameras == ('wrist', 'head')
-    assert policy.model.config.backbone.frame == (32, 96)
-    images = {'head': toy.scene(np.zeros(2), 0.5), 'wrist': toy.scene(np.ones(2), 0.1)}
-    observation = Observation(images, np.zeros(16), toy.INSTRUCTION)
-    chunk = policy.infer(observation)
-    swapped = Observation(
-        {'head': images['wrist'], 'wrist': images['head']}, np.zeros(16), toy.INSTRUCTION
-    )
-    assert not np.array_equal(policy.infer(swapped), chunk)
-    with pytest.raises(ValueError, match='expected those of wrist, head, got head; missing: wrist'):
-        policy.infer(Observation({'head': images['head']}, np.zeros(16), toy.INSTRUCTION))
-    settings = replace(settings, output=str(tmp_path / 'deaf'), cameras=('ear',))
-    with pytest.raises(ValueError, match='toy has head, wrist; expected some of them'):
-        train(settings)
-
-
-def test_cameras_are_added_at_half_the_size(settings, tmp_path):
-    first = train(replace(settings, steps=1))
-    names = ('head', 'left', 'right', 'above')
-    seen = toy.record(tmp_path / 'seen', 4, cameras=names)
-    file = toy.embodiment_file(tmp_path / 'seen.yaml', cameras=names)
-    added = replace(
-        settings, embodiment=str(file), datasets={str(seen): 1.0}, cameras=names, steps=1,
-        init_from=str(first), model={'backbone.further_views': 'half'},
-        output=str(tmp_path / 'added'),
-    )  # fmt: skip
-    policy = DiT4DiTPolicy.load(train(added), toy.embodiment(cameras=names))
-    assert policy.model.config.backbone.frame == (32, 96)
-    images = {name: toy.scene(np.zeros(2), 0.5) for name in names}
-    chunk = policy.infer(Observation(images, np.zeros(16), toy.INSTRUCTION))
-    images['above'] = toy.scene(np.ones(2), 0.1)
-    assert not np.array_equal(
-        policy.infer(Observation(images, np.zeros(16), toy.INSTRUCTION)), chunk
-    )
-    alone = replace(added, cameras=names[:2], output=str(tmp_path / 'alone'))
-    with pytest.raises(ValueError, match='image: expected multiples of 16 pixels'):
-        train(alone)
 
 
 def test_the_second_stage_begins_anew_only_what_other_dimensions_ask_for(

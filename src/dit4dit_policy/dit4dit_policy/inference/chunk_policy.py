@@ -32,8 +32,8 @@ class Observation:
 class Future:
     """What is expected to be seen `ahead` [s] after an observation: (H, W, 3) uint8 RGB.
 
-    The cameras side by side; what the model is not shown of them, as it was. encoding: of the same
-    picture, to be compared with the `encoding` of what comes.
+    By the first camera; what the model is not shown of it, as it was. encoding: of what all of them
+    are expected to see, to be compared with the `encoding` of what comes.
     """
 
     ahead: float

@@ -249,7 +249,7 @@ class DiT4DiTPolicy:
         pixels = (_on_cpu(picture[0]).transpose(1, 2, 0) * 255).round().astype(np.uint8)
         ahead = video.config.clip_offsets[-1] * self.step
         whole = self.processor.uncropped(pixels, observation.images)
-        yield Future(ahead, whole, _on_cpu(expected[0]))
+        yield Future(ahead, whole[self.processor.places[0]], _on_cpu(expected[0]))
 
     @torch.no_grad()
     def clip_after(

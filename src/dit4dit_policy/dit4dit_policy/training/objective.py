@@ -13,7 +13,7 @@ from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.config import TrainConfig
 
 #: Dropout by torch's own generator: what the compiler makes of it takes ten times as long on a CPU.
-_COMPILED = {'fallback_random': True}
+_COMPILED: dict[str, Any] = {'fallback_random': True}
 
 
 class Objective(nn.Module):

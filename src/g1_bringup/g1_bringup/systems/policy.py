@@ -178,10 +178,9 @@ def _with_cameras(values: Mapping[str, Value]) -> Mapping[str, Value]:
     """Where no cameras are named, those that the checkpoint looks at, or the head's."""
     if values['cameras']:
         return values
-    parameters, cameras = _parameters(values), ('head',)
-    if parameters.policy == 'dit4dit':
-        cameras = cameras_of(parameters.source) or cameras
-    return {**values, 'cameras': cameras}
+    parameters = _parameters(values)
+    looks_at = cameras_of(parameters.source) if parameters.policy == 'dit4dit' else ()
+    return {**values, 'cameras': looks_at or ('head',)}
 
 
 def _check_checkpoint(values: Mapping[str, Value]) -> None:
