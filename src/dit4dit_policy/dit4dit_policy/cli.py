@@ -56,7 +56,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cameras',
         metavar='NAMES',
-        help='that the model sees side by side, as head,left_wrist; in place of those in the file',
+        help='that the model sees, as head,left_wrist; in place of those in the file',
     )
     parser.add_argument(
         '--rounds',

@@ -98,7 +98,7 @@ def test_the_feature_layer_says_how_many_blocks_run():
         (VIDEO, {'text': replace(TEXT, layers=2)}, '2 x 3584 = 7168 channels, got 100352'),
         (VIDEO, {'vae': replace(VAE, z_dim=8, latents_mean=(0.0,) * 8, latents_std=(1.0,) * 8)},
          'expected in_channels 9 and out_channels 8, got 17 and 16'),
-        (VIDEO, {'image': (224, 230)}, r'image: expected multiples of 16 pixels, got \(224, 230\)'),
+        (VIDEO, {'image': (224, 230)}, r'multiples of 16 pixels, got \(224, 230\) of 1 view'),
         (VIDEO, {'image': (4096, 4096)}, r'max_size: .* is \(3, 512, 512\), the position tables'),
         (VIDEO, {'latent_frames': 1}, 'latent_frames: .* expected 2 or more, got 1'),
         (VIDEO, {'frame_step': 0}, 'frame_step: expected 1 or more, got 0'),

@@ -166,6 +166,14 @@ def test_it_goes_on_where_it_was_interrupted_and_overwrites_nothing(tmp_path, ca
     assert 'has corrections of wave already' in capsys.readouterr().err
 
 
+def test_it_goes_on_only_with_the_cameras_that_it_was_begun_with(tmp_path, capsys):
+    words = ['correct', '--env', f'{__name__}:ToyEnvironment', '--task', 'wave', *TOYS]
+    (tmp_path / 'out/.parts').mkdir(parents=True)
+    (tmp_path / 'out/.parts/cameras').write_text('front,back')
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 2
+    assert 'out was begun with front,back, got none' in capsys.readouterr().err
+
+
 def test_an_environment_without_an_expert_is_refused(tmp_path):
     from dit4dit_policy.training.corrections import Corrector
 

@@ -193,7 +193,7 @@ def test_a_tokenizer_that_is_not_there_is_asked_for():
 @pytest.mark.parametrize(
     ('part', 'changes', 'message'),
     [
-        (NANO.backbone, {'image': (96, 100)}, 'image: expected multiples of 32 pixels'),
+        (NANO.backbone, {'image': (96, 100)}, 'image: expected a frame of multiples of 32 pixels'),
         (NANO.backbone, {'tokenizer': 'words'}, "tokenizer: expected 'qwen3_vl' or 'bytes'"),
         (
             NANO.backbone,

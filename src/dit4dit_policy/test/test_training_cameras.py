@@ -7,6 +7,7 @@ import toy_models as toy
 from dit4dit_policy.inference.chunk_policy import Observation
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import presets
+from dit4dit_policy.training import start
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.train import train
 
@@ -49,6 +50,18 @@ def test_several_cameras_are_trained_on_side_by_side(settings, tmp_path):
         train(settings)
 
 
+def test_pictures_are_read_once_for_the_autoencoder_and_for_the_examples(settings, monkeypatch):
+    read, layouts = start._pictures, []
+
+    def counted(*given):
+        layouts.append(given[-1])
+        return read(*given)
+
+    monkeypatch.setattr(start, '_pictures', counted)
+    train(replace(settings, cameras=('head', 'wrist'), augment='example'))
+    assert layouts == [((32, 48), 2, 'full')]
+
+
 def test_cameras_are_added_at_half_the_size(settings, tmp_path):
     first = train(replace(settings, cameras=('head',)))
     added = replace(
@@ -60,5 +73,5 @@ def test_cameras_are_added_at_half_the_size(settings, tmp_path):
     chunk = policy.infer(observation())
     assert not np.array_equal(policy.infer(observation(above=0.1)), chunk)
     two = replace(added, cameras=CAMERAS[:2], output=str(tmp_path / 'two'))
-    with pytest.raises(ValueError, match='image: expected multiples of 16 pixels'):
+    with pytest.raises(ValueError, match=r'multiples of 16 pixels, got \(32, 72\) of 2 view'):
         train(two)

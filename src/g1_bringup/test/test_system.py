@@ -267,6 +267,15 @@ def test_a_checkpoint_has_the_cameras_that_it_looks_at(tmp_path):
         assert parameters(nodes[node], values)['cameras'] == ('head', 'right_wrist')
     with pytest.raises(ArgumentError, match=r'g1_aloha has no right_wrist'):
         started('policy', checkpoint=str(path.parent), cameras='head')
+    started('policy', checkpoint=str(path.parent), robot='g1', machine='workstation')
+    with pytest.raises(ArgumentError, match='head_serial, right_wrist_serial: expected the serial'):
+        started('policy', checkpoint=str(path.parent), robot='g1', machine='robot')
+    with pytest.raises(ArgumentError, match='cameras: expected those that checkpoint:=/not/there'):
+        started('policy', checkpoint='/not/there', machine='robot')
+    content['embodiment']['cameras'] = {'agent': seen['head'], 'wrist': seen['head']}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArgumentError, match='the checkpoint sees agent, wrist'):
+        started('policy', checkpoint=str(path.parent))
     nodes, _, values = started('policy', policy='remote', server='ws://192.168.1.20:10093')
     assert parameters(nodes['policy_node'], values)['cameras'] == ('head',)
 

@@ -119,7 +119,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _as_seen(policy: DiT4DiTPolicy, image: Frame | None) -> Frame | None:
-    """As the policy is shown it, (H, V W, 3), by each of its cameras."""
+    """As the policy is shown it, (H, W, 3), by each of its cameras."""
     return None if image is None else policy.processor.frame(dict.fromkeys(policy.cameras, image))
 
 

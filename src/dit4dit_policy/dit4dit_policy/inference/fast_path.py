@@ -79,7 +79,7 @@ class FastPath:
             self._action = torch.compile(self._action, **options)
 
     def condition(self, images_B3HW: Tensor) -> Tensor:
-        """The encoding (B, C, 1, h, w) of frames in [0, 1], all views of each side by side."""
+        """The encoding (B, C, 1, h, w) of frames in [0, 1], which have all views."""
         return self._moved(self._model.backbone.observe(self._moved(images_B3HW), self._own))
 
     def features(self, condition_BC1hw: Tensor, instruction: str) -> Tensor:

@@ -347,10 +347,10 @@ def near_home(config: ModelConfig, embodiment: Embodiment) -> Processor:
 
 def _check_fit(config: ModelConfig, processor: Processor) -> None:
     backbone, action = config.backbone, config.action
-    expected = (backbone.places, action.state_dim, action.action_dim)
-    got = (processor.places, processor.state_dim, processor.action_dim)
+    expected = (*backbone.layout, action.state_dim, action.action_dim)
+    got = (*processor.layout, processor.state_dim, processor.action_dim)
     if expected != got:
         raise ValueError(
-            'processor.json does not belong to config.json: places of pictures, state and action '
-            f'are {got} there and {expected} here'
+            'processor.json does not belong to config.json: image, cameras, size of the further '
+            f'ones, state and action are {got} there and {expected} here'
         )

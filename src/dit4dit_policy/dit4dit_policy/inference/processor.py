@@ -28,7 +28,7 @@ from dit4dit_policy.inference.pictures import (
 )
 from dit4dit_policy.inference.robot_match import FORMAT, check_format, check_robot
 from dit4dit_policy.model.config import ModelConfig
-from dit4dit_policy.model.views import FurtherViews, Place, view_places
+from dit4dit_policy.model.views import FURTHER_VIEWS, FurtherViews, Layout, Place, view_places
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
@@ -83,6 +83,11 @@ class Processor:
             )
         if type(self.follow) is not int or self.follow < 0:
             raise ValueError(f'processor: expected a follow of 0, 1, 2 ..., got {self.follow!r}')
+        if self.further_views not in FURTHER_VIEWS:
+            raise ValueError(
+                f'processor: expected further_views of {" or ".join(FURTHER_VIEWS)}, got '
+                f'{self.further_views!r}'
+            )
         if not self.embodiment.cameras:
             raise ValueError('processor: expected at least one camera, got none')
         for kind, names in (('state', self.state_names), ('action', self.action_names)):
@@ -127,7 +132,12 @@ class Processor:
     @property
     def places(self) -> list[Place]:
         """Rows and columns of each camera's picture in the model's frame."""
-        return view_places(self.image, len(self.cameras), self.further_views)
+        return view_places(*self.layout)
+
+    @property
+    def layout(self) -> Layout:
+        """What decides where each camera's picture stands in the model's frame."""
+        return self.image, len(self.cameras), self.further_views
 
     @property
     def step(self) -> float:

@@ -47,9 +47,10 @@ def cameras_of(checkpoint: str) -> tuple[str, ...]:
     """Names of the cameras that it looks at; () where its files do not say; without torch."""
     path = checkpoint_folder(checkpoint) / 'processor.json'
     try:
-        return tuple(json.loads(path.read_text())['embodiment']['cameras'])
+        found = json.loads(path.read_text())['embodiment']['cameras']
     except (OSError, ValueError, KeyError, TypeError):
         return ()
+    return tuple(found) if isinstance(found, dict) else ()
 
 
 def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:

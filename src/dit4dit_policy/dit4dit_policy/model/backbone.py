@@ -6,7 +6,7 @@ with a `Config` of its own; `kind` in the configuration names it, an entry of th
 everything else has a default that is right for one that generates no video.
 
 Shapes: B batch, T frames, C channels of what `encode` gives, L tokens of the sentence, N feature
-tokens, D their width, H height and W width of the frame: all views side by side.
+tokens, D their width, H height and W width of the frame, which has all views.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dit4dit_policy.model.checks import check_positive
-from dit4dit_policy.model.views import FURTHER_VIEWS, FurtherViews, Place, frame_size, view_places
+from dit4dit_policy.model.views import (
+    FURTHER_VIEWS,
+    FurtherViews,
+    Layout,
+    Place,
+    frame_size,
+    view_places,
+)
 from dit4dit_policy.model.weights import Stored
 from g1_description.plugins import find_plugin
 
@@ -59,12 +66,25 @@ class BackboneConfig:
     @property
     def frame(self) -> tuple[int, int]:
         """(height, width) in pixels of what the backbone sees: all views together."""
-        return frame_size(self.image, self.views, self.further_views)
+        return frame_size(*self.layout)
+
+    @property
+    def layout(self) -> Layout:
+        """What decides where each view stands in the frame."""
+        return self.image, self.views, self.further_views
 
     @property
     def places(self) -> list[Place]:
         """Rows and columns of each view in the frame."""
-        return view_places(self.image, self.views, self.further_views)
+        return view_places(*self.layout)
+
+    def _check_frame(self, side: int) -> None:
+        """ValueError where the frame is not of whole squares of `side` pixels."""
+        if any(pixels % side for pixels in self.frame):
+            raise ValueError(
+                f'image: expected a frame of multiples of {side} pixels, got {self.frame} of '
+                f'{self.views} view(s) of {self.image}, further_views {self.further_views}'
+            )
 
     @property
     def width(self) -> int:

@@ -15,6 +15,8 @@ FURTHER_VIEWS: tuple[FurtherViews, ...] = ('full', 'half')
 Size = tuple[int, int]
 #: Rows and columns of a picture in a frame.
 Place = tuple[slice, slice]
+#: (H, W) of the first picture, how many there are, and the size of the others.
+Layout = tuple[Size, int, FurtherViews]
 
 
 def view_places(image: Size, views: int, further: FurtherViews) -> list[Place]:

@@ -136,6 +136,7 @@ def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterato
         return
     parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
+    _check_cameras(parts / 'cameras', ','.join(collection.cameras))
     setting = (
         collection.env,
         collection.policy,
@@ -144,6 +145,16 @@ def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterato
         collection.cameras,
     )
     yield from in_processes(partial(_Worker, setting, parts), attempts, collection.workers)
+
+
+def _check_cameras(begun: Path, cameras: str) -> None:
+    """ValueError where what is gone on with was begun with other cameras."""
+    if begun.is_file() and begun.read_text() != cameras:
+        raise ValueError(
+            f'--cameras: {begun.parents[1]} was begun with {begun.read_text() or "no such word"}, '
+            f'got {cameras or "none"}; go on as it was begun, or choose another --out'
+        )
+    begun.write_text(cameras)
 
 
 class _Worker:

@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint as recompute
 from dit4dit_policy.model.dit4dit import Batch, DiT4DiT
 from dit4dit_policy.training.config import TrainConfig
 
-#: Dropout by torch's own generator: what the compiler makes of it takes ten times as long on a CPU.
-_COMPILED: dict[str, Any] = {'fallback_random': True}
+#: Dropout by torch's own generator: what the compiler makes of it is slow on a CPU.
+_ON_CPU: dict[str, Any] = {'fallback_random': True}
 
 
 class Objective(nn.Module):
@@ -36,10 +36,12 @@ class Objective(nn.Module):
             model.action.requires_grad_(False)
         if config.mode == 'action' and not model.config.feature_gradient:
             model.backbone.requires_grad_(False)
+        on_cpu = model.backbone.device.type == 'cpu'
         blocks: Any = (*model.backbone.recomputable, *model.action.model.transformer_blocks)
         for block in blocks:
             if config.compiled:  # for two batch sizes: of actions, and of video
-                block.forward = torch.compile(block.forward, dynamic=False, options=_COMPILED)
+                options = _ON_CPU if on_cpu else None
+                block.forward = torch.compile(block.forward, dynamic=False, options=options)
             if config.gradient_checkpointing:
                 block.forward = partial(recompute, block.forward, use_reentrant=False)
 

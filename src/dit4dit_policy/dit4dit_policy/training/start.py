@@ -17,11 +17,11 @@ from rich.console import Console
 from dit4dit_policy.inference.processor import Processor, encoded_for, seen_by
 from dit4dit_policy.inference.shipped import checkpoint_folder
 from dit4dit_policy.model import checkpoint
-from dit4dit_policy.model.backbone import BackboneConfig
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.cosmos.config import CosmosConfig, VaeConfig
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.model.presets import changed, preset
+from dit4dit_policy.model.views import Layout, view_places
 from dit4dit_policy.progress import tracker
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
@@ -35,14 +35,14 @@ class Start:
     """What a training begins with.
 
     before: the record of the checkpoint that the model is from. pictures: reads, once, all frames
-    of the demonstrations at a size, (N, H, W, 3), mapped from the disk.
+    of the demonstrations as a model sees them, (N, H, W, 3), mapped from the disk.
     """
 
     model: DiT4DiT
     data: Demonstrations
     processor: Processor
     before: dict[str, Any] | None
-    pictures: Callable[[BackboneConfig], NDArray[np.uint8]]
+    pictures: Callable[[Layout], NDArray[np.uint8]]
 
 
 def demonstrations(config: TrainConfig) -> Demonstrations:
@@ -226,7 +226,7 @@ def _continued(
 def _new_model(
     config: TrainConfig,
     wanted: ModelConfig,
-    pictures: Callable[[BackboneConfig], NDArray[np.uint8]],
+    pictures: Callable[[Layout], NDArray[np.uint8]],
     device: torch.device,
     log: Console,
 ) -> DiT4DiT:
@@ -240,7 +240,7 @@ def _new_model(
         saved = torch.load(path, weights_only=True)
     else:
         vae, statistics, quality = train_autoencoder(
-            wanted.backbone.vae, pictures(wanted.backbone), config, device, tracker(log)
+            wanted.backbone.vae, pictures(wanted.backbone.layout), config, device, tracker(log)
         )
         log.print(f'autoencoder: PSNR {quality:.1f} dB')
         saved = {'statistics': statistics, 'weights': vae.cpu().state_dict()}
@@ -268,10 +268,11 @@ def _autoencoder_of(folder: Path, wanted: VaeConfig) -> dict[str, Any]:
 
 
 def _pictures(
-    config: TrainConfig, data: Demonstrations, log: Console, backbone: BackboneConfig
+    config: TrainConfig, data: Demonstrations, log: Console, layout: Layout
 ) -> NDArray[np.uint8]:
     """In a file of the output's folder that has no name: they may be more than fits in memory."""
-    videos = (video for i in range(len(data.sources)) for video in data.videos(i, backbone.places))
+    places = view_places(*layout)
+    videos = (video for i in range(len(data.sources)) for video in data.videos(i, places))
     with TemporaryFile(dir=config.output) as file:
         write_rows(file, len(data.state), tracker(log)(videos, 'reading videos', data.episodes))
         return mapped_rows(file)

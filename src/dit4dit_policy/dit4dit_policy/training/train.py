@@ -139,7 +139,7 @@ def _examples(config: TrainConfig, begin: Start, log: Console) -> Examples:
     backbone, data = begin.model.backbone, begin.data
     clips: Clips
     if config.augment == 'example':
-        clips = FreshClips(backbone, begin.pictures(backbone.config), data.last)
+        clips = FreshClips(backbone, begin.pictures(backbone.config.layout), data.last)
     else:
         latents = LatentCache.default().latents(backbone, data, config.variants, tracker(log))
         clips = CachedClips.of(latents, data, backbone.config.clip_offsets)

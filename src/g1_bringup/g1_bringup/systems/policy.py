@@ -119,7 +119,8 @@ def describe() -> System:
             replace(
                 CAMERAS,
                 default=(),
-                description=f'{CAMERAS.description} Empty: those that the checkpoint looks at.',
+                description=f'{CAMERAS.description} Empty: those that the checkpoint looks at, of '
+                'another policy the head camera.',
             ),
             *HARDWARE,
             RVIZ,
@@ -175,12 +176,21 @@ def _parameters(values: Mapping[str, Value]) -> PolicyParameters:
 
 
 def _with_cameras(values: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Where no cameras are named, those that the checkpoint looks at, or the head's."""
+    """Where no cameras are named, those that the checkpoint looks at, or the head's.
+
+    ArgumentError where a checkpoint is named that is not on the robot's computer.
+    """
     if values['cameras']:
         return values
     parameters = _parameters(values)
     looks_at = cameras_of(parameters.source) if parameters.policy == 'dit4dit' else ()
-    return {**values, 'cameras': looks_at or ('head',)}
+    if values['checkpoint'] and not looks_at and not holds(POLICY_SIDE, values):
+        raise ArgumentError(
+            f'cameras: expected those that checkpoint:={parameters.checkpoint} looks at, which is '
+            'not on this computer, as cameras:=head,left_wrist'
+        )
+    there = bool(looks_at) and {*looks_at} <= {*CAMERAS.choices}
+    return {**values, 'cameras': looks_at if there else ('head',)}
 
 
 def _check_checkpoint(values: Mapping[str, Value]) -> None:

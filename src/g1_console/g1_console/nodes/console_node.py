@@ -143,11 +143,12 @@ class ConsoleNode(Node):
         self._looks = 0
 
     def _show_imagined(self) -> None:
-        """Beside what the camera that is heard first saw at the same moment."""
+        """Beside what the first of the robot's cameras that is heard saw at the same moment."""
         foresight = self._imagined.foresight
         while self._system.imagined:
             foresight.imagined(*self._system.imagined.popleft())
-        for picture in list(self._system.pictures.values())[:1]:
+        pictures = self._system.pictures
+        for picture in [pictures[n] for n in load_robot().embodiment.cameras if n in pictures][:1]:
             foresight.came(picture.stamp, picture.pixels)
         self._imagined.show()
 

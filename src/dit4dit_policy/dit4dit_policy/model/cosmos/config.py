@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -255,12 +256,7 @@ class CosmosConfig(BackboneConfig):
     def _check_sizes(self) -> None:
         """The frame divides into patches, and the clip fits the position tables."""
         transformer, vae = self.transformer, self.vae
-        for pixels, patch in zip(self.frame, transformer.patch_size[1:], strict=True):
-            if pixels % (vae.spatial_compression * patch):
-                raise ValueError(
-                    f'image: expected multiples of {vae.spatial_compression * patch} pixels, '
-                    f'got {self.image}'
-                )
+        self._check_frame(vae.spatial_compression * math.lcm(*transformer.patch_size[1:]))
         if self.latent_frames < 2:
             raise ValueError(
                 'latent_frames: the current frame and at least one to imagine, expected 2 or more, '

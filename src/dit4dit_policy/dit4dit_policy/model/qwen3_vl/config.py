@@ -84,9 +84,7 @@ class Qwen3VLBackboneConfig(BackboneConfig):
         super().__post_init__()
         check_choices(self)
         check_positive(self, 'text_tokens')
-        side = self.vision.pixels
-        if self.image[0] % side or self.image[1] % side:
-            raise ValueError(f'image: expected multiples of {side} pixels, got {self.image}')
+        self._check_frame(self.vision.pixels)
         if self.vision.out_hidden_size != self.language.hidden_size:
             raise ValueError(
                 f'out_hidden_size: image tokens go among those of the text, expected '
