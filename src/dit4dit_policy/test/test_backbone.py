@@ -168,7 +168,7 @@ def test_further_views_may_be_of_half_the_size():
     ]
     assert half.with_views(4).backbone.frame == (128, 320)
     assert half.with_views(1).backbone.frame == (128, 160)
-    with pytest.raises(ValueError, match="further_views: expected full or half, got 'tiny'"):
+    with pytest.raises(ValueError, match="further_views: expected 'full' or 'half', got 'tiny'"):
         replace(small.backbone, further_views='tiny')
     with pytest.raises(
         ValueError, match=r'image: expected even sizes with half further_views, got'

@@ -162,7 +162,7 @@ def test_further_pictures_of_half_the_size_stand_above_each_other(processor):
     assert (frame[:16, 48:] == 100).all()
     assert (frame[16:, 48:] == 150).all()
     assert (three.uncropped(frame, images) == frame).all()
-    with pytest.raises(ValueError, match="expected further_views of full or half, got 'tiny'"):
+    with pytest.raises(ValueError, match="further_views: expected 'full' or 'half', got 'tiny'"):
         replace(processor, further_views='tiny')
     two = replace(three, embodiment=replace(robot, cameras=dict(list(cameras.items())[:2])))
     assert (two.frame(images)[16:, 48:] == 0).all()

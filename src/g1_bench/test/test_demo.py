@@ -43,9 +43,8 @@ def test_a_run_of_six_seconds_leaves_report_plot_and_videos(tmp_path, ros_domain
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     lines = [line for line in ran.stdout.splitlines() if line.startswith('running')]
-    assert re.search(r'(?!0\.0)\d\.\d chunks/s', lines[-1]), (
-        lines
-    )  # as it was then, no terminal here
+    # As it was then, no terminal here; a busy computer makes less than one a second.
+    assert re.search(r'(?!0\.0)\d\.\d chunks/s', lines[-1]), lines
     (folder,) = tmp_path.iterdir()
     assert folder.name.endswith('-arrange_flower')
     imagined = 'imagined.mp4'  # where there was time to

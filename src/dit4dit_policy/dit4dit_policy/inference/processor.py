@@ -27,8 +27,9 @@ from dit4dit_policy.inference.pictures import (
     view,
 )
 from dit4dit_policy.inference.robot_match import FORMAT, check_format, check_robot
+from dit4dit_policy.model.checks import check_choices
 from dit4dit_policy.model.config import ModelConfig
-from dit4dit_policy.model.views import FURTHER_VIEWS, FurtherViews, Layout, Place, view_places
+from dit4dit_policy.model.views import FurtherViews, Layout, Place, view_places
 from g1_description import Camera, Embodiment, Group
 from g1_description.embodiment import read_embodiment
 
@@ -75,6 +76,7 @@ class Processor:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if min(self.action_shift, self.initial_noise_std, self.imagined_noise_std) < 0:
             raise ValueError(
                 'processor: expected action_shift, initial_noise_std and imagined_noise_std of at '
@@ -83,11 +85,6 @@ class Processor:
             )
         if type(self.follow) is not int or self.follow < 0:
             raise ValueError(f'processor: expected a follow of 0, 1, 2 ..., got {self.follow!r}')
-        if self.further_views not in FURTHER_VIEWS:
-            raise ValueError(
-                f'processor: expected further_views of {" or ".join(FURTHER_VIEWS)}, got '
-                f'{self.further_views!r}'
-            )
         if not self.embodiment.cameras:
             raise ValueError('processor: expected at least one camera, got none')
         for kind, names in (('state', self.state_names), ('action', self.action_names)):

@@ -21,9 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dit4dit_policy.model.checks import check_positive
+from dit4dit_policy.model.checks import check_choices, check_positive
 from dit4dit_policy.model.views import (
-    FURTHER_VIEWS,
     FurtherViews,
     Layout,
     Place,
@@ -51,13 +50,10 @@ class BackboneConfig:
     further_views: FurtherViews = 'full'
 
     def __post_init__(self) -> None:
+        check_choices(self)
         check_positive(self, 'views')
         if len(self.image) != 2 or min(self.image) < 1:
             raise ValueError(f'image: expected (height, width) in pixels, got {self.image}')
-        if self.further_views not in FURTHER_VIEWS:
-            raise ValueError(
-                f'further_views: expected {" or ".join(FURTHER_VIEWS)}, got {self.further_views!r}'
-            )
         if self.further_views == 'half' and any(size % 2 for size in self.image):
             raise ValueError(
                 f'image: expected even sizes with half further_views, got {self.image}'

@@ -10,7 +10,6 @@ from typing import Literal
 
 #: Height and width of the pictures after the first, as a share of its own.
 FurtherViews = Literal['full', 'half']
-FURTHER_VIEWS: tuple[FurtherViews, ...] = ('full', 'half')
 
 Size = tuple[int, int]
 #: Rows and columns of a picture in a frame.

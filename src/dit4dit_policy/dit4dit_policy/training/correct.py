@@ -137,21 +137,14 @@ def _corrections(collection: Collection, attempts: Sequence[Attempt]) -> Iterato
     parts = _parts(collection)
     parts.mkdir(parents=True, exist_ok=True)
     _check_cameras(parts / 'cameras', ','.join(collection.cameras))
-    setting = (
-        collection.env,
-        collection.policy,
-        collection.checkpoint,
-        collection.latency,
-        collection.cameras,
-    )
-    yield from in_processes(partial(_Worker, setting, parts), attempts, collection.workers)
+    yield from in_processes(partial(_Worker, collection), attempts, collection.workers)
 
 
 def _check_cameras(begun: Path, cameras: str) -> None:
     """ValueError where what is gone on with was begun with other cameras."""
     if begun.is_file() and begun.read_text() != cameras:
         raise ValueError(
-            f'--cameras: {begun.parents[1]} was begun with {begun.read_text() or "no such word"}, '
+            f'--cameras: {begun.parents[1]} was begun with {begun.read_text() or "none"}, '
             f'got {cameras or "none"}; go on as it was begun, or choose another --out'
         )
     begun.write_text(cameras)
@@ -160,10 +153,11 @@ def _check_cameras(begun: Path, cameras: str) -> None:
 class _Worker:
     """A corrector with a dataset for each task it is given."""
 
-    def __init__(self, setting: tuple[str, str, str, float, tuple[str, ...]], parts: Path) -> None:
+    def __init__(self, of: Collection) -> None:
         from dit4dit_policy.training.corrections import Corrector
 
-        self._corrector, self._parts = Corrector(*setting), parts
+        self._corrector = Corrector(of.env, of.policy, of.checkpoint, of.latency, of.cameras)
+        self._parts = _parts(of)
 
     def __call__(self, attempt: Attempt) -> Correction:
         from g1_data import DatasetWriter

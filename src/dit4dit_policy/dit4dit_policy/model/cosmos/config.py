@@ -178,7 +178,6 @@ class CosmosConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self)
         check_positive(self, 'feature_steps', 'frame_step')
         self._check_parts()
         self._check_sizes()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dit4dit_policy.model.backbone import BackboneConfig
-from dit4dit_policy.model.checks import check_choices, check_positive
+from dit4dit_policy.model.checks import check_positive
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,6 @@ class Qwen3VLBackboneConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self)
         check_positive(self, 'text_tokens')
         self._check_frame(self.vision.pixels)
         if self.vision.out_hidden_size != self.language.hidden_size:
