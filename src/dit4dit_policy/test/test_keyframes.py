@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_models as toy
+from numpy.typing import NDArray
 
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.model import presets
@@ -51,6 +52,15 @@ def test_without_a_gripper_the_end_of_the_episode(tmp_path: Path) -> None:
     assert found.tolist() == [LENGTH - 1] * LENGTH
 
 
+def _one_hand(names: tuple[str, ...], states: NDArray[np.float64]) -> NDArray[np.float64]:
+    return states[:, None, :3]
+
+
+def test_a_robot_that_does_not_say_where_its_hands_are_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='does not say where its hands are'):
+        toy.embodiment().hand_positions(np.zeros((2, 16)))
+
+
 def test_a_checkpoint_learns_keyframes_where_a_training_asks_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +69,7 @@ def test_a_checkpoint_learns_keyframes_where_a_training_asks_for_them(
 
     def trained(name: str, **changes: object) -> DiT4DiTPolicy:
         settings = TrainConfig(
-            preset='tiny', embodiment=str(toy.embodiment_file(tmp_path / 'toy.yaml')),
+            preset='tiny', embodiment=str(yaml),
             datasets={str(data): 1.0}, output=str(tmp_path / name), val_fraction=0.25,
             autoencoder_steps=3, autoencoder_batch_size=2, variants=1, steps=2, batch_size=4,
             video_batch_size=2, warmup_steps=2, evaluate_every=2, threads=1, bf16=False,
@@ -67,16 +77,20 @@ def test_a_checkpoint_learns_keyframes_where_a_training_asks_for_them(
         return DiT4DiTPolicy.load(train(replace(settings, **changes)))  # type: ignore[arg-type]
 
     data = toy.record(tmp_path / 'touch', episodes=4)
+    yaml = toy.embodiment_file(tmp_path / 'toy.yaml')
+    yaml.write_text(yaml.read_text() + f'hands: {__name__}:_one_hand\n')
     first = trained('first')
     second = trained(
         'second',
         init_from=str(tmp_path / 'first' / 'checkpoint'),
-        model={'action.keyframe_weight': 0.5},
+        model={'action.keyframe_weight': 0.5, 'action.keyframe_hands': 1},
     )
     assert second.model.config.action.keyframe_weight == 0.5
+    assert second.model.config.action.keyframe_hands == 1
     losses = json.loads((tmp_path / 'second' / 'metrics.jsonl').read_text())
-    assert 0 < losses['keyframe'] < 1
+    assert 0 < losses['keyframe'] < 3
     start = str(tmp_path / 'second' / 'checkpoint')
     assert trained('third', init_from=start).model.config == second.model.config
-    without = trained('fourth', init_from=start, model={'action.keyframe_weight': 0.0})
+    off = {'action.keyframe_weight': 0.0, 'action.keyframe_hands': 0}
+    without = trained('fourth', init_from=start, model=off)
     assert without.model.config == first.model.config

@@ -17,6 +17,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from g1_description.plugins import find_plugin
+
 T = TypeVar('T')
 Array = NDArray[np.float64]
 
@@ -131,6 +133,7 @@ class Embodiment:
 
     robot_type: in a dataset's info.json. rate: rows of a dataset and targets of a chunk a second.
     groups, cameras: in order. limits: of each number of state and action, where they are known.
+    hands: module:function that `hand_positions` asks, where there is one.
     """
 
     name: str
@@ -139,6 +142,7 @@ class Embodiment:
     groups: tuple[Group, ...]
     cameras: Mapping[str, Camera]
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    hands: str = ''
 
     @property
     def step(self) -> float:
@@ -199,6 +203,13 @@ class Embodiment:
         """Where these numbers rest. ValueError where that is not stated."""
         return np.array([self._limit(name).home for name in names])
 
+    def hand_positions(self, states: Array) -> Array:
+        """(N, H, 3) where its hands are [m] in states (N, S). ValueError where nobody can say."""
+        if not self.hands:
+            raise ValueError(f'{self.name}: its description does not say where its hands are')
+        positions: Array = find_plugin('g1_description.hands', self.hands)(self.state_names, states)
+        return positions
+
     def _limit(self, name: str) -> Limit:
         if name not in self.limits:
             raise ValueError(f'{self.name}: no limits are stated for {name!r}')
@@ -246,7 +257,10 @@ def embodiment_path(name: str | Path | None) -> Path:
 def read_embodiment(content: Any) -> Embodiment:
     """An embodiment from the content of its YAML; what is for the robot alone is left to others."""
     sections = keys(
-        content, 'file', ('name', 'robot_type', 'rate', 'groups', 'cameras'), ('limits', 'hardware')
+        content,
+        'file',
+        ('name', 'robot_type', 'rate', 'groups', 'cameras'),
+        ('limits', 'hands', 'hardware'),
     )
     groups = tuple(_group(name, entry) for name, entry in sections['groups'].items())
     for kind in ('state', 'action'):
@@ -271,6 +285,7 @@ def read_embodiment(content: Any) -> Embodiment:
         groups=groups,
         cameras={name: _camera(name, entry) for name, entry in sections['cameras'].items()},
         limits=limits,
+        hands=sections.get('hands', ''),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pink
 import pinocchio
@@ -103,6 +105,17 @@ class ArmKinematics:
         """Torques (14,) [N m] that hold the arms with their grippers still at q."""
         torques = pinocchio.computeGeneralizedGravity(self._model, self._data, _posture(q))
         return torques.copy()  # pinocchio writes its next result into the same array
+
+
+def hand_positions(names: Sequence[str], states: Array) -> Array:
+    """(N, 2, 3) positions of the left and the right grasp frame in the pelvis frame [m].
+
+    names: of the S numbers of states (N, S) [rad]; they have to have all joints of the arms.
+    """
+    arms = [list(names).index(joint) for joint in load_robot().arm_joints]
+    kinematics = ArmKinematics()
+    poses = (kinematics.forward(q) for q in states[:, arms])
+    return np.array([[pose[side][:3, 3] for side in SIDES] for pose in poses])
 
 
 def arm_model() -> pinocchio.Model:

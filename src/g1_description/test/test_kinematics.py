@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from g1_description import load_robot
+from g1_description import load_embodiment, load_robot
 from g1_description.kinematics import ArmKinematics, UnreachableError
 from g1_sim.robot_model import mujoco_spec
 
@@ -46,6 +46,16 @@ def test_grasp_frames_are_where_mujoco_has_them(kinematics, simulated):
             expected = site.xpos - [0, 0, ROBOT.pelvis_height]
             np.testing.assert_allclose(pose[:3, 3], expected, atol=1e-6)
             np.testing.assert_allclose(pose[:3, :3], site.xmat.reshape(3, 3), atol=1e-6)
+
+
+def test_the_embodiment_says_where_the_hands_are_in_each_state(kinematics):
+    robot = load_embodiment('g1_aloha')
+    states = np.stack([robot.home(robot.state_names)] * 3)
+    states[1, 3] += 0.2
+    pose = kinematics.forward(states[1, :14])
+    found = robot.hand_positions(states)
+    np.testing.assert_allclose(found[1], [pose['left'][:3, 3], pose['right'][:3, 3]])
+    assert found.shape == (3, 2, 3)
 
 
 def test_both_hands_mirror_each_other_at_home(kinematics):

@@ -2,7 +2,7 @@
 
 Built of `diffusers` layers and named as in the released checkpoints. Blocks alternate: even ones
 look at the backbone's features, odd ones at the tokens themselves. Shapes: B batch, K horizon, A
-action, S state, W width, N feature tokens, D their width.
+action, S state, E keyframe, W width, N feature tokens, D their width.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dit4dit_policy.model.config import ActionConfig
 Velocity = Callable[[Tensor, float], Tensor]
 
 
-_PLACES = 8  # that a keyframe is told from
+_CHANNELS = 32  # of a feature token that a keyframe is told from
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Modulation:
 class ActionDiT(nn.Module):
     """Predicts the flow velocity of a chunk of actions."""
 
-    def __init__(self, config: ActionConfig) -> None:
+    def __init__(self, config: ActionConfig, feature_tokens: int = 0) -> None:
+        """feature_tokens: N, which keyframes are told from; nothing else asks for it."""
         super().__init__()
         self.config = config
         self.state_encoder = _Mlp(config.state_dim, config.hidden_dim, config.width)
@@ -66,8 +67,8 @@ class ActionDiT(nn.Module):
             nn.init.normal_(self.future_tokens.weight, std=0.02)
         self.model = _Transformer(config)
         if config.keyframe_weight:
-            self.keyframe_head = _KeyframeHead(config)
-            self.keyframe_encoder = _Mlp(config.state_dim, config.hidden_dim, config.width)
+            self.keyframe_head = _KeyframeHead(config, feature_tokens)
+            self.keyframe_encoder = _Mlp(config.keyframe_dim, config.hidden_dim, config.width)
 
     def context(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Context:
         """What the cross-attention blocks need of features (B, N, D); `mask_BN`: which count."""
@@ -78,20 +79,20 @@ class ActionDiT(nn.Module):
         )
 
     def keyframe(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor | None:
-        """(B, S) the keyframe that features tell; None where the configuration has none."""
+        """(B, E) the keyframe that features tell; None where the configuration has none."""
         if not self.config.keyframe_weight:
             return None
-        keyframe_BS: Tensor = self.keyframe_head(features_BND, mask_BN)
-        return keyframe_BS
+        keyframe_BE: Tensor = self.keyframe_head(features_BND, mask_BN)
+        return keyframe_BE
 
-    def tokens(self, state_B1S: Tensor, keyframe_BS: Tensor | None = None) -> Tensor:
+    def tokens(self, state_B1S: Tensor, keyframe_BE: Tensor | None = None) -> Tensor:
         """The tokens in front of the actions (B, 1 + future, W); they don't change with tau.
 
         One more with a keyframe, which the action loss does not teach.
         """
         tokens_BNW: Tensor = self.state_encoder(state_B1S)
-        if keyframe_BS is not None:
-            shown_B1W = self.keyframe_encoder(keyframe_BS.detach()[:, None])
+        if keyframe_BE is not None:
+            shown_B1W = self.keyframe_encoder(keyframe_BE.detach()[:, None])
             tokens_BNW = torch.cat([tokens_BNW, shown_B1W], dim=1)
         if self.config.future_tokens:
             future_BNW = self.future_tokens.weight.expand(len(tokens_BNW), -1, -1)
@@ -240,22 +241,23 @@ class _TimestepEncoder(nn.Module):
 
 
 class _KeyframeHead(nn.Module):
-    """Looks at a few places of the picture, each found by a softmax over the feature tokens."""
+    """Reads every feature token with weights of its own place: where something is, is precise so.
 
-    def __init__(self, config: ActionConfig) -> None:
+    Pooling by attention needs some ten times the examples to tell a place as well.
+    """
+
+    def __init__(self, config: ActionConfig, feature_tokens: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.feature_dim)
-        self.places = nn.Linear(config.feature_dim, _PLACES)
-        self.mlp = _Mlp(_PLACES * config.feature_dim, config.hidden_dim, config.state_dim)
+        self.channels = nn.Linear(config.feature_dim, _CHANNELS)
+        self.mlp = _Mlp(_CHANNELS * feature_tokens, config.hidden_dim, config.keyframe_dim)
 
     def forward(self, features_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
-        features_BND = self.norm(features_BND)
-        scores_BNP = self.places(features_BND)
+        seen_BNC = self.channels(self.norm(features_BND))
         if mask_BN is not None:
-            scores_BNP = scores_BNP.masked_fill(~mask_BN[..., None], float('-inf'))
-        seen_BPD = scores_BNP.softmax(1).transpose(1, 2) @ features_BND
-        keyframe_BS: Tensor = self.mlp(seen_BPD.flatten(1))
-        return keyframe_BS
+            seen_BNC = seen_BNC.masked_fill(~mask_BN[..., None], 0.0)
+        keyframe_BE: Tensor = self.mlp(seen_BNC.flatten(1))
+        return keyframe_BE
 
 
 class _Mlp(nn.Module):

@@ -127,7 +127,9 @@ def from_pretrained(
     with torch.device('meta'):
         model = DiT4DiT(config)
     assign(model.backbone, model.backbone.pretrained_weights(folder), dtype)
-    model.action = ActionDiT(config.action).to(dtype or model.backbone.dtype)
+    model.action = ActionDiT(config.action, config.backbone.tokens).to(
+        dtype or model.backbone.dtype
+    )
     model.backbone.frozen_folder = folder
     return model.eval()
 

@@ -18,7 +18,8 @@ class ActionConfig:
     its table of positions in a chunk. `time_convention` turns a draw s of Beta(*beta) into tau:
     'paper' 1 - s, 'released' s / 0.999 up to 1. With a `keyframe_weight` above 0, the weight of its
     loss, it is also shown the keyframe: the state in which a gripper will next begin to open or
-    close, as a head tells it from the features alone (not of the paper).
+    close, as a head tells it from the features alone (not of the paper); and, of so many
+    `keyframe_hands`, where each then is.
     """
 
     width: int
@@ -36,13 +37,15 @@ class ActionConfig:
     beta: tuple[float, float] = (1.5, 1.0)
     time_convention: Literal['paper', 'released'] = 'paper'
     keyframe_weight: float = 0.0
+    keyframe_hands: int = 0
 
     def __post_init__(self) -> None:
         check_choices(self)
         counts = ('width', 'heads', 'layers', 'hidden_dim', 'feature_dim', 'action_dim')
         check_positive(self, *counts, 'state_dim', 'horizon', 'euler_steps')
-        if self.future_tokens < 0:
-            raise ValueError(f'future_tokens: expected 0 or more, got {self.future_tokens}')
+        for name in ('future_tokens', 'keyframe_hands'):
+            if (count := getattr(self, name)) < 0:
+                raise ValueError(f'{name}: expected 0 or more, got {count}')
         if self.horizon > self.max_positions:
             raise ValueError(
                 f'horizon: {self.horizon} actions need as many position embeddings, there are '
@@ -61,6 +64,11 @@ class ActionConfig:
                 'action layers: cross- and self-attention alternate, expected an even number, '
                 f'got {self.layers}'
             )
+
+    @property
+    def keyframe_dim(self) -> int:
+        """Numbers of a keyframe: an encoded state, and three for each hand [dm]."""
+        return self.state_dim + 3 * self.keyframe_hands
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Batch:
     """Training examples. Everything is normalised; masks are 1 where a value counts.
 
     latents (B, C, T, h, w): clips as the backbone encodes them, current frame first. prompt (B, L,
-    ...) as it embeds them. state (B, 1, S). actions, mask (B, K, A). keyframe (B, S).
+    ...) as it embeds them. state (B, 1, S). actions, mask (B, K, A). keyframe (B, E): `examples`.
     """
 
     latents: Tensor
@@ -55,7 +55,7 @@ class DiT4DiT(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone_class(config.backbone.kind)(config.backbone)
-        self.action = ActionDiT(config.action)
+        self.action = ActionDiT(config.action, config.backbone.tokens)
 
     def action_losses(
         self, batch: Batch, noise_samples: int = 1, generator: torch.Generator | None = None

@@ -15,6 +15,7 @@ from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.training.clips import Clips
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.keyframes import keyframes
+from g1_description import Embodiment
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Examples:
     """The n-th example starts at the n-th frame of the demonstrations.
 
     state (N, S), action (N, A) [rad, m] without gaps; known (N, A') 1 where a target counts.
-    keyframe (N,): as of `keyframes`.
+    keyframe (N,): as of `keyframes`; hands (N, 3H) [dm] of those that keyframes tell.
     """
 
     config: ModelConfig
@@ -35,6 +36,7 @@ class Examples:
     task: Tensor
     last: Tensor
     keyframe: Tensor
+    hands: Tensor
 
     @classmethod
     def make(
@@ -64,6 +66,7 @@ class Examples:
             task=torch.from_numpy(data.task),
             last=torch.from_numpy(data.last),
             keyframe=torch.from_numpy(keyframes(data)),
+            hands=_hands(config.action.keyframe_hands, data.embodiment, state),
         )
 
     def batch(self, start_B: Tensor, augmented: bool = False, whole: int | None = None) -> Batch:
@@ -83,12 +86,26 @@ class Examples:
             state=self.processor.encode_state(state_B1S),
             actions=actions,
             mask=self.known[start_B, None].expand_as(actions),
-            keyframe=self.processor.encode_state(self.state[self.keyframe[start_B]]),
+            keyframe=self._keyframe(self.keyframe[start_B]),
         )
+
+    def _keyframe(self, frame_B: Tensor) -> Tensor:
+        state_BS = self.processor.encode_state(self.state[frame_B])
+        return torch.cat([state_BS, self.hands[frame_B]], dim=-1)
 
     def decoded(self, actions: Tensor, start_B: Tensor) -> NDArray[np.float64]:
         """Targets (B, K, A) [rad, m] of the model's actions for the examples at `start_B`."""
         return self.processor.decode_action(actions.float().cpu(), self.state[start_B, None])
+
+
+def _hands(count: int, embodiment: Embodiment, state: NDArray[np.float64]) -> Tensor:
+    """(N, 3 * count) positions of the hands [dm]; ValueError where there are not so many."""
+    if not count:
+        return torch.zeros(len(state), 0)
+    positions = embodiment.hand_positions(state)
+    if positions.shape != (len(state), count, 3):
+        raise ValueError(f'keyframe_hands: {embodiment.name} has {positions.shape[1]}, got {count}')
+    return torch.from_numpy(10 * positions.reshape(len(state), -1)).float()
 
 
 def _filled(

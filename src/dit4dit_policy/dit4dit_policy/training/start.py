@@ -190,15 +190,18 @@ def _continued(
 ) -> tuple[DiT4DiT, dict[str, Any] | None]:
     """The checkpoint's model with the dimensions and views wanted, and its training record.
 
-    told: entries of the model; the keyframe weight and the size of further views are as they say,
-    else the checkpoint's.
+    told: entries of the model; keyframes and the size of further views are as they say, else the
+    checkpoint's.
     """
     earlier, record = checkpoint.load(folder)
     action = replace(
         earlier.config.action,
         action_dim=wanted.action.action_dim,
         state_dim=wanted.action.state_dim,
-        keyframe_weight=told.get('action.keyframe_weight', earlier.config.action.keyframe_weight),
+        **{
+            name: told.get(f'action.{name}', getattr(earlier.config.action, name))
+            for name in ('keyframe_weight', 'keyframe_hands')
+        },
     )
     backbone = earlier.config.backbone
     if 'backbone.further_views' in told:
