@@ -33,7 +33,7 @@ def test_the_next_beginning_of_a_motion_then_the_end_of_the_episode(tmp_path: Pa
     ramp = [0.0] * 5 + [0.01, 0.02, 0.03, 0.04] + [0.04] * 6 + [0.0] * 9
     found = keyframes(_demonstrations(tmp_path, ramp, [0.04] * LENGTH))
     closes, opens, end = 4, 14, LENGTH - 1
-    expected = [closes] * closes + [opens] * (opens - closes) + [end] * (LENGTH - opens)
+    expected = [closes] * (closes + 4) + [opens] * 10 + [end] * (LENGTH - opens - 4)
     assert found.tolist() == expected + [2 * LENGTH - 1] * LENGTH
 
 

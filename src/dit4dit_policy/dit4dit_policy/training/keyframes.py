@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from dit4dit_policy.training.demonstrations import Demonstrations
 
+_MOVING = 4  # frames that most motions of a gripper take: until then it can hardly be seen to move
 _MOVES = 0.04  # share of a gripper's range that its target moves in a step, where it is not at rest
 
 
 def keyframes(data: Demonstrations) -> NDArray[np.int64]:
-    """(N,) after each frame the next one in which a gripper begins to open or close.
+    """(N,) of each frame the next one in which a gripper begins to open or close.
 
+    While it begins, that one still: else what is to be told would change where nobody can see it.
     Where none does any more, the last frame of its episode, as `Demonstrations.last` has it; so
     too for robots without a group named as a gripper.
     """
@@ -26,7 +28,8 @@ def keyframes(data: Demonstrations) -> NDArray[np.int64]:
             moves = within & (np.abs(np.diff(target)) > _MOVES * np.ptp(target))
             begins[:-1] |= moves & ~np.insert(moves[:-1], 0, False)
     events = np.append(np.flatnonzero(begins), len(last) - 1)
+    until = np.minimum(events + _MOVING, last[events])
     following = events[
-        np.searchsorted(events, np.arange(1, len(last) + 1)).clip(max=len(events) - 1)
+        np.searchsorted(until, np.arange(1, len(last) + 1)).clip(max=len(events) - 1)
     ]
     return np.minimum(following, last)
