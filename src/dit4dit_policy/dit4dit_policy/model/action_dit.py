@@ -243,7 +243,7 @@ class _TimestepEncoder(nn.Module):
 class _KeyframeHead(nn.Module):
     """Reads every feature token with weights of its own place: where something is, is precise so.
 
-    Pooling by attention needs some ten times the examples to tell a place as well.
+    Pooled by attention, a place is told less precisely: docs/experiments.md, "what reads the features".
     """
 
     def __init__(self, config: ActionConfig, feature_tokens: int) -> None:
