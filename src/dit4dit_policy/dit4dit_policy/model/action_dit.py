@@ -243,7 +243,7 @@ class _TimestepEncoder(nn.Module):
 class _KeyframeHead(nn.Module):
     """Reads every feature token with weights of its own place: where something is, is precise so.
 
-    Pooled by attention, a place is told less precisely: docs/experiments.md, "what reads the features".
+    Pooled by attention, a place is told less precisely: docs/experiments.md.
     """
 
     def __init__(self, config: ActionConfig, feature_tokens: int) -> None:
