@@ -175,17 +175,18 @@ def test_the_keyframe_is_told_from_features_and_shown_to_the_action_dit(batch):
 
 def test_another_keyframe_another_chunk_and_masked_tokens_tell_nothing(batch):
     torch.manual_seed(0)
-    action = DiT4DiT(toy.with_keyframe()).action.eval()
-    features, mask = torch.randn(4, 10, 32), torch.ones(4, 10, dtype=torch.bool)
+    config = toy.with_keyframe()
+    action, tokens = DiT4DiT(config).action.eval(), config.backbone.tokens
+    features, mask = torch.randn(4, tokens, 32), torch.ones(4, tokens, dtype=torch.bool)
     mask[:, 7:] = False
     spoilt = features.clone()
     spoilt[:, 7:] = 9.0
     told = action.keyframe(features, mask)
     assert torch.equal(told, action.keyframe(spoilt, mask))
     assert (told - action.keyframe(spoilt)).abs().max() > 1e-3
-    tokens = action.tokens(batch.state, told)
-    assert tokens.shape == (4, 1 + 1 + 2, 32)
-    assert (tokens[:, 1] - action.tokens(batch.state, told + 1)[:, 1]).abs().max() > 1e-3
+    shown = action.tokens(batch.state, told)
+    assert shown.shape == (4, 1 + 1 + 2, 32)
+    assert (shown[:, 1] - action.tokens(batch.state, told + 1)[:, 1]).abs().max() > 1e-3
 
 
 def test_video_loss_trains_the_whole_video_dit_only(model, batch):

@@ -90,7 +90,7 @@ class Examples:
         )
 
     def _keyframe(self, frame_B: Tensor) -> Tensor:
-        state_BS = self.processor.encode_state(self.state[frame_B])
+        state_BS = self.processor.encode_state(self.state[frame_B.numpy()])
         return torch.cat([state_BS, self.hands[frame_B]], dim=-1)
 
     def decoded(self, actions: Tensor, start_B: Tensor) -> NDArray[np.float64]:
