@@ -23,7 +23,10 @@ TOY = Embodiment(
 
 
 class ToyEnvironment:
-    """'a' has to come above 1; in 'lift' nobody can help, in 'wave' the policy needs no help."""
+    """'a' has to come above 1; in 'lift' nobody can help, in 'wave' the policy needs no help.
+
+    In 'catch', not asked for by itself, nobody can help any more when it has fallen.
+    """
 
     embodiment = TOY
     tasks = ('reach', 'lift', 'wave')
@@ -37,7 +40,7 @@ class ToyEnvironment:
         self._observer, self._size = observer, size
 
     def expert(self):
-        if self._task == 'lift':
+        if self._task == 'lift' or self._task == 'catch' and self._time > 1.9:
             raise TeacherLostError('it is too heavy')
         return ToyTeacher(self._time, self._a)
 
@@ -110,11 +113,25 @@ class StillPolicy:
         return np.zeros((4, 1))
 
 
+class Catching(ToyEnvironment):
+    tasks = ('catch',)
+
+
 class BareEnvironment(ToyEnvironment):
     watch = expert = property()
 
 
 TOYS = ['--policy', f'{__name__}:StillPolicy', '--episodes', '2', '--workers', '1']
+
+
+def test_a_scene_that_is_lost_is_driven_again_and_taken_over_earlier(tmp_path):
+    words = ['correct', '--env', f'{__name__}:Catching', '--task', 'catch', *TOYS[:2]]
+    out = tmp_path / 'out'
+    assert main([*words, '--episodes', '10', '--workers', '1', '--out', str(out)]) == 0
+    found = [json.loads(line) for line in (out / 'attempts.jsonl').open()]
+    corrected = [line['taken_over'] for line in found if line['outcome'] == 'corrected']
+    assert len(corrected) >= 7 and max(corrected) <= 1.9  # driven once, hardly any would be
+    assert len(Dataset(out / 'catch').episodes) == len(corrected)
 
 
 def test_the_expert_takes_over_and_only_what_it_does_is_taught(tmp_path):

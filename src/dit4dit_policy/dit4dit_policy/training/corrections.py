@@ -32,12 +32,13 @@ MISTAKEN = 'mistaken'
 SIZE = (240, 320)
 _EARLIEST = 1.0  # [s] that a policy drives at least, and at most as long as the expert would take;
 _LATE = 0.4  # in this share of attempts until it stands still, or for
-_LATEST = 40.0  # [s]: long after it would have been done, as after a grasp that missed
+_LATEST = 16.0  # [s]: long after it would have been done, as after a grasp that missed
 _MISTAKEN = (0.25, 1.0)  # of its motion's time that a mistaken expert drives in most attempts;
 _DONE_WRONG = 0.4  # in this share of them to its end, and up to
 _AFTER = 2.0  # [s] longer
 _STALL = 2.0  # [s] without a motion are a stall: the expert takes over,
 _MOVED = 0.02  # [rad, m] and this is a motion
+_AGAIN = 2  # times a scene that is lost then is driven anew, and taken over earlier
 _PLANS = 3  # of the expert, each from what the one before has left
 _REST = 0.7  # [s] after a plan before its outcome is judged
 
@@ -99,14 +100,32 @@ class Corrector:
         return schema_for(self._environment.embodiment, self._cameras)
 
     def correct(self, attempt: Attempt, writer: DatasetWriter) -> Correction:
-        """One attempt; it is written where the expert has brought it to its end."""
+        """One attempt; it is written where the expert has brought it to its end.
+
+        Where it was taken over too late for that, it is driven again, and taken over earlier.
+        """
         rng = np.random.default_rng((attempt.seed, 3))
+        correction = self._correct(attempt, writer, rng)
+        for _ in range(_AGAIN):
+            late = correction.taken_over or 0.0
+            if correction.outcome not in ('lost', 'failed') or late <= _EARLIEST:
+                break
+            correction = self._correct(attempt, writer, rng, rng.uniform(_EARLIEST, late))
+        return correction
+
+    def _correct(
+        self,
+        attempt: Attempt,
+        writer: DatasetWriter,
+        rng: np.random.Generator,
+        latest: float = np.inf,
+    ) -> Correction:
         self._rows, self._plan, self._driver = [], 0, None
         observation = self._environment.reset(attempt.task, attempt.seed, attempt.variant)
         if not self._rows:
             self._record(observation)
         try:
-            until = self._drive(rng)
+            until = min(self._drive(rng), latest)
         except TeacherLostError as error:
             return Correction(attempt, 'lost', text=str(error))
         while observation.stamp < until and not self._stalled():
