@@ -40,7 +40,7 @@ class ToyEnvironment:
         self._observer, self._size = observer, size
 
     def expert(self):
-        if self._task == 'lift' or self._task == 'catch' and self._time > 1.9:
+        if self._task == 'lift' or (self._task == 'catch' and self._time > 1.9):
             raise TeacherLostError('it is too heavy')
         return ToyTeacher(self._time, self._a)
 
