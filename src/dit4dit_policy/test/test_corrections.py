@@ -29,7 +29,7 @@ class ToyEnvironment:
     """
 
     embodiment = TOY
-    tasks = ('reach', 'lift', 'wave')
+    tasks: tuple[str, ...] = ('reach', 'lift', 'wave')
     variants = ()
 
     def __init__(self, cameras, latency):
