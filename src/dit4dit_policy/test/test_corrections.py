@@ -23,10 +23,7 @@ TOY = Embodiment(
 
 
 class ToyEnvironment:
-    """'a' has to come above 1; in 'lift' nobody can help, in 'wave' the policy needs no help.
-
-    In 'catch', not asked for by itself, nobody can help any more when it has fallen.
-    """
+    """'a' has to come above 1; in 'lift' nobody can help, in 'wave' the policy needs no help."""
 
     embodiment = TOY
     tasks: tuple[str, ...] = ('reach', 'lift', 'wave')
@@ -40,7 +37,7 @@ class ToyEnvironment:
         self._observer, self._size = observer, size
 
     def expert(self):
-        if self._task == 'lift' or (self._task == 'catch' and self._time > 1.9):
+        if self._task == 'lift':
             raise TeacherLostError('it is too heavy')
         return ToyTeacher(self._time, self._a)
 
@@ -114,7 +111,14 @@ class StillPolicy:
 
 
 class Catching(ToyEnvironment):
+    """After a while nobody can help any more."""
+
     tasks = ('catch',)
+
+    def expert(self):
+        if self._time > 1.9:
+            raise TeacherLostError('it has fallen')
+        return super().expert()
 
 
 class BareEnvironment(ToyEnvironment):
