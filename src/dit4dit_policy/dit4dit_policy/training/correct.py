@@ -68,7 +68,8 @@ def main(arguments: argparse.Namespace) -> int:
     check_attempt_arguments(arguments)
     collection = Collection(**{f.name: getattr(arguments, f.name) for f in fields(Collection)})
     folders = collection.out.iterdir() if collection.out.is_dir() else ()
-    there = sorted(folder.name for folder in folders if folder.is_dir())
+    asked = set(collection.task.split(','))
+    there = sorted(f.name for f in folders if f.is_dir() and (f.name in asked or 'all' in asked))
     if there and not _parts(collection).exists():
         raise ValueError(f'--out: {collection.out} has corrections of {", ".join(there)} already')
     collect(collection)
