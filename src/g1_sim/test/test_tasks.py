@@ -70,6 +70,23 @@ def test_a_seed_gives_the_same_scene_again(simulation):
     assert not np.allclose(first, other)
 
 
+def test_only_the_variant_camera_mounts_the_head_camera_anew(simulation):
+    moved = Simulation(simulation.task.name, 0, 'camera')
+    scenes = []
+    for world in (simulation, moved):
+        world.reset(3)
+        model, camera = world.model, world.model.camera('head').id
+        scenes.append((world.data.qpos.copy(), model.geom_rgba.copy(), model.light_dir.copy()))
+        angle = 2 * np.arccos(min(1.0, abs(model.cam_quat[camera] @ (0.0, 1.0, 0.0, 0.0))))
+        poses = model.cam_pos[camera], angle
+        if world is moved:
+            assert 0.001 < np.linalg.norm(poses[0]) < 0.0087 and 0.001 < angle < 0.016
+        else:
+            assert not poses[0].any() and angle < 1e-6
+    for usual, other in zip(*scenes, strict=True):
+        np.testing.assert_array_equal(usual, other)
+
+
 def test_objects_move_by_several_centimetres_each_way(simulation):
     spread = SPREAD[simulation.task.name]
     places: dict[str, list[np.ndarray]] = {body: [] for body in spread}

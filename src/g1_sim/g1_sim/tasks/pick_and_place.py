@@ -39,7 +39,8 @@ _REACH = 0.405  # from the shoulder, to put the can down [m]
 
 
 class Task(SimTask):
-    variants: tuple[str, ...] = ('object', 'number')  # a green mug; two bystanders
+    #: `object`: a green mug; `number`: two bystanders.
+    variants: tuple[str, ...] = ('camera', 'object', 'number')
     #: How high the can's foot is carried [m], the first that is in reach.
     carried: tuple[float, ...] = (0.06,)
 
