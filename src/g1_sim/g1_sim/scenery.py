@@ -302,7 +302,7 @@ def any_colour(rng: np.random.Generator) -> tuple[float, float, float]:
 def vary_view(model: mujoco.MjModel, rng: np.random.Generator, remounted: bool = False) -> None:
     """Light direction and brightness; `remounted`: camera pose by up to 5 mm and 0.5 degrees, too.
 
-    A camera that is mounted anew for every attempt leaves 5 mm (median, on the table) that nobody
+    A camera that is mounted anew for every attempt leaves 6 mm (median, on the table) that nobody
     can see: docs/experiments.md, "the camera moved".
     """
     brightness = rng.uniform(0.85, 1.15)
