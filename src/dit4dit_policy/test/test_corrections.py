@@ -182,8 +182,10 @@ def test_it_goes_on_where_it_was_interrupted_and_overwrites_nothing(tmp_path, ca
     assert (tmp_path / 'out/attempts.jsonl').read_text() == before
     assert main([*words, '--cameras', 'back']) == 2
     assert '--cameras: the policy looks at front, too' in capsys.readouterr().err
-    (tmp_path / 'out/lift').mkdir()  # another task's
+    (tmp_path / 'out/lift').mkdir()  # another task's, and what was recorded of one more
+    (tmp_path / 'out/.parts/push-1').mkdir(parents=True)
     assert main(words) == 0
+    assert (tmp_path / 'out/.parts/push-1').is_dir()
     (tmp_path / 'out/wave').mkdir()
     assert main(words) == 2
     assert 'has corrections of wave already' in capsys.readouterr().err

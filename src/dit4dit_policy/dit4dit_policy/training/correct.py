@@ -67,10 +67,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Records corrections; ValueError or FileNotFoundError says what is wrong with arguments."""
     check_attempt_arguments(arguments)
     collection = Collection(**{f.name: getattr(arguments, f.name) for f in fields(Collection)})
-    folders = collection.out.iterdir() if collection.out.is_dir() else ()
+    folders = [f for f in collection.out.glob('*') if f.is_dir() and f != _parts(collection)]
     asked = set(collection.task.split(','))
-    there = sorted(f.name for f in folders if f.is_dir() and (f.name in asked or 'all' in asked))
-    if there and not _parts(collection).exists():
+    there = [f.name for f in sorted(folders) if f.name in asked or 'all' in asked]
+    if there := [task for task in there if not _parts_of(collection, task)]:
         raise ValueError(f'--out: {collection.out} has corrections of {", ".join(there)} already')
     collect(collection)
     return 0
@@ -123,6 +123,10 @@ def _parts(collection: Collection) -> Path:
     return collection.out / '.parts'
 
 
+def _parts_of(collection: Collection, task: str) -> list[Path]:
+    return sorted(_parts(collection).glob(f'{task}-*'))
+
+
 def _journal(out: Path) -> dict[tuple[str, int], str]:
     """Outcomes of what was attempted before, by task and seed."""
     path = out / _JOURNAL
@@ -169,15 +173,17 @@ class _Worker:
 
 
 def _merge(collection: Collection, tasks: Sequence[str]) -> None:
-    """The parts of each task become its dataset."""
+    """The parts of each task become its dataset; those of other tasks stay, to be gone on with."""
     from g1_data import Dataset, merge
 
-    parts = _parts(collection)
     for task in tasks:
-        found = [part for part in sorted(parts.glob(f'{task}-*')) if Dataset(part).episodes]
+        found = [part for part in _parts_of(collection, task) if Dataset(part).episodes]
         if found and not (collection.out / task / 'meta').is_dir():
             merge(found, collection.out / task)
-    shutil.rmtree(parts, ignore_errors=True)
+    for part in [part for task in tasks for part in _parts_of(collection, task)]:
+        shutil.rmtree(part, ignore_errors=True)
+    if not any(path.is_dir() for path in _parts(collection).glob('*')):
+        shutil.rmtree(_parts(collection), ignore_errors=True)
 
 
 def _table(tasks: Sequence[str], outcomes: dict[tuple[str, int], str]) -> Table:
