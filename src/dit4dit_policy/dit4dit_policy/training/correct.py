@@ -67,10 +67,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Records corrections; ValueError or FileNotFoundError says what is wrong with arguments."""
     check_attempt_arguments(arguments)
     collection = Collection(**{f.name: getattr(arguments, f.name) for f in fields(Collection)})
-    folders = [f for f in collection.out.glob('*') if f.is_dir() and f != _parts(collection)]
     asked = set(collection.task.split(','))
-    there = [f.name for f in sorted(folders) if f.name in asked or 'all' in asked]
-    if there := [task for task in there if not _parts_of(collection, task)]:
+    folders = (f.name for f in sorted(collection.out.glob('[!.]*')) if f.is_dir())
+    there = [f for f in folders if asked & {f, 'all'} and not _parts_of(collection, f)]
+    if there:
         raise ValueError(f'--out: {collection.out} has corrections of {", ".join(there)} already')
     collect(collection)
     return 0
@@ -124,6 +124,7 @@ def _parts(collection: Collection) -> Path:
 
 
 def _parts_of(collection: Collection, task: str) -> list[Path]:
+    """Those of one task."""
     return sorted(_parts(collection).glob(f'{task}-*'))
 
 

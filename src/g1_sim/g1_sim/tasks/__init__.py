@@ -39,9 +39,8 @@ class SimTask(ABC):
     time_limit: float = 15.0
     #: Whether demonstrations may begin near the first goal of the expert, nothing being in the way.
     near_starts: bool = True
-    #: Worlds beside the usual one, never in training data. All have `camera`: it is mounted anew in
-    #: every scene, by up to 5 mm and 0.5 degrees.
-    variants: tuple[str, ...] = ('camera',)
+    #: Worlds of this task alone beside the usual one, never in training data.
+    own_variants: tuple[str, ...] = ()
     #: Names of what `progress` returns, in order.
     stages: tuple[str, ...] = ('begun', 'touched', 'lifted', 'done')
 
@@ -52,6 +51,11 @@ class SimTask(ABC):
                 f'no variant {variant!r}; this task has: {", ".join(self.variants) or "none"}'
             )
         self.variant = variant
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Worlds beside the usual one: `camera`, mounted anew in every scene, and its own."""
+        return ('camera', *self.own_variants)
 
     @abstractmethod
     def build(self, spec: mujoco.MjSpec) -> None:

@@ -37,7 +37,7 @@ _ABOVE = 0.075  # [m] that it is carried over where it goes
 
 class Task(SimTask):
     object = 'flower'
-    variants = ('camera', 'category')  # a tulip, and a higher vase of metal
+    own_variants = ('category',)  # a tulip, and a higher vase of metal
 
     def __init__(self, variant: str = '') -> None:
         super().__init__(variant)

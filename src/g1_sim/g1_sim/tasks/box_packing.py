@@ -59,7 +59,7 @@ class Task(SimTask):
     object = 'item'
     time_limit = 35.0
     near_starts = False
-    variants = ('camera', 'object')  # corn instead of the eggplant
+    own_variants = ('object',)  # corn instead of the eggplant
     stages = ('begun', 'touched', 'lifted', 'inside', 'done')
 
     def build(self, spec: mujoco.MjSpec) -> None:

@@ -39,8 +39,7 @@ _REACH = 0.405  # from the shoulder, to put the can down [m]
 
 
 class Task(SimTask):
-    #: `object`: a green mug; `number`: two bystanders.
-    variants: tuple[str, ...] = ('camera', 'object', 'number')
+    own_variants: tuple[str, ...] = ('object', 'number')  # a green mug; two bystanders
     #: How high the can's foot is carried [m], the first that is in reach.
     carried: tuple[float, ...] = (0.06,)
 

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 class Task(pick_and_place.Task):
     """As `pick_and_place`, but what to take is only in the sentence. The body `object` is meant."""
 
-    variants = ('camera',)
+    own_variants = ()
     #: Over the other can first: a policy then need not see whether that is in the way.
     carried = (0.115, 0.06)
 

@@ -38,7 +38,7 @@ class Task(SimTask):
     object = 'cup_1'
     time_limit = 25.0
     stages = ('begun', 'touched', 'lifted', 'two nested', 'done')
-    variants = ('camera', 'category', 'number')  # taller cups of glass and metal; four cups
+    own_variants = ('category', 'number')  # taller cups of glass and metal; four cups
 
     def __init__(self, variant: str = '') -> None:
         super().__init__(variant)
