@@ -2,24 +2,31 @@
 
 import json
 import subprocess
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from dit4dit_msgs.msg import SafetyStatus
 
+from g1_bench.faults import command
 from g1_bench.faults.command import all_faults, main
 from g1_bench.faults.commands import check_commands
+from g1_bench.faults.fault import Fault, Outcome
 from g1_bench.faults.system_under_test import limits
 from g1_control.control_parameters import ControlParameters
 from g1_control.unitree import ARM_MOTORS, LowCmd
 from g1_fakes.command_log import read_commands
 
+LOWSTATE_STALE, CHUNK_TOO_OLD = SafetyStatus.LOWSTATE_STALE, SafetyStatus.CHUNK_TOO_OLD
 FEW = ('chunk: NaN', '/lowstate: lost', 'e-stop: service', 'gripper: unplugged')
 
 
 def run_faults(folder, *words, timeout):
     """`g1 faults` as a process of its own; its rows by name."""
-    command = ['g1', 'faults', '--out', str(folder), *words]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    line = ['g1', 'faults', '--out', str(folder), *words]
+    result = subprocess.run(line, capture_output=True, text=True, timeout=timeout)
     rows = json.loads((folder / 'report.json').read_text())
     bad = {row['name']: row['seen'] for row in rows if not row['holds']}
     assert not bad, result.stdout + result.stderr
@@ -49,6 +56,21 @@ def test_a_few_faults_get_their_reactions(ros_domain, tmp_path):
     lost = rows['/lowstate: lost']['milliseconds']
     assert lost >= 1e3 * limits().lowstate_lost - 5.0  # the last state came just before
     assert all(0 < row['velocity'] <= 2.0 for row in rows.values())
+
+
+@pytest.mark.parametrize(('reason', 'tries'), [(LOWSTATE_STALE, 2), (CHUNK_TOO_OLD, 1)])
+def test_what_a_stuttering_robot_spoils_is_tried_again_and_nothing_else(reason, tries, monkeypatch):
+    fault = Fault('chunk: NaN', 'robot', 'refused', 0.1, lambda *_: ('refused', 0.01))
+    done = Outcome(fault.name, fault.expected, 'refused', 10.0, 400.0, 9, 0.1, 1.0, True)
+    outcomes = [replace(done, seen='HOLD', holds=False), done]
+    system: Any = SimpleNamespace(
+        overslept=0.0, statuses_since=lambda _: [(1.0, SafetyStatus(reason=reason))]
+    )
+    monkeypatch.setattr(command, '_inject_once', lambda *_: outcomes.pop(0))
+    found = command._inject(system, fault)
+    assert len(outcomes) == 2 - tries
+    assert found.holds == (tries == 2)
+    assert 'HOLD' in found.seen
 
 
 @pytest.mark.slow

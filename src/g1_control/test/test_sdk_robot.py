@@ -23,6 +23,8 @@ from g1_test_support.sdk_robot import (
 #: Shorter than the pauses of the robot here.
 LOWSTATE: dict[str, Any] = {'lowstate_stale': 0.3, 'lowstate_lost': 0.6}
 RAMP: dict[str, Any] = {'weight_ramp': 0.5}
+#: Commands in a row that a busy machine may keep from the SDK's reader, which has the newest only.
+MISSED = 10
 
 
 @pytest.fixture(scope='module')
@@ -108,7 +110,8 @@ def test_the_robot_gets_ramps_echoes_and_good_commands_all_the_way(robot, armed)
     assert got['publishers'] == 1
     assert got['sent_period']['p50'] == pytest.approx(4.0, abs=0.4)
     weight = got['weight']
-    assert weight['first'] < 0.01 and weight['max'] == 1.0 and weight['last'] == 0.0
+    assert weight['first'] <= (1 + MISSED) * 0.004 / RAMP['weight_ramp']
+    assert weight['max'] == 1.0 and weight['last'] == 0.0
     assert weight['up_seconds'] == pytest.approx(0.5, abs=0.2)
     assert weight['down_seconds'] == pytest.approx(0.5, abs=0.2)
     assert weight['largest_step'] < 0.2

@@ -23,6 +23,7 @@ from g1_test_support.waiting import DEADLINE, wait_until
 ROBOT = load_robot()
 
 _READY = ('ready', 'the policy has the arms')
+_SILENT = 'nothing moves: the device stopped sending'
 SERVICES = (
     'recorder/start',
     'recorder/save',
@@ -146,12 +147,26 @@ class Robot:
         self._robot.create_timer(0.02, publish)
 
     def press(self, button: str, answer: str) -> None:
-        """Holds a button until the node answers, as a busy one may miss a short press."""
-        heard = len(self.said)
-        self.headset.buttons = frozenset({button})
-        self.spin_until(lambda: any(answer in said for said in self.said[heard:]), answer)
-        self.headset.buttons = frozenset()
-        self.spin_until_read(lambda message: not any(message.buttons))
+        """Holds a button until the node answers, as a busy one may miss a short press.
+
+        Presses it anew where the node meanwhile heard nothing and so forgot what is held.
+        """
+        began, calls = len(self.said), len(self.called)
+
+        def told(text: str, since: int) -> bool:
+            return any(text in said for said in self.said[since:])
+
+        def forgotten(heard: int) -> bool:
+            return told(_SILENT, heard) and len(self.called) == calls
+
+        def press_anew() -> None:
+            heard = len(self.said)
+            self.headset.buttons = frozenset({button})
+            self.spin_until(lambda: told(answer, began) or forgotten(heard), answer)
+            self.headset.buttons = frozenset()
+            self.spin_until_read(lambda message: not any(message.buttons))
+
+        self._wait(lambda: told(answer, began), answer, press_anew)
 
     def spin_until_read(self, condition: Callable[[Joy], bool]) -> None:
         self.inputs.clear()
