@@ -144,12 +144,8 @@ class Scene:
 
     def _touched_by(self, body: str) -> set[int]:
         wanted = self.model.body(body).id
-        touched: set[int] = set()
-        for contact in self.data.contact:
-            pair = {int(self.model.geom_bodyid[geom]) for geom in contact.geom}
-            if wanted in pair:
-                touched |= pair - {wanted}
-        return touched
+        pairs = self.model.geom_bodyid[self.data.contact.geom]
+        return {*pairs[(pairs == wanted).any(axis=1)].ravel().tolist()} - {wanted}
 
 
 def _pose(position: Array, matrix: Array) -> Array:
