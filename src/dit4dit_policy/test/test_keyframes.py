@@ -94,3 +94,6 @@ def test_a_checkpoint_learns_keyframes_where_a_training_asks_for_them(
     off = {'action.keyframe_weight': 0.0, 'action.keyframe_hands': 0}
     without = trained('fourth', init_from=start, model=off)
     assert without.model.config == first.model.config
+    handless = toy.embodiment_file(tmp_path / 'handless.yaml')
+    with pytest.raises(ValueError, match='keyframe_hands: 0'):
+        trained('fifth', init_from=start, embodiment=str(handless))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pink
@@ -113,9 +114,13 @@ def hand_positions(names: Sequence[str], states: Array) -> Array:
     names: of the S numbers of states (N, S) [rad]; they have to have all joints of the arms.
     """
     arms = [list(names).index(joint) for joint in load_robot().arm_joints]
-    kinematics = ArmKinematics()
-    poses = (kinematics.forward(q) for q in states[:, arms])
-    return np.array([[pose[side][:3, 3] for side in SIDES] for pose in poses])
+    model = _shared_arm_model()
+    data, frames = model.createData(), [model.getFrameId(f'{side}_grasp') for side in SIDES]
+    positions = np.empty((len(states), len(frames), 3))
+    for row, q in zip(positions, states[:, arms].astype(float), strict=True):
+        pinocchio.forwardKinematics(model, data, q)
+        row[:] = [pinocchio.updateFramePlacement(model, data, f).translation for f in frames]
+    return positions
 
 
 def arm_model() -> pinocchio.Model:
@@ -125,6 +130,12 @@ def arm_model() -> pinocchio.Model:
     """
     full, posture = _body()
     return _keep(full, load_robot().arm_joints, posture)
+
+
+@cache
+def _shared_arm_model() -> pinocchio.Model:
+    """For who only reads it."""
+    return arm_model()
 
 
 def _body() -> tuple[pinocchio.Model, Array]:

@@ -102,6 +102,11 @@ def _hands(count: int, embodiment: Embodiment, state: NDArray[np.float64]) -> Te
     """(N, 3 * count) positions of the hands [dm]; ValueError where there are not so many."""
     if not count:
         return torch.zeros(len(state), 0)
+    if not embodiment.hands:
+        raise ValueError(
+            f'keyframe_hands: {embodiment.name} does not say where its hands are; expected hands: '
+            'in its description, or model: {action.keyframe_hands: 0} for the training'
+        )
     positions = embodiment.hand_positions(state)
     if positions.shape != (len(state), count, 3):
         raise ValueError(f'keyframe_hands: {embodiment.name} has {positions.shape[1]}, got {count}')
