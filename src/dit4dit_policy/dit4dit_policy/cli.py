@@ -174,7 +174,7 @@ def _bench(options: argparse.Namespace) -> int:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',
-        help='its folder, or the name of a shipped one (default: nano)',
+        help='its folder, or the name of a shipped one (default: small)',
     )  # fmt: skip
     parser.add_argument(
         '--authors', type=Path, required=True, metavar='DIR',
@@ -201,7 +201,9 @@ _COMMANDS = {
     'train': _Command('Train a policy on LeRobot datasets.', _train_arguments, _train),
     'info': _Command(
         'Show what a checkpoint is and how it was trained.',
-        lambda p: p.add_argument('checkpoint', metavar='CHECKPOINT', help='its folder, or nano'),
+        lambda p: p.add_argument(
+            'checkpoint', metavar='CHECKPOINT', help='its folder, or its name'
+        ),
         _info,
     ),
     'convert': _Command(

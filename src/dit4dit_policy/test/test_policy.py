@@ -10,12 +10,13 @@ from dit4dit_policy import cli
 from dit4dit_policy.inference.chunk_policy import Observation, keyframe_of
 from dit4dit_policy.inference.policy import DiT4DiTPolicy
 from dit4dit_policy.inference.processor import Processor
-from dit4dit_policy.inference.shipped import default_for, described
+from dit4dit_policy.inference.shipped import checkpoint_folder, described
 from dit4dit_policy.model import checkpoint
 from dit4dit_policy.model.dit4dit import DiT4DiT
 from dit4dit_policy.nodes.policy_parameters import PolicyParameters
 from g1_description import Camera, load_embodiment
 from g1_description.plugins import find_plugin
+from g1_ros.config import load_tasks
 
 WRIST = {'wrist': Camera('wrist', 'observation.images.wrist', width=64, height=48)}
 
@@ -126,25 +127,17 @@ def test_a_robot_with_other_joints_is_refused(folder):
 
 
 def test_a_checkpoint_says_how_large_it_is(tmp_path):
-    assert described() == 'nano (3.6 M)'
+    assert described('nano') == 'nano (3.6 M)'
     (tmp_path / 'model.safetensors').write_bytes(b'cut short')
     assert described(tmp_path) == str(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ('task', 'name'),
-    [
-        ('', 'nano'),
-        ('arrange_flower', 'nano'),
-        ('Pick up the flower and put it into the vase.', 'nano'),
-        ('box_packing', 'small'),
-        ('Move the spoon into the bowl.', 'small'),
-    ],
-)
-def test_a_task_is_given_to_the_shipped_checkpoint_that_was_taught_it(task, name):
-    assert default_for(task) == name
-    assert PolicyParameters(task=task).source == name
-    assert PolicyParameters(task=task, checkpoint='runs/mine').source == 'runs/mine'
+def test_where_no_checkpoint_is_given_one_is_taken_that_was_taught_every_task():
+    taught = json.loads((checkpoint_folder() / 'processor.json').read_text())['tasks']
+    said_by_the_scene = {'pick_by_colour'}
+    assert set(taught) == set(load_tasks()) - said_by_the_scene
+    assert PolicyParameters(task='box_packing').source == checkpoint_folder().name
+    assert PolicyParameters(checkpoint='runs/mine').source == 'runs/mine'
 
 
 def test_the_shipped_policy_is_found_by_name_for_a_robot():

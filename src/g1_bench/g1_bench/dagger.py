@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dit4dit_policy.cli import main as policy_command
-from dit4dit_policy.inference.shipped import default_for
+from dit4dit_policy.inference.shipped import DEFAULT
 from dit4dit_policy.training.config import TrainConfig
 from g1_bench.launched import DemoError, run_folder
 from g1_bench.recording_session import recorded
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',
-        help='that is helped first; default: the shipped one that knows the task',
+        help='that is helped first; default: the shipped one',
     )  # fmt: skip
     parser.add_argument(
         '--out', type=Path, metavar='FOLDER', help='default: runs/<time>-dagger-<task>'
@@ -101,7 +101,7 @@ def _rounds(given: argparse.Namespace, config: TrainConfig, folder: Path, consol
         words = ('--episodes', str(given.demonstrations), '--out', str(demonstrations))
         _done(expert_command([given.task, *words]), 'g1 expert')
     config = replace(config, datasets={str(demonstrations): 1.0})
-    checkpoint, corrections = given.checkpoint or default_for(given.task), list[Path]()
+    checkpoint, corrections = given.checkpoint or DEFAULT, list[Path]()
     before = _evaluated(given, checkpoint, folder / 'before')
     for number in range(1, given.rounds + 1):
         round_folder = folder / f'round-{number}'

@@ -20,8 +20,8 @@ _FRAGMENT_TIME = Path('/proc/sys/net/ipv4/ipfrag_time')
 
 
 def shipped_checkpoint() -> Path:
-    """The checkpoint that policy_node takes when it is given neither one nor a task."""
-    return Path(str(files('dit4dit_policy'))) / 'checkpoints' / 'nano'
+    """The checkpoint that policy_node takes when it is given none."""
+    return Path(str(files('dit4dit_policy'))) / 'checkpoints' / 'small'
 
 
 def read_computer(ports: dict[str, str]) -> Computer:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from dit4dit_policy.evaluation.environment import Conduct, conduct_of
-from dit4dit_policy.inference.shipped import default_for
+from dit4dit_policy.inference.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from dit4dit_policy.evaluation.environment import Environment
@@ -88,9 +88,9 @@ def fill_in(given: argparse.Namespace, environment: Environment) -> None:
         )
 
 
-def checkpoint_for(given: str, policy: str, tasks: tuple[str, ...]) -> str:
-    """The checkpoint that was given, or the shipped one that knows the tasks."""
-    return given or (default_for(*tasks) if policy == 'dit4dit' else '')
+def checkpoint_for(given: str, policy: str) -> str:
+    """The checkpoint that was given, or the shipped one."""
+    return given or (DEFAULT if policy == 'dit4dit' else '')
 
 
 def tasks_of(task: str, environment: Environment, suites: str = '') -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def main(arguments: argparse.Namespace) -> int:
     environment = make_environment(arguments.env, (), arguments.latency or 0.0)
     fill_in(arguments, environment)
     tasks = _tasks(arguments, environment)
-    arguments.checkpoint = checkpoint_for(arguments.checkpoint, arguments.policy, tasks)
+    arguments.checkpoint = checkpoint_for(arguments.checkpoint, arguments.policy)
     with ExitStack() as stack:
         # A bad one is told here, once.
         policy, asked = _policy(arguments, environment, stack)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint',
         metavar='DIR',
-        help='its folder, or the name of a shipped one (default: nano)',
+        help='its folder, or the name of a shipped one (default: small)',
     )
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument(

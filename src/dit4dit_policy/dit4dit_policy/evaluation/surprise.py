@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',
-        help='that was evaluated: a folder, or the name of a shipped one (default: nano)',
+        help='that was evaluated: a folder, or the name of a shipped one (default: small)',
     )  # fmt: skip
     parser.add_argument(
         '--demonstrations', type=Path, nargs='+', default=[], metavar='DIR',

@@ -16,10 +16,8 @@ from g1_description import Embodiment
 if TYPE_CHECKING:
     from dit4dit_policy.inference.policy import DiT4DiTPolicy
 
-#: Name of the checkpoint that is taken where none is named,
-DEFAULT = 'nano'
-#: but for tasks that it was not taught: see `default_for`.
-ALL_TASKS = 'small'
+#: Name of the checkpoint that is taken where none is named.
+DEFAULT = 'small'
 
 _SHIPPED = Path(__file__).parents[1] / 'checkpoints'
 
@@ -56,7 +54,7 @@ def cameras_of(checkpoint: str) -> tuple[str, ...]:
 def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
     """The folder of a checkpoint: of one that ships with the suite by its name, or any.
 
-    Without one, the shipped one. A folder of a shipped one's name is meant by ./NAME.
+    Without one, the default. A folder of a shipped one's name is meant by ./NAME.
     """
     name = str(checkpoint or DEFAULT)
     shipped = _SHIPPED / name
@@ -66,12 +64,6 @@ def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
 def shipped_names() -> tuple[str, ...]:
     """Names of the checkpoints that ship with the suite."""
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))
-
-
-def default_for(*tasks: str) -> str:
-    """Name of the shipped checkpoint for tasks, by name or sentence; '' is any task."""
-    taught = json.loads((_SHIPPED / DEFAULT / 'processor.json').read_text())['tasks']
-    return DEFAULT if {*tasks} <= {'', *taught, *taught.values()} else ALL_TASKS
 
 
 def described(checkpoint: str | Path | None = None) -> str:

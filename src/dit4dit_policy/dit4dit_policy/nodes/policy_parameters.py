@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
-from dit4dit_policy.inference.shipped import default_for
+from dit4dit_policy.inference.shipped import DEFAULT
 from g1_description import Embodiment, load_embodiment
 from g1_description.plugins import find_plugin
 from g1_ros.parameters import parameter
@@ -22,9 +22,7 @@ class PolicyParameters:
         "takes the place of the task's.",
     )
     run: bool = parameter(
-        True,
-        description='Infer for `task` once active; false: wait for RunTask, `task` only says which '
-        'shipped checkpoint is meant.',
+        True, description='Infer for `task` once active; false: wait for RunTask.'
     )
     policy: str = parameter(
         'dit4dit',
@@ -33,8 +31,7 @@ class PolicyParameters:
     )
     checkpoint: str = parameter(
         '',
-        description='Folder of the checkpoint, or name of a shipped one; empty: nano where that '
-        'was taught the task, else small.',
+        description='Folder of the checkpoint, or name of a shipped one; empty: small.',
     )
     server: str = parameter(
         '', description='Address of the server of a remote policy, as ws://HOST:PORT.'
@@ -94,7 +91,7 @@ class PolicyParameters:
     def source(self) -> str:
         """Where the policy is: a server's address or a checkpoint."""
         given = self.server or self.checkpoint
-        return given or (default_for(self.task) if self.policy == 'dit4dit' else '')
+        return given or (DEFAULT if self.policy == 'dit4dit' else '')
 
 
 def robot_of(parameters: PolicyParameters) -> Embodiment:

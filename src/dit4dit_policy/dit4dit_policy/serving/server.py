@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dit4dit serve`."""
     parser.add_argument(
         '--checkpoint', default='', metavar='DIR',
-        help='its folder, or the name of a shipped one (default: nano)',
+        help='its folder, or the name of a shipped one (default: small)',
     )  # fmt: skip
     parser.add_argument(
         '--policy', default='dit4dit', metavar='NAME',

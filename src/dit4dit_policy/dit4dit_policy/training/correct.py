@@ -92,7 +92,7 @@ def collect(collection: Collection) -> list[Path]:
 
     environment = make_environment(collection.env, collection.cameras, collection.latency)
     tasks = tasks_of(collection.task, environment)
-    checkpoint = checkpoint_for(collection.checkpoint, collection.policy, tasks)
+    checkpoint = checkpoint_for(collection.checkpoint, collection.policy)
     collection = replace(collection, checkpoint=checkpoint)
     if collection.policy != MISTAKEN:  # a bad one is told here, once
         policy = load_policy(collection.policy, collection.checkpoint, environment)

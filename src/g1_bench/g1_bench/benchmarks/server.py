@@ -21,7 +21,7 @@ from rich.table import Table
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy, Observation
 from dit4dit_policy.inference.remote import RemotePolicy
-from dit4dit_policy.inference.shipped import default_for, load_policy
+from dit4dit_policy.inference.shipped import DEFAULT, load_policy
 from g1_bench.benchmarks.rig import milliseconds, process
 from g1_console.services import NoAnswer
 from g1_description import load_robot
@@ -37,7 +37,7 @@ _PERCENTILES = ('p50', 'p99')
 def measure(seconds: float) -> dict[str, Any]:
     """Half of the time one client, half of it four. Raises NoAnswer when no server comes."""
     os.environ['OMP_NUM_THREADS'] = '1'  # read when torch is imported here, as many as the server's
-    robot, checkpoint = load_robot(), default_for(_TASK)
+    robot, checkpoint = load_robot(), DEFAULT
     own = load_policy(checkpoint, robot.embodiment)
     seen = _observation(own, robot.home)
     serve = [
