@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dit4dit_policy.inference.aim import Aim
 from dit4dit_policy.inference.chunk_policy import Future, Observation
 from dit4dit_policy.inference.chunking import guided, soft_mask
 from dit4dit_policy.inference.continuation import Prefix
@@ -69,6 +70,8 @@ class DiT4DiTPolicy:
         self.model.eval().requires_grad_(False)
         self.prompts = PromptCache(backbone, self.prompt_folder or default_folder())
         self._path = FastPath(self.model, self.prompts, noise, self.shortcuts)
+        tells_hands = action.keyframe_hands > 0 and self.embodiment.hands
+        self._aim = Aim(self.embodiment) if tells_hands else None
 
     @classmethod
     def load(
@@ -196,7 +199,7 @@ class DiT4DiTPolicy:
             velocity = self._guided(velocity, prefix, observation.state)
         actions = self.model.sample_actions(velocity, self._action_noise)
         clock.append(self._now())
-        targets = self._decoded(actions[0], observation.state)
+        targets = self._decoded(0, actions[0], observation.state)
         if prefix is not None:
             targets[: prefix.frozen] = prefix.targets[: prefix.frozen]
         clock.append(self._now())
@@ -287,14 +290,21 @@ class DiT4DiTPolicy:
             velocity = self._path.velocity(features, states[:, None])
             noise = self._action_noise.expand(len(batch), -1, -1)
             actions = self.model.sample_actions(velocity, noise)
-            for k, action in zip(places, actions, strict=False):
-                chunks[k] = self._decoded(action, observations[k].state)
+            for row, (k, action) in enumerate(zip(places, actions, strict=False)):
+                chunks[k] = self._decoded(row, action, observations[k].state)
         return [chunks[k] for k in range(len(observations))]
 
-    def _decoded(self, actions_KA: torch.Tensor, state: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _decoded(
+        self, row: int, actions_KA: torch.Tensor, state: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The targets of the observation in `row` of the batch that was sampled last."""
         shift = self.processor.action_shift
         targets = self.processor.decode_action(actions_KA[shift:].cpu(), state)
-        return np.pad(targets, ((0, shift), (0, 0)), mode='edge')
+        targets = np.pad(targets, ((0, shift), (0, 0)), mode='edge')
+        if self._aim is None or self._path.keyframe is None:
+            return targets
+        told = _on_cpu(self._path.keyframe[row])[self.model.config.action.state_dim :]
+        return self._aim(targets, state, 0.1 * told.reshape(-1, 3).astype(float))
 
     def _guided(self, velocity: Velocity, prefix: Prefix, state: NDArray[np.float64]) -> Velocity:
         wanted, shift = torch.zeros_like(self._action_noise), self.processor.action_shift
