@@ -169,7 +169,7 @@ def test_what_it_expects_to_see_is_published_for_its_moment_while_somebody_looks
     taken = {sec * 1_000_000_000 + nanosec for sec, nanosec in outside.image_stamps}
     for picture in pictures:
         assert nanoseconds(picture.header.stamp) - 800_000_000 in taken
-        assert pixels_of(picture).shape == (96, 128, 3)
+        assert pixels_of(picture).shape == (128, 160, 3)
 
 
 def test_stop_ends_whatever_is_run(outside, process):

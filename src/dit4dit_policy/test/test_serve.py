@@ -385,7 +385,7 @@ def test_the_command_says_where_it_is_and_ends_in_peace():
     )
     try:
         line = process.stdout.readline()
-        port = int(re.fullmatch(r'nano for g1_aloha at ws://127\.0\.0\.1:(\d+)\n', line)[1])
+        port = int(re.fullmatch(r'small for g1_aloha at ws://127\.0\.0\.1:(\d+)\n', line)[1])
         remote = RemotePolicy(f'ws://127.0.0.1:{port}', load_embodiment(), reply_timeout=60)
         seen = Observation({'head': IMAGE}, HOME, 'wave')
         assert remote.infer(seen).shape == (16, 16)
