@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from dit4dit_policy.evaluation.environment import Conduct, conduct_of
-from dit4dit_policy.inference.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from dit4dit_policy.evaluation.environment import Environment
@@ -86,11 +85,6 @@ def fill_in(given: argparse.Namespace, environment: Environment) -> None:
             f'--seed-start, --episodes: {given.env} has {conduct.scenes} scenes of each task, 0 to '
             f'{conduct.scenes - 1}; got {given.seed_start} to {last}'
         )
-
-
-def checkpoint_for(given: str, policy: str) -> str:
-    """The checkpoint that was given, or the shipped one."""
-    return given or (DEFAULT if policy == 'dit4dit' else '')
 
 
 def tasks_of(task: str, environment: Environment, suites: str = '') -> tuple[str, ...]:

@@ -18,13 +18,13 @@ import numpy as np
 from dit4dit_policy.evaluation.arguments import (
     add_attempt_arguments,
     check_attempt_arguments,
-    checkpoint_for,
     fill_in,
     suite_of,
     tasks_of,
 )
 from dit4dit_policy.evaluation.environment import conduct_of, tasks_in
 from dit4dit_policy.evaluation.statistics import wilson_interval
+from dit4dit_policy.inference.shipped import checkpoint_for
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -61,6 +61,11 @@ def checkpoint_folder(checkpoint: str | Path | None = None) -> Path:
     return shipped if name in shipped_names() else Path(name).expanduser()
 
 
+def checkpoint_for(given: str, policy: str) -> str:
+    """What was given for a policy of `dit4dit.policies`, or the default's name; '' for others."""
+    return given or (DEFAULT if policy == 'dit4dit' else '')
+
+
 def shipped_names() -> tuple[str, ...]:
     """Names of the checkpoints that ship with the suite."""
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob('*/config.json')))

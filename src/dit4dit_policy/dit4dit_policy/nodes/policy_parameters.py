@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dit4dit_policy.inference.chunk_policy import ChunkPolicy
-from dit4dit_policy.inference.shipped import DEFAULT
+from dit4dit_policy.inference.shipped import checkpoint_for
 from g1_description import Embodiment, load_embodiment
 from g1_description.plugins import find_plugin
 from g1_ros.parameters import parameter
@@ -90,8 +90,7 @@ class PolicyParameters:
     @property
     def source(self) -> str:
         """Where the policy is: a server's address or a checkpoint."""
-        given = self.server or self.checkpoint
-        return given or (DEFAULT if self.policy == 'dit4dit' else '')
+        return checkpoint_for(self.server or self.checkpoint, self.policy)
 
 
 def robot_of(parameters: PolicyParameters) -> Embodiment:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from dit4dit_policy.evaluation.arguments import (
     add_attempt_arguments,
     check_attempt_arguments,
-    checkpoint_for,
     tasks_of,
 )
 from dit4dit_policy.evaluation.processes import in_processes
+from dit4dit_policy.inference.shipped import checkpoint_for
 
 if TYPE_CHECKING:
     from rich.table import Table
