@@ -98,6 +98,36 @@ def test_the_node_asks_for_a_chunk_when_the_last_one_has_been_followed():
     assert np.diff(node.made).min() > 0.35  # four targets of a tenth of a second, less a tenth
 
 
+def test_a_policy_is_warmed_up_before_it_is_asked_for_a_chunk():
+    asked = []
+
+    class Cold(PatientPolicy):
+        def warm_up(self):
+            asked.append('warm up')
+
+        def infer(self, observation, prefix=None):
+            asked.append('infer')
+            return super().infer(observation, prefix)
+
+    node = Node(Cold('anything', TOY))
+    wait_until(lambda: node.thread.warm, 'a warm policy')
+    node.thread.task_run = TaskRun('reach', 'go up')
+    node.wait_for(1)
+    node.thread.stop()
+    assert asked[:2] == ['warm up', 'infer'] and asked.count('warm up') == 1
+
+
+def test_a_warm_up_that_fails_is_no_end():
+    class Broken(PatientPolicy):
+        def warm_up(self):
+            raise ValueError('no')
+
+    node = Node(Broken('anything', TOY))
+    node.thread.task_run = TaskRun('reach', 'go up')
+    node.wait_for(1)
+    node.thread.stop()
+
+
 def test_another_task_does_not_wait_for_a_chunk_of_the_one_before_to_be_followed():
     class Slow(PatientPolicy):
         step = 1000.0

@@ -58,6 +58,14 @@ def test_the_same_observation_gives_the_same_chunk_and_another_one_another(folde
     assert not np.array_equal(policy.infer(_observation(1)), first)
 
 
+def test_a_warm_up_changes_nothing(folder):
+    policy, warm = DiT4DiTPolicy.load(folder), DiT4DiTPolicy.load(folder)
+    warm.warm_up()
+    assert warm.durations
+    assert np.array_equal(warm.infer(_observation()), policy.infer(_observation()))
+    DiT4DiTPolicy.untrained('nano').warm_up()  # knows no task to be warmed up with
+
+
 def test_a_policy_says_where_a_gripper_will_move_if_it_was_taught_to(folder):
     policy = DiT4DiTPolicy.load(folder)
     policy.infer(_observation())

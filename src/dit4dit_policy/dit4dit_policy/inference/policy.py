@@ -212,6 +212,17 @@ class DiT4DiTPolicy:
         }
         return targets
 
+    def warm_up(self) -> None:
+        """Makes chunks of nothing, as the first ones take longer, on a GPU by minutes.
+
+        Of the thread that is to infer: what a GPU was prepared with is that thread's.
+        """
+        cameras = self.processor.embodiment.cameras.values()
+        nothing = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in cameras}
+        middle = np.add(self.processor.state_lower, self.processor.state_upper) / 2
+        for instruction in 2 * [*self.tasks.values()][:1]:  # an untrained model knows none
+            self.infer(Observation(nothing, middle, instruction))
+
     @property
     def imagines(self) -> bool:
         """Whether it can show what it expects to see."""

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,7 +73,7 @@ class InferenceThread(threading.Thread):
         idle: Callable[[Seen, float], None] = lambda seen, until: None,
     ) -> None:
         """Args:
-        policy: asked by this thread alone.
+        policy: asked by this thread alone; one with a method `warm_up` is warmed up first.
         observe: what there is to infer from, with the instruction given; NoObservationError.
         deliver: takes each chunk.
         max_rate: inferences a second [Hz].
@@ -92,6 +93,7 @@ class InferenceThread(threading.Thread):
         self._image_came = threading.Event()
         self._stop_asked = threading.Event()
         self._asked_anew = threading.Event()
+        self._warm = threading.Event()
 
     @property
     def task_run(self) -> TaskRun | None:
@@ -102,6 +104,11 @@ class InferenceThread(threading.Thread):
     def task_run(self, task_run: TaskRun | None) -> None:
         self._task_run = task_run
         self.ask_anew()
+
+    @property
+    def warm(self) -> bool:
+        """Whether the policy is ready to infer at its usual pace."""
+        return self._warm.is_set()
 
     def ask_anew(self) -> None:
         """The next image is inferred from, however short ago the last one was."""
@@ -122,6 +129,9 @@ class InferenceThread(threading.Thread):
         """Until `stop`."""
         if torch := sys.modules.get('torch'):  # a policy may do without it
             torch.set_num_threads(self._threads)
+        with suppress(Exception):  # what is wrong is said as soon as it is asked for a chunk
+            getattr(self._policy, 'warm_up', lambda: None)()
+        self._warm.set()
         while True:
             self._image_came.clear()  # what came meanwhile has aged: the next is worth waiting for
             if self._stop_asked.is_set():

@@ -283,7 +283,8 @@ class PolicyNode(LifecycleNode):
         if self._watch.held:
             return PolicyStatus.WAITING, self._watch.held
         odd = f'; {self._watch.text}' if self._watch.text else ''
-        return PolicyStatus.RUNNING, f'making chunks: {self._run.instruction}{odd}'
+        doing = 'making chunks' if self._thread and self._thread.warm else 'warming up'
+        return PolicyStatus.RUNNING, f'{doing}: {self._run.instruction}{odd}'
 
     def _not_ready(self) -> str:
         if self._inputs is not None:
