@@ -54,6 +54,7 @@ class EpisodeWriter:
             self.discard()
             raise
         self._columns: dict[str, list[np.ndarray]] = {name: [] for name in self._schema.columns}
+        self._tasks: list[str] = []
 
     def __len__(self) -> int:
         return len(self._columns[STATE_KEY])
@@ -64,6 +65,7 @@ class EpisodeWriter:
         action: np.ndarray,
         images: Mapping[str, np.ndarray],
         extras: Mapping[str, np.ndarray] | None = None,
+        task: str = '',
     ) -> None:
         """Appends one frame.
 
@@ -72,6 +74,7 @@ class EpisodeWriter:
             action: (A,) commanded targets for this frame's time.
             images: of every camera by its name, (H, W, 3) uint8 RGB of the dataset's shape.
             extras: the dataset's extras, all of them.
+            task: instruction of this frame; '' for the episode's.
 
         Raises:
             ValueError: wrong shape or type, or a number that is not finite; the frame is not added.
@@ -99,6 +102,7 @@ class EpisodeWriter:
             self._cameras[name].add(image)
         for name, values in row.items():
             self._columns[name].append(values)
+        self._tasks.append(task or self.task)
 
     def save(self, health: Mapping[str, Any] | None = None, raw: Path | None = None) -> int:
         """Completes the episode, adds it to the dataset and returns its index.
@@ -121,7 +125,7 @@ class EpisodeWriter:
                 key = self._schema.videos[name].key
                 statistics[key] = camera.finish()
                 videos[key] = camera.path
-            return self._writer.commit(columns, videos, [self.task], statistics, health, raw)
+            return self._writer.commit(columns, videos, self._tasks, statistics, health, raw)
         finally:
             self.discard()
 

@@ -23,6 +23,9 @@ INDEX_COLUMNS = {
 }
 STATE_KEY = 'observation.state'
 ACTION_KEY = 'action'
+#: Extras of a dataset whose frames are moments, not a film: the targets that follow each, step by
+#: step from the first, and the state in which a gripper next begins to open or close.
+CHUNK_KEY, KEYFRAME_KEY = 'chunk', 'keyframe'
 #: What info.json counts.
 TOTALS = ('total_episodes', 'total_frames', 'total_tasks')
 #: What this package encodes itself; other codecs are copied as they are.

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 POSITION_TOLERANCE = 1e-3  # [m]
 ORIENTATION_TOLERANCE = 1e-2  # [rad]
 _ITERATIONS = 100
+_NEWTON_STEPS, _NEWTON_DAMPING = 5, 1e-4  # of `moved`,
+_ARRIVED, _FARTHEST = 3e-4, 0.35  # [m] left at which it is there; [rad] that a joint turns at most
 _POSTURE_COST = 1e-3  # per rad, against 1 per m and 0.3 per rad of the hand's error
 
 _LEFT = np.array([-0.3, 1.0, -0.5, 0.3, -0.5, 0.3, 0.3])
@@ -101,6 +103,43 @@ class ArmKinematics:
                 return solution
             errors.append((position, orientation))
         raise UnreachableError(side, pose, *min(errors))
+
+    def moved(self, q: ArrayLike, offsets: ArrayLike) -> Array | None:
+        """Arm posture (14,) near q, each grasp frame moved by its offset (2, 3) [m], not turned.
+
+        A few Newton steps, for offsets of some centimetres. None where they do not get there, turn
+        a joint by more than 0.35 rad or leave a range that q was in.
+        """
+        start, wanted = _posture(q).copy(), np.asarray(offsets, float)
+        model, data = self._model, self._data
+        pinocchio.forwardKinematics(model, data, start)
+        goals = [
+            pinocchio.updateFramePlacement(model, data, f).copy() for f in self._frames.values()
+        ]
+        for goal, offset in zip(goals, wanted, strict=True):
+            goal.translation = goal.translation + offset
+        posture = start.copy()
+        for _ in range(_NEWTON_STEPS):
+            pinocchio.computeJointJacobians(model, data, posture)
+            step, left = np.zeros(14), 0.0
+            for side, goal in zip(SIDES, goals, strict=True):
+                frame, part = self._frames[side], self._slices[side]
+                hand = pinocchio.updateFramePlacement(model, data, frame)
+                turn = pinocchio.log3(goal.rotation @ hand.rotation.T)
+                error = np.append(goal.translation - hand.translation, turn)
+                left = max(left, float(np.abs(error[:3]).max()), 0.1 * float(np.abs(turn).max()))
+                jacobian = pinocchio.getFrameJacobian(
+                    model, data, frame, pinocchio.LOCAL_WORLD_ALIGNED
+                )[:, part]
+                square = jacobian @ jacobian.T + _NEWTON_DAMPING * np.eye(6)
+                step[part] = jacobian.T @ np.linalg.solve(square, error)
+            if left < _ARRIVED:
+                break
+            posture += step
+        inside = (start >= model.lowerPositionLimit) & (start <= model.upperPositionLimit)
+        left_range = (posture < model.lowerPositionLimit) | (posture > model.upperPositionLimit)
+        far = np.abs(posture - start).max() > _FARTHEST
+        return None if left > POSITION_TOLERANCE or far or (inside & left_range).any() else posture
 
     def gravity(self, q: ArrayLike) -> Array:
         """Torques (14,) [N m] that hold the arms with their grippers still at q."""

@@ -90,6 +90,26 @@ def test_a_hand_that_moves_in_small_steps_gets_small_joint_steps(kinematics):
         q = following
 
 
+def test_hands_are_moved_and_not_turned(kinematics):
+    rng = np.random.default_rng(2)
+    for q in reachable_postures(20):
+        offsets = rng.uniform(-0.03, 0.03, (2, 3))
+        if (found := kinematics.moved(q, offsets)) is None:
+            continue
+        before, after = kinematics.forward(q), kinematics.forward(found)
+        for side, offset in zip(('left', 'right'), offsets, strict=True):
+            way = after[side][:3, 3] - before[side][:3, 3]
+            np.testing.assert_allclose(way, offset, atol=1e-3)
+            np.testing.assert_allclose(after[side][:3, :3], before[side][:3, :3], atol=2e-2)
+
+
+def test_hands_are_not_moved_out_of_reach(kinematics):
+    stretched = ROBOT.home[:14].copy()
+    stretched[[3, 10]] = 1.2
+    assert kinematics.moved(stretched, np.zeros((2, 3))) is not None
+    assert kinematics.moved(stretched, np.full((2, 3), 0.2)) is None
+
+
 def test_a_pose_out_of_reach_is_refused_with_what_is_left(kinematics):
     target = np.eye(4)
     target[:3, 3] = 1.0, 0.2, 0.2

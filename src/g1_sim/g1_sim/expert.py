@@ -134,10 +134,10 @@ def demonstrate(
     except NoWayError as error:
         return Demonstration(seed, False, 0.0, str(error))
     if writer is None:
-        rollout = _follow(simulation, planner, expert, 1 if misjudging else PLANS)
-        return _outcome(seed, rollout, simulation.progress())
+        rollout = follow(simulation, planner, expert, 1 if misjudging else PLANS)
+        return outcome(seed, rollout, simulation.progress())
     frames: list[tuple[Observation, Array]] = []
-    rollout = _follow(
+    rollout = follow(
         simulation,
         planner,
         expert,
@@ -149,10 +149,10 @@ def demonstrate(
         with writer.episode(frames[0][0].instruction) as episode:
             for seen, action in frames:
                 episode.add(seen.state, action, seen.images)
-    return _outcome(seed, rollout, simulation.progress())
+    return outcome(seed, rollout, simulation.progress())
 
 
-def _follow(
+def follow(
     simulation: Simulation, planner: Planner, expert: Expert, plans: int = PLANS, **options: Any
 ) -> Rollout:
     """The attempt, ended: plan after plan, each with a rest, until the task is done or no way is.
@@ -176,6 +176,6 @@ def _follow(
     return rollout
 
 
-def _outcome(seed: int, rollout: Rollout, stage: str) -> Demonstration:
+def outcome(seed: int, rollout: Rollout, stage: str) -> Demonstration:
     text = '' if rollout.success else rollout.status.text
     return Demonstration(seed, rollout.success, rollout.time, text, stage)

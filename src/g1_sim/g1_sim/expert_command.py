@@ -32,6 +32,7 @@ from g1_description import load_robot
 from g1_sim.expert import Demonstration, demonstrate
 from g1_sim.parallel import EachSeed, Worker
 from g1_sim.planner import Planner
+from g1_sim.rearranged import demonstrate_rearranged, with_chunks
 from g1_sim.recovery import Recovery, recover
 from g1_sim.rendering import check_rendering
 from g1_sim.rollout import FRAME_PERIOD
@@ -53,12 +54,15 @@ def record(
     variant: str = '',
     straying: float = 1.0,
     misjudging: float = 0.0,
+    rearranged: int = 0,
 ) -> Generator[Demonstration, None, None]:
     """Demonstrates every seed in `workers` processes; the dataset is at `out` when this ends.
 
+    rearranged: pictures of each frame, everything elsewhere in each, in place of films; 0: films.
+
     Closed or interrupted before, it writes what there is.
     """
-    make = partial(_demonstrator, task, variant, cameras, straying, misjudging)
+    make = partial(_demonstrator, task, variant, cameras, straying, misjudging, rearranged)
     if out is None:
         yield from EachSeed(partial(make, None), seeds, workers)
         return
@@ -79,6 +83,7 @@ def _demonstrator(
     cameras: tuple[str, ...],
     straying: float,
     misjudging: float,
+    rearranged: int,
     parts: Path | None,
     number: int,
 ) -> Worker[Demonstration]:
@@ -87,8 +92,13 @@ def _demonstrator(
     if parts is not None:
         shapes = dict.fromkeys(cameras, IMAGE_SHAPE)
         rate = round(1 / FRAME_PERIOD)
-        schema = Schema.of(load_robot().embodiment, shapes, fps=rate, variant=variant)
+        robot = load_robot().embodiment
+        extras = with_chunks(robot) if rearranged else {}
+        schema = Schema.of(robot, shapes, fps=rate, extras=extras, variant=variant)
         writer = DatasetWriter.create(parts / f'{number}', schema)
+        if rearranged:
+            made = writer
+            return lambda seed: demonstrate_rearranged(simulation, planner, seed, made, rearranged)
     return lambda seed: demonstrate(simulation, planner, seed, writer, straying, misjudging)
 
 
@@ -130,7 +140,13 @@ def main(argv: Sequence[str]) -> int:
                 if given.from_anywhere:
                     rows.append(_recover_all(console, task, seeds, workers, given.variant))
                     continue
-                more = (tuple(given.cameras), given.variant, given.straying, given.misjudging / 1e3)
+                more = (
+                    tuple(given.cameras),
+                    given.variant,
+                    given.straying,
+                    given.misjudging / 1e3,
+                    given.rearranged,
+                )
                 with closing(record(task, seeds, out, workers, *more)) as attempts:
                     rows.append(_demonstrate_all(console, task, attempts, len(seeds)))
         except KeyboardInterrupt:
@@ -277,6 +293,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help='with --dry-run: everything is this far [mm] from where the one plan takes it to be, '
         'a standard deviation either way: in how many scenes that is forgiven (default: 0)',
     )
+    parser.add_argument(
+        '--rearranged',
+        type=_positive,
+        default=0,
+        metavar='N',
+        help='with --out: no films, but N pictures of each frame in which everything is elsewhere, '
+        'each with the targets and the keyframe that belong to it (default: films)',
+    )
     variants = sorted({name for task in tasks for name in load_task(task).variants})
     parser.add_argument(
         '--variant',
@@ -297,6 +321,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     if arguments.misjudging and not arguments.dry_run:
         parser.error('--misjudging shows nothing worth recording: expected it with --dry-run')
+    if arguments.rearranged and (arguments.out is None or arguments.straying != 1.0):
+        parser.error('--rearranged makes a dataset: expected it with --out, without --straying')
     if arguments.out and arguments.out.exists():
         parser.error(
             f'--out: {arguments.out} exists; the dataset is written to a new folder, choose another'

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from g1_data import Dataset
+from g1_data.schema import CHUNK_KEY
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,12 +55,14 @@ class Likeness:
 def moments(policy: DiT4DiTPolicy, roots: Sequence[Path], count: int) -> list[Moment]:
     """So many moments spread evenly over the datasets' episodes, with their whole clips.
 
-    ValueError where the datasets have none, or not at the policy's rate.
+    ValueError where the datasets have none, no films, or not at the policy's rate.
     """
     offsets = np.array(policy.model.backbone.config.clip_offsets)
     found: list[Moment] = []
     for root in roots:
         data = Dataset(root)
+        if CHUNK_KEY in data.extras:
+            raise ValueError(f'{root}: expected films, it has moments (g1 expert --rearranged)')
         stride = round(data.fps * policy.step)
         ahead = int(offsets[-1]) * stride
         if not stride or abs(stride / data.fps - policy.step) > 1e-6:

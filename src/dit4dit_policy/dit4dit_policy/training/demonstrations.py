@@ -22,7 +22,7 @@ from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.views import Place
 from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
-from g1_data.schema import ACTION_KEY, STATE_KEY
+from g1_data.schema import ACTION_KEY, CHUNK_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
 from g1_description.control_source import CONTROL_KEY, ControlSource
 
@@ -38,8 +38,8 @@ class Demonstrations:
     weights: share of each dataset in what is trained on. embodiment: with the cameras that are
     used. state (N, S), action (N, A) [rad, m]: of a number that a dataset has not they are NaN.
     `dataset`, `episode`, `task` (N,) say what a frame is of; `last` is the last frame of its
-    episode, or of what an operator did in it without a break. weight (N,): how often chunks that
-    begin there are drawn beside others of their dataset, 0 for never.
+    episode, or of what an operator did in it without a break, and of a moment itself. weight (N,):
+    how often chunks that begin there are drawn beside others of their dataset, 0 for never.
     """
 
     sources: tuple[Dataset, ...]
@@ -92,9 +92,9 @@ class Demonstrations:
         for index, source in enumerate(sources):
             first = number
             stride = _stride(source, embodiment.step)
-            places = {
-                'state': _places(source, 'state', embodiment),
-                'action': _places(source, 'action', embodiment),
+            columns_of = {
+                'state': places(source, 'state', embodiment),
+                'action': places(source, 'action', embodiment),
             }
             for camera in embodiment.cameras.values():
                 _check_rate(source, camera)  # before anything is read
@@ -108,7 +108,7 @@ class Demonstrations:
                 length = len(read[STATE_KEY][::stride])
                 count += length
                 for name, key in (('state', STATE_KEY), ('action', ACTION_KEY)):
-                    columns[name].append(_arranged(read[key][::stride], places[name]))
+                    columns[name].append(arranged(read[key][::stride], columns_of[name]))
                 tasks = [
                     instructions.setdefault(task, len(instructions))
                     for task in source.frame_tasks(episode.index)[::stride]
@@ -116,7 +116,8 @@ class Demonstrations:
                 columns['task'].append(np.resize(tasks, length))
                 control = _control(source, episode.index)[::stride]
                 columns['weight'].append(weights[control])
-                columns['last'].append(count - length + _ends(control))
+                ends = _ends(control) if _has_films(source) else np.arange(length)
+                columns['last'].append(count - length + ends)
                 facts = {'dataset': index, 'episode': number}
                 for name, value in facts.items():
                     columns[name].append(np.full(length, value))
@@ -135,6 +136,16 @@ class Demonstrations:
             instructions=tuple(instructions),
             **{name: np.concatenate(parts) for name, parts in columns.items()},
         )
+
+    @property
+    def films(self) -> NDArray[np.bool_]:
+        """Of each dataset, whether it has films; else moments, see `training.moments`."""
+        return np.array([_has_films(source) for source in self.sources])
+
+    @property
+    def film(self) -> NDArray[np.bool_]:
+        """(N,) whether a frame is of a film."""
+        return self.films[self.dataset]
 
     @property
     def source(self) -> dict[str, Any]:
@@ -237,6 +248,10 @@ class Demonstrations:
         return np.stack(images)
 
 
+def _has_films(source: Dataset) -> bool:
+    return CHUNK_KEY not in source.extras
+
+
 def _stride(source: Dataset, step: float) -> int:
     """Frames of the dataset in a step [s]."""
     stride = round(source.fps * step)
@@ -274,7 +289,7 @@ def _ends(control: NDArray[np.int64]) -> NDArray[np.int64]:
     return ends[np.searchsorted(ends, np.arange(len(control)))]
 
 
-def _places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | None]:
+def places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | None]:
     """Where the dataset has each number of the embodiment's; None where it has not.
 
     Found by their names; where it has none of these, as GR00T's sets call theirs motor_0 and so on,
@@ -305,7 +320,8 @@ def _places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | No
     return [vector.names.index(n) if n in vector.names else None for n in names]
 
 
-def _arranged(rows: NDArray[Any], places: list[int | None]) -> NDArray[np.float64]:
+def arranged(rows: NDArray[Any], places: list[int | None]) -> NDArray[np.float64]:
+    """Columns (T, n) of numbers found by `places`; NaN where there is none."""
     values = np.full((len(rows), len(places)), np.nan)
     for column, place in enumerate(places):
         if place is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from dit4dit_policy.model.dit4dit import Batch
 from dit4dit_policy.training.clips import Clips
 from dit4dit_policy.training.demonstrations import Demonstrations
 from dit4dit_policy.training.keyframes import keyframes
+from dit4dit_policy.training.moments import Moments
 from g1_description import Embodiment
 
 
@@ -22,8 +23,9 @@ from g1_description import Embodiment
 class Examples:
     """The n-th example starts at the n-th frame of the demonstrations.
 
-    state (N, S), action (N, A) [rad, m] without gaps; known (N, A') 1 where a target counts.
-    keyframe (N,): as of `keyframes`; hands (N, 3H) [dm] of those that keyframes tell.
+    state (N + M, S), the last ones those of the M moments' keyframes, action (N, A) [rad, m],
+    without gaps; known (N, A') 1 where a target counts. keyframe (N,): row of `state`, as of
+    `keyframes`; hands (N + M, 3H) [dm] of those that keyframes tell.
     """
 
     config: ModelConfig
@@ -37,6 +39,7 @@ class Examples:
     last: Tensor
     keyframe: Tensor
     hands: Tensor
+    moments: Moments
 
     @classmethod
     def make(
@@ -53,20 +56,26 @@ class Examples:
         """
         known = np.zeros((len(data.state), config.action.action_dim), dtype=np.float32)
         known[:, : data.action.shape[1]] = ~np.isnan(data.action)
-        state = _filled(data.state, processor.state_lower, processor.state_upper, 0.0)
+        moments = Moments.read(data, config.action.horizon)
+        states = np.concatenate([data.state, moments.keyframe])
+        state = _filled(states, processor.state_lower, processor.state_upper, 0.0)
         reference = np.nan_to_num(data.reference)
+        bounds = processor.action_lower, processor.action_upper
+        targets = _filled(moments.targets, *bounds, reference[moments.place >= 0, None])
+        of_moments = len(data.state) + moments.place
         return cls(
             config=config,
             processor=processor,
             clips=clips,
             prompts=prompts,
             state=state,
-            action=_filled(data.action, processor.action_lower, processor.action_upper, reference),
+            action=_filled(data.action, *bounds, reference),
             known=torch.from_numpy(known),
             task=torch.from_numpy(data.task),
             last=torch.from_numpy(data.last),
-            keyframe=torch.from_numpy(keyframes(data)),
+            keyframe=torch.from_numpy(np.where(data.film, keyframes(data), of_moments)),
             hands=_hands(config.action.keyframe_hands, data.embodiment, state),
+            moments=replace(moments, targets=targets),
         )
 
     def batch(self, start_B: Tensor, augmented: bool = False, whole: int | None = None) -> Batch:
@@ -79,7 +88,11 @@ class Examples:
             start_B[:, None] + torch.arange(self.config.action.horizon), self.last[start_B, None]
         )
         state_B1S = self.state[start_B, None]
-        actions = self.processor.encode_action(self.action[chunk_BK], state_B1S)
+        targets_BKA = self.action[chunk_BK]
+        place_B = self.moments.place[start_B.numpy()]
+        own_B = place_B >= 0
+        targets_BKA[own_B] = self.moments.targets[place_B[own_B]]
+        actions = self.processor.encode_action(targets_BKA, state_B1S)
         return Batch(
             latents=self.clips.encoded(start_B, augmented, whole),
             prompt=self.prompts[self.task[start_B].to(self.prompts.device)],

@@ -34,17 +34,19 @@ class Split:
 
     @classmethod
     def of(cls, data: Demonstrations, fraction: float, most: int = 0) -> Split:
-        """Every n-th episode is held out. ValueError where there are too few of them.
+        """Every n-th episode with a film is held out. ValueError where there are too few of them.
 
         most: episodes of each dataset that are trained on, the first ones; 0 for all.
         """
         every = max(2, round(1 / fraction))
-        held_out = torch.from_numpy(data.episode) % every == every - 1
+        films = np.unique(data.episode[data.film])
+        number = np.searchsorted(films, data.episode)  # of a film among films
+        held_out = torch.from_numpy((number % every == every - 1) & data.film)
         weight = torch.from_numpy(data.weight)
         taught = weight > 0
         if not (held_out & taught).any():
             raise ValueError(
-                f'{data.episodes} episodes are too few to hold out one in {every}; expected at '
+                f'{len(films)} episodes are too few to hold out one in {every}; expected at '
                 f'least {every}: record more, or set val_fraction in the config, up to 0.5 for 2'
             )
         dataset = torch.from_numpy(data.dataset)

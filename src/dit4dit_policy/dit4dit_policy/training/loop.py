@@ -46,6 +46,7 @@ class Run:
         self._frozen_folder = begin.model.backbone.frozen_folder
         self._split = Split.of(begin.data, config.val_fraction, config.most_episodes)
         self._weights = torch.tensor(begin.data.weights, dtype=torch.float32)
+        self._films = torch.from_numpy(begin.data.films)
         objective = Objective(config, begin.model, accelerator.num_processes)
         optimizer = torch.optim.AdamW(
             [
@@ -144,11 +145,22 @@ class Run:
         config = self._config
         count = config.batch_size // self._accelerator.num_processes
         datasets = torch.multinomial(self._weights, count, replacement=True)
+        datasets = self._films_first(datasets)
         batch = self._examples.batch(self._split.draw(datasets), augmented=True, whole=self._whole)
         noise = config.state_noise_std * torch.randn(batch.state.shape)
         shown = torch.rand(count, 1, 1) >= config.state_dropout
         hidden = replace(batch, state=(batch.state + noise) * shown)
         return on_device(hidden, self._accelerator)
+
+    def _films_first(self, datasets_B: Tensor) -> Tensor:
+        """In an order, and changed so, that all that the video loss is taken on are films."""
+        films_B = self._films[datasets_B]
+        datasets_B = datasets_B[films_B.sort(descending=True, stable=True).indices]
+        there, asked = int(films_B.sum()), min(self._whole, len(datasets_B))
+        if there < asked:
+            weights = self._weights * self._films
+            datasets_B[there:asked] = torch.multinomial(weights, asked - there, replacement=True)
+        return datasets_B
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
