@@ -127,6 +127,11 @@ class Schema:
         )
 
     @property
+    def films(self) -> bool:
+        """Whether each frame follows the one before; else they are moments, see `CHUNK_KEY`."""
+        return CHUNK_KEY not in self.extras
+
+    @property
     def videos_by_key(self) -> dict[str, Video]:
         """Feature of each camera to its video."""
         return {video.key: video for video in self.videos.values()}

@@ -177,5 +177,6 @@ def follow(
 
 
 def outcome(seed: int, rollout: Rollout, stage: str) -> Demonstration:
+    """What came of the attempt in the scene of `seed`, which has reached `stage`."""
     text = '' if rollout.success else rollout.status.text
     return Demonstration(seed, rollout.success, rollout.time, text, stage)

@@ -88,12 +88,10 @@ class Course:
     def __init__(self, simulation: Simulation, planner: Planner, expert: Expert) -> None:
         """Follows it, `simulation` freshly reset. `rollout` is how that went."""
         self._frames: list[_Frame] = []
-        scene = simulation.scene
+        scene, model = simulation.scene, simulation.model
         self._things = scene.things
-        joints = [simulation.model.body(thing).jntadr[0] for thing in self._things]
-        places = simulation.model.jnt_qposadr[joints]
+        places = model.jnt_qposadr[[model.body(thing).jntadr[0] for thing in self._things]]
         self._place = {t: slice(p, p + 3) for t, p in zip(self._things, places, strict=True)}
-        model = simulation.model
         hinged = model.body_rootid[model.jnt_bodyid[model.jnt_type != mujoco.mjtJoint.mjJNT_FREE]]
         self._stays = [t for t in self._things if model.body(t).id in hinged]
 

@@ -17,7 +17,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from g1_data import Dataset
-from g1_data.schema import CHUNK_KEY
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +60,7 @@ def moments(policy: DiT4DiTPolicy, roots: Sequence[Path], count: int) -> list[Mo
     found: list[Moment] = []
     for root in roots:
         data = Dataset(root)
-        if CHUNK_KEY in data.extras:
+        if not data.schema.films:
             raise ValueError(f'{root}: expected films, it has moments (g1 expert --rearranged)')
         stride = round(data.fps * policy.step)
         ahead = int(offsets[-1]) * stride

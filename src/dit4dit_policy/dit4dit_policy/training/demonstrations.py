@@ -22,7 +22,7 @@ from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.views import Place
 from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
-from g1_data.schema import ACTION_KEY, CHUNK_KEY, STATE_KEY
+from g1_data.schema import ACTION_KEY, STATE_KEY
 from g1_description import Camera, Embodiment
 from g1_description.control_source import CONTROL_KEY, ControlSource
 
@@ -116,7 +116,7 @@ class Demonstrations:
                 columns['task'].append(np.resize(tasks, length))
                 control = _control(source, episode.index)[::stride]
                 columns['weight'].append(weights[control])
-                ends = _ends(control) if _has_films(source) else np.arange(length)
+                ends = _ends(control) if source.schema.films else np.arange(length)
                 columns['last'].append(count - length + ends)
                 facts = {'dataset': index, 'episode': number}
                 for name, value in facts.items():
@@ -140,7 +140,7 @@ class Demonstrations:
     @property
     def films(self) -> NDArray[np.bool_]:
         """Of each dataset, whether it has films; else moments, see `training.moments`."""
-        return np.array([_has_films(source) for source in self.sources])
+        return np.array([source.schema.films for source in self.sources])
 
     @property
     def film(self) -> NDArray[np.bool_]:
@@ -246,10 +246,6 @@ class Demonstrations:
                 f'{camera.name} for {expected} states; record it again'
             )
         return np.stack(images)
-
-
-def _has_films(source: Dataset) -> bool:
-    return CHUNK_KEY not in source.extras
 
 
 def _stride(source: Dataset, step: float) -> int:
