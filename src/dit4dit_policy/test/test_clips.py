@@ -41,7 +41,8 @@ def _silently(items, _what, _count):
 def _examples(config, mixture, cache, video=None, robot=None):
     """Examples with made-up latents, or with those of `video`; and their demonstrations."""
     data = Demonstrations.read(mixture, robot or toy.embodiment())
-    processor = data.processor(config, {})
+    moments = data.moments(config.action.horizon)
+    processor = data.processor(config, {}, moments)
     if video:
         latents = cache.latents(video, data, 1, _silently)
     else:
@@ -49,7 +50,7 @@ def _examples(config, mixture, cache, video=None, robot=None):
         latents = [[rows[data.dataset == i]] for i in range(len(mixture))]
     prompts = torch.zeros(len(data.instructions), 64, 128)
     clips = CachedClips.of(latents, data, config.backbone.clip_offsets)
-    return Examples.make(config, data, processor, clips, prompts), data, processor
+    return Examples.make(config, data, moments, processor, clips, prompts), data, processor
 
 
 def test_chunks_and_clips_end_with_their_episode(recorded, cache):

@@ -50,7 +50,9 @@ def _examples(mixture):
     latents = [[rows[data.dataset == i]] for i in range(len(mixture))]
     prompts = torch.arange(len(data.instructions)).float().view(-1, 1, 1).expand(-1, 64, 128)
     clips = CachedClips.of(latents, data, config.backbone.clip_offsets)
-    return Examples.make(config, data, data.processor(config, {}), clips, prompts), data
+    moments = data.moments(config.action.horizon)
+    processor = data.processor(config, {}, moments)
+    return Examples.make(config, data, moments, processor, clips, prompts), data
 
 
 def test_a_moment_is_taught_with_its_own_targets_keyframe_and_sentence(mixture):
@@ -69,6 +71,18 @@ def test_a_moment_is_taught_with_its_own_targets_keyframe_and_sentence(mixture):
         'Touch it.',
         toy.INSTRUCTION,
     ]
+
+
+def test_bounds_span_what_moments_ask_for_later_and_their_keyframes(mixture):
+    film, moments = mixture
+    data = Demonstrations.read({film: 1.0, moments: 1.0}, toy.embodiment())
+    alone = Demonstrations.read({film: 1.0}, toy.embodiment())
+    told = data.moments(16)
+    told.targets[-1, -1, 3], told.keyframe[-1, 3] = 2.0, -2.0
+    bounds = data.processor(toy.tiny(), {}, told)
+    assert (bounds.action_upper[3], bounds.state_lower[3]) == (2.0, -2.0)
+    films = alone.processor(toy.tiny(), {}, alone.moments(16))
+    assert films.action_upper[3] < 2.0 and films.state_lower[3] > -2.0
 
 
 def test_moments_are_all_trained_on_and_none_is_held_out(mixture):

@@ -185,9 +185,8 @@ def test_bounds_of_the_checkpoint_are_kept_unless_asked_for_new_ones(
     bounds = [Processor.load(f / 'processor.json').action_upper for f in (first, kept, anew)]
     assert bounds[1] == bounds[0]
     assert bounds[2] != bounds[0]
-    assert bounds[2] == Demonstrations.read({str(other): 1.0}, toy.embodiment()).processor(
-        toy.tiny(), {}
-    ).action_upper  # fmt: skip
+    data = Demonstrations.read({str(other): 1.0}, toy.embodiment())
+    assert bounds[2] == data.processor(toy.tiny(), {}, data.moments(16)).action_upper
     assert 'beyond the bounds of the checkpoint, cut there: ' in capsys.readouterr().err
 
 

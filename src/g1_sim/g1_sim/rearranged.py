@@ -48,6 +48,8 @@ _GRIPPING = 8  # frames from where a hand begins to close until it holds a thing
 _FLICKER = 3  # frames in which a hand may seem not to hold a thing
 _BESIDE = 0.06  # [m] over the table from where a hand closes, it closes on a thing
 _CARRIED = 0.02  # [m] that a thing is moved at least when it is carried
+_DEPTH = 0.002  # [m] to which a thing may be in what it did not touch,
+_AHEAD, _ABOUT = 5, 4  # looked at every so many frames ahead, and demonstrated so many from there
 _COMES_TO_REST = 8  # frames in which something is touched by what was put down onto it
 
 
@@ -80,15 +82,20 @@ class _Frame:
     action: Array
     holders: Mapping[str, int | None]
     touching: Sequence[tuple[str, str]]
+    overlaps: set[tuple[int, int]]  # what touches
 
 
 class Course:
-    """A demonstration that was followed: where everything was, and what was carried where."""
+    """A demonstration that was followed: where everything was, and what was carried where.
+
+    Its simulation is used to look at arrangements: `moment` leaves it in one.
+    """
 
     def __init__(self, simulation: Simulation, planner: Planner, expert: Expert) -> None:
         """Follows it, `simulation` freshly reset. `rollout` is how that went."""
         self._frames: list[_Frame] = []
-        scene, model = simulation.scene, simulation.model
+        self._scene = scene = simulation.scene
+        model = simulation.model
         self._things = scene.things
         places = model.jnt_qposadr[[model.body(thing).jntadr[0] for thing in self._things]]
         self._place = {t: slice(p, p + 3) for t, p in zip(self._things, places, strict=True)}
@@ -105,6 +112,7 @@ class Course:
                     expert.target(seen.stamp),
                     {t: None if hand is None else SIDES.index(hand) for t, hand in hands.items()},
                     [pair for pair in pairs if scene.touching(*pair)],
+                    scene.overlaps(0.0),
                 )
             )
 
@@ -194,21 +202,40 @@ class Course:
         keyframe = int(self._keyframe[frame])
         rows = np.arange(frame, frame + CHUNK_STEPS)
         of_hands = self._hand_offsets(np.append(rows, keyframe), frame, offsets, rng)
-        of_things = {t: self._offset(t, frame, offsets, of_hands[0]) for t in self._things}
-        if not self._apart(frame, of_things):
+        if not self._apart(frame, self._offsets(frame, offsets, of_hands[0])):
             return None
         state = self._moved(self._frames[frame].state, of_hands[0])
         shown = self._moved(self._frames[keyframe].state, of_hands[-1])
-        targets = [
-            self._moved(self._actions[row], offset)
-            for row, offset in zip(rows.clip(max=len(self) - 1), of_hands, strict=False)
-        ]
-        if state is None or shown is None or any(target is None for target in targets):
+        if state is None or shown is None:
             return None
-        qpos = self._frames[frame].qpos.copy()
-        for thing, offset in of_things.items():
-            qpos[self._place[thing]] += offset
+        targets: list[Array] = []
+        for row, offset in zip(rows.clip(max=len(self) - 1), of_hands, strict=False):
+            if (target := self._moved(self._actions[row], offset)) is None:
+                return None
+            targets.append(target)
+        for ahead in range(0, CHUNK_STEPS, _AHEAD):
+            row = min(frame + ahead, len(self) - 1)
+            if not self._free(row, self._qpos(row, offsets, of_hands[ahead]), targets[ahead]):
+                return None
+        qpos = self._qpos(frame, offsets, of_hands[0])
         return Arrangement(qpos, state, np.array(targets), shown)
+
+    def _qpos(self, frame: int, offsets: Mapping[int, Array], of_hands: Array) -> Array:
+        """(nq,) of the frame, the things elsewhere and the robot not yet."""
+        qpos = self._frames[frame].qpos.copy()
+        for thing, offset in self._offsets(frame, offsets, of_hands).items():
+            qpos[self._place[thing]] += offset
+        return qpos
+
+    def _free(self, frame: int, qpos: Array, posture: Array) -> bool:
+        """Whether nothing is in what it did not touch about when that was demonstrated."""
+        model, data = self._scene.model, self._scene.data
+        data.qpos[:] = qpos
+        self._scene.posture = posture
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_collision(model, data)
+        about = self._frames[max(frame - _ABOUT, 0) : frame + _ABOUT + 1]
+        return self._scene.overlaps(_DEPTH) <= set().union(*(seen.overlaps for seen in about))
 
     def _moved(self, posture: Array, offsets: Array) -> Array | None:
         """(16,) with the hands elsewhere by (2, 3)."""
@@ -259,6 +286,11 @@ class Course:
     def _at_rest(self, thing: str, frame: int, offsets: Mapping[int, Array]) -> Array:
         before = [carry for carry in self.carries[thing] if carry.end < frame]
         return self._left(before[-1], offsets) if before else offsets[self._group[thing]]
+
+    def _offsets(
+        self, frame: int, offsets: Mapping[int, Array], of_hands: Array
+    ) -> dict[str, Array]:
+        return {t: self._offset(t, frame, offsets, of_hands) for t in self._things}
 
     def _offset(
         self, thing: str, frame: int, offsets: Mapping[int, Array], of_hands: Array

@@ -126,6 +126,15 @@ class Scene:
         """Whether two bodies touch."""
         return self.model.body(other).id in self._touched_by(body)
 
+    def overlaps(self, depth: float) -> set[tuple[int, int]]:
+        """What is in one another by more than `depth` [m]: pairs of root bodies; the robot is one.
+
+        As of the last `mj_collision`.
+        """
+        deep = self.data.contact.geom[self.data.contact.dist < -depth]
+        roots = np.sort(self.model.body_rootid[self.model.geom_bodyid[deep]], axis=1)
+        return {(one, other) for one, other in roots.tolist()}
+
     def settled(self, body: str, share: float = 1.0) -> bool:
         """Whether a free body has come to rest, to a share of the speed that is allowed."""
         velocity = self.data.joint(body).qvel

@@ -1,5 +1,6 @@
 """Demonstrations with everything elsewhere: the hands go to where the picture shows things."""
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -153,3 +154,19 @@ def test_moments_are_for_a_dataset(tmp_path, capsys, options):
     with pytest.raises(SystemExit):
         main(['pick_by_colour', '--rearranged', '1', *options])
     assert '--rearranged makes a dataset' in capsys.readouterr().err
+
+
+def test_no_way_leads_through_what_stands_beside_it():
+    simulation = Simulation('pick_by_colour', 1002)
+    expert = Expert.from_reset(simulation, Planner(), np.random.default_rng(0))
+    course = Course(simulation, Planner(), expert)
+    assert course.rollout.success
+    other = simulation.model.body('other').id
+    for frame in range(0, 24, 2):
+        for moment in moments(course, frame, count=6):
+            simulation.data.qpos[:] = moment.qpos
+            for target in moment.targets[::5]:
+                simulation.scene.posture = target
+                mujoco.mj_kinematics(simulation.model, simulation.data)
+                mujoco.mj_collision(simulation.model, simulation.data)
+                assert not any(other in pair for pair in simulation.scene.overlaps(0.002))

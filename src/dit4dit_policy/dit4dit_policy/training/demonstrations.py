@@ -20,6 +20,8 @@ from dit4dit_policy.inference.pictures import in_one_frame, size_of, view
 from dit4dit_policy.inference.processor import Processor, encoded_for
 from dit4dit_policy.model.config import ModelConfig
 from dit4dit_policy.model.views import Place
+from dit4dit_policy.training.columns import arranged, places
+from dit4dit_policy.training.moments import Moments
 from g1_data.dataset import Dataset, Episode
 from g1_data.packets import probe
 from g1_data.schema import ACTION_KEY, STATE_KEY
@@ -175,13 +177,26 @@ class Demonstrations:
                 named['_'.join(re.findall(r'\w+', text.lower()))] = text
         return named
 
-    def processor(self, config: ModelConfig, tasks: Mapping[str, str]) -> Processor:
+    def moments(self, horizon: int) -> Moments:
+        """Of those datasets that have moments, the first `horizon` targets of each.
+
+        ValueError where a dataset does not say enough of them.
+        """
+        sources = [s for s, films in zip(self.sources, self.films, strict=True) if not films]
+        return Moments.read(sources, self.embodiment, ~self.film, horizon)
+
+    def processor(
+        self, config: ModelConfig, tasks: Mapping[str, str], moments: Moments
+    ) -> Processor:
         """Bounds and instructions as these demonstrations have them; `tasks` as of `tasks`."""
-        state_lower, state_upper = _bounds([self.state], _SMALLEST_STATE_RANGE)
+        states = np.concatenate([self.state, moments.keyframe])
+        state_lower, state_upper = _bounds([states], _SMALLEST_STATE_RANGE)
+        own = moments.targets - self.reference[moments.place >= 0, None]
         chunk = range(config.action.horizon if self.relative.any() else 1)
+        ahead = (np.minimum(np.arange(len(self.last)) + k, self.last) for k in chunk)
         targets = (
-            self.action[np.minimum(np.arange(len(self.last)) + k, self.last)] - self.reference
-            for k in chunk
+            np.concatenate([self.action[rows] - self.reference, *own.swapaxes(0, 1)])
+            for rows in ahead
         )
         action_lower, action_upper = _bounds(targets, _SMALLEST_ACTION_RANGE)
         return Processor(
@@ -283,46 +298,6 @@ def _ends(control: NDArray[np.int64]) -> NDArray[np.int64]:
     """(T,) the last frame of the same `ControlSource`: a chunk has nobody else's targets."""
     ends = np.flatnonzero(np.diff(control, append=-1))
     return ends[np.searchsorted(ends, np.arange(len(control)))]
-
-
-def places(source: Dataset, kind: str, embodiment: Embodiment) -> list[int | None]:
-    """Where the dataset has each number of the embodiment's; None where it has not.
-
-    Found by their names; where it has none of these, as GR00T's sets call theirs motor_0 and so on,
-    by the parts of its modality.json that are called as the groups. ValueError where it has other
-    numbers than the embodiment, or a group's part is of another size.
-    """
-    if kind == 'state':
-        vector, names = source.schema.state, embodiment.state_names
-        groups = embodiment.state_slices()
-    else:
-        vector, names = source.schema.action, embodiment.action_names
-        groups = embodiment.action_slices()
-    if not set(names) & set(vector.names) and set(groups) <= set(vector.parts):
-        parts = [vector.parts[name] for name in groups]
-        for (name, place), (start, end) in zip(groups.items(), parts, strict=True):
-            if end - start != place.stop - place.start:
-                raise ValueError(
-                    f'{source.root}/meta/modality.json: {kind}: {name}: expected the '
-                    f"{place.stop - place.start} numbers of the embodiment's group, "
-                    f'got {end - start}'
-                )
-        return [k for start, end in parts for k in range(start, end)]
-    if unknown := [name for name in vector.names if name not in names]:
-        raise ValueError(
-            f'{source.root}: its {kind} has {", ".join(unknown)}, which the embodiment has not; '
-            'name the one of its robot in `embodiment`'
-        )
-    return [vector.names.index(n) if n in vector.names else None for n in names]
-
-
-def arranged(rows: NDArray[Any], places: list[int | None]) -> NDArray[np.float64]:
-    """Columns (T, n) of numbers found by `places`; NaN where there is none."""
-    values = np.full((len(rows), len(places)), np.nan)
-    for column, place in enumerate(places):
-        if place is not None:
-            values[:, column] = rows[:, place]
-    return values
 
 
 def _bounds(

@@ -46,6 +46,7 @@ class Examples:
         cls,
         config: ModelConfig,
         data: Demonstrations,
+        moments: Moments,
         processor: Processor,
         clips: Clips,
         prompts: Tensor,
@@ -56,7 +57,6 @@ class Examples:
         """
         known = np.zeros((len(data.state), config.action.action_dim), dtype=np.float32)
         known[:, : data.action.shape[1]] = ~np.isnan(data.action)
-        moments = Moments.read(data, config.action.horizon)
         states = np.concatenate([data.state, moments.keyframe])
         state = _filled(states, processor.state_lower, processor.state_upper, 0.0)
         reference = np.nan_to_num(data.reference)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dit4dit_policy.training.demonstrations import Demonstrations, arranged, places
+from dit4dit_policy.training.columns import arranged, places
+from g1_data.dataset import Dataset
 from g1_data.schema import CHUNK_KEY, KEYFRAME_KEY
+from g1_description import Embodiment
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,20 @@ class Moments:
     keyframe: NDArray[np.float64]
 
     @classmethod
-    def read(cls, data: Demonstrations, horizon: int) -> Moments:
-        """Of the demonstrations' datasets, the first `horizon` targets of each.
+    def read(
+        cls,
+        sources: Sequence[Dataset],
+        robot: Embodiment,
+        own: NDArray[np.bool_],
+        horizon: int,
+    ) -> Moments:
+        """Of the datasets of moments, the first `horizon` targets of each; `own` (N,): its frames.
 
         ValueError where a dataset has fewer, no keyframes, or another rate than the embodiment.
         """
-        robot = data.embodiment
         targets = [np.empty((0, horizon, len(robot.action_names)))]
         keyframe = [np.empty((0, len(robot.state_names)))]
-        for source, films in zip(data.sources, data.films, strict=True):
-            if films:
-                continue
+        for source in sources:
             numbers = len(source.schema.action.names)
             steps, more = divmod(len(source.extras[CHUNK_KEY].names), numbers)
             if steps < horizon or more or source.fps != robot.rate:
@@ -54,6 +60,5 @@ class Moments:
                 rows = arranged(read[CHUNK_KEY].reshape(-1, numbers), of_action)
                 targets.append(rows.reshape(episode.length, steps, -1)[:, :horizon])
                 keyframe.append(arranged(read[KEYFRAME_KEY], of_state))
-        own = ~data.film
         place = np.where(own, own.cumsum() - 1, -1)
         return cls(place, np.concatenate(targets), np.concatenate(keyframe))

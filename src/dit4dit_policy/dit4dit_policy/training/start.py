@@ -26,6 +26,7 @@ from dit4dit_policy.progress import tracker
 from dit4dit_policy.training.autoencoder import train_autoencoder
 from dit4dit_policy.training.config import TrainConfig
 from dit4dit_policy.training.demonstrations import Demonstrations
+from dit4dit_policy.training.moments import Moments
 from dit4dit_policy.training.row_file import mapped_rows, write_rows
 from g1_description import Embodiment, load_embodiment
 
@@ -40,6 +41,7 @@ class Start:
 
     model: DiT4DiT
     data: Demonstrations
+    moments: Moments
     processor: Processor
     before: dict[str, Any] | None
     pictures: Callable[[Layout], NDArray[np.uint8]]
@@ -74,12 +76,13 @@ def start(config: TrainConfig, data: Demonstrations, device: torch.device, log: 
         model = checkpoint.from_pretrained(folder, wanted)
     else:
         model, before = _continued(folder, wanted, config.model, log)
-    processor = data.processor(model.config, tasks)
+    moments = data.moments(model.config.action.horizon)
+    processor = data.processor(model.config, tasks, moments)
     if earlier is not None:
         processor = replace(processor, embodiment=robot)
         if not config.recompute_bounds:
             processor = with_bounds_of(processor, earlier, log)
-    return Start(model, data, _used_as(config, earlier, processor), before, pictures)
+    return Start(model, data, moments, _used_as(config, earlier, processor), before, pictures)
 
 
 def _used_as(config: TrainConfig, earlier: Processor | None, processor: Processor) -> Processor:

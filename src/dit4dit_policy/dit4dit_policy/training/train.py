@@ -146,4 +146,4 @@ def _examples(config: TrainConfig, begin: Start, log: Console) -> Examples:
     prompts = prompt_cache.PromptCache(backbone, prompt_cache.default_folder())
     prompts.embed(data.instructions)
     embedded = torch.cat([prompts[text] for text in data.instructions])
-    return Examples.make(begin.model.config, data, begin.processor, clips, embedded)
+    return Examples.make(begin.model.config, data, begin.moments, begin.processor, clips, embedded)
