@@ -227,12 +227,13 @@ class Course:
             if (target := self._moved(self._actions[row], offset)) is None:
                 return None
             targets.append(target)
+        qposes: list[Array] = []
         for ahead in range(0, CHUNK_STEPS, _AHEAD):
             row = min(frame + ahead, len(self) - 1)
-            if not self._free(row, self._qpos(row, elsewhere, of_hands[ahead]), targets[ahead]):
+            qposes.append(self._qpos(row, elsewhere, of_hands[ahead]))
+            if not self._free(row, qposes[-1], targets[ahead]):
                 return None
-        qpos = self._qpos(frame, elsewhere, of_hands[0])
-        return Arrangement(qpos, state, np.array(targets), shown)
+        return Arrangement(qposes[0], state, np.array(targets), shown)
 
     def _slips(self, frame: int, rng: np.random.Generator) -> dict[Carry, Array]:
         """How what is held in the frame sits in its hand: turned about it, and shifted."""
@@ -257,7 +258,7 @@ class Course:
                 slip = elsewhere.slips.get(carry)
                 if slip is not None and carry.begin <= frame <= carry.end:
                     seen, place = self._frames[frame], self._place[thing]
-                    pose = _pose(seen.qpos[place], seen.qpos[place.stop :][:4])
+                    pose = _pose(seen.qpos[place], seen.qpos[place.stop : place.stop + 4])
                     hand = seen.hands[carry.hand]
                     moved = hand @ slip @ inverse(hand) @ pose
                     found[thing] = moved[:3, 3] - pose[:3, 3], moved[:3, :3]
@@ -269,8 +270,8 @@ class Course:
         for thing, offset in self._offsets(frame, elsewhere, of_hands).items():
             qpos[self._place[thing]] += offset
         for thing, (_, turn) in self._slipped(frame, elsewhere).items():
-            place = self._place[thing].stop
-            mujoco.mju_mat2Quat(qpos[place : place + 4], turn.ravel())
+            stop = self._place[thing].stop
+            mujoco.mju_mat2Quat(qpos[stop : stop + 4], turn.ravel())
         return qpos
 
     def _free(self, frame: int, qpos: Array, posture: Array) -> bool:
